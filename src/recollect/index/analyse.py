@@ -1,0 +1,161 @@
+"""One file → everything the index keeps of it: text, chunks, symbols, references, terms, vectors. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import zstandard
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from recollect import languages
+from recollect.errors import Corrupt
+from recollect.index import embed, packing, parse, skip, terms
+
+PIPELINE: Final = f"{parse.PIPELINE}/{embed.MODEL_NAME}/1"
+"""Version of everything that decides what the index holds for given bytes; a change re-indexes."""
+
+_compressor = zstandard.ZstdCompressor(level=3)
+
+
+@dataclass(slots=True)
+class Analysed:
+    """What is kept of one file. `status`: indexed | skipped (by rule) | failed (tried again later)."""
+
+    path: str
+    hash: bytes
+    size: int
+    language: str
+    content: str
+    status: str
+    reason: str | None = None
+    lines: int = 0
+    text: bytes = b""  # zstd of UTF-8
+    chunks: list[tuple[int, int, str, str]] = field(default_factory=list)  # start line, end line, kind, symbol
+    symbols: list[tuple[str, str, str, int, int, str]] = field(default_factory=list)
+    """name, qualified name, kind, start line, end line, signature"""
+    references: bytes = b""  # zstd of lines `name TAB line,line,…`
+    counts: terms.TermCounts | None = None
+    vectors: NDArray[np.int8] | None = None
+
+
+def compress(content: str) -> bytes:
+    return _compressor.compress(content.encode("utf-8", "surrogatepass"))
+
+
+def decompress(block: bytes) -> str:
+    """Text of a block made by `compress`. Raises Corrupt where it is damaged."""
+    try:
+        # A new decompressor each time: the module's own is not for several threads at once.
+        return zstandard.ZstdDecompressor().decompress(block).decode("utf-8", "surrogatepass") if block else ""
+    except (zstandard.ZstdError, UnicodeDecodeError) as error:
+        raise Corrupt("the stored text of a file is damaged") from error
+
+
+def cache_key(content_hash: bytes, path: str) -> bytes:
+    """Key of a file's analysis in the parse cache: content, language (it depends on the name) and pipeline."""
+    name = path.rsplit("/", 1)[-1]
+    kind = name.rsplit(".", 1)[-1] if "." in name else name
+    return blake3(b"\0".join((content_hash, kind.encode("utf-8", "surrogateescape"), PIPELINE.encode()))).digest(16)
+
+
+def failed(path: str, content_hash: bytes, size: int, reason: str) -> Analysed:
+    """The record of a file that could not be read or analysed."""
+    language = languages.detect(path)
+    return Analysed(path, content_hash, size, language.name, language.content, "failed", reason)
+
+
+def analyse(data: bytes, path: str, *, cached: bytes | None = None, grammar: bool = True) -> Analysed:
+    """Analyse the bytes of one file; `cached` is what `to_cache` gave for the same key (only the path's words differ)."""
+    content_hash = blake3(data).digest(16)
+    reason = skip.skip_by_name(path) or skip.skip_by_content(path, data)
+    if reason is not None:
+        language = languages.detect(path, data[:256])
+        return Analysed(path, content_hash, len(data), language.name, language.content, "skipped", reason)
+    result = _from_cache(cached, path, content_hash, len(data)) if cached is not None else None
+    if result is None:
+        result = _parse(data, path, content_hash, grammar)
+    if result.counts is not None:
+        result.vectors = embed.chunk_vectors(result.counts.body, embed.model().path(path))
+    return result
+
+
+def _parse(data: bytes, path: str, content_hash: bytes, grammar: bool) -> Analysed:
+    parsed = parse.parse(data, path, grammar=grammar)
+    lines = parsed.text.split("\n")
+    result = Analysed(
+        path, content_hash, len(data), parsed.language, parsed.content, "indexed", parsed.problem, parsed.lines
+    )
+    result.text = compress(parsed.text)
+    result.chunks = [(chunk.start_line, chunk.end_line, chunk.kind, chunk.symbol) for chunk in parsed.chunks]
+    result.symbols = [
+        (item.name, item.qualified_name, item.kind, item.start_line, item.end_line, item.signature)
+        for item in parsed.symbols
+    ]
+    result.references = pack_references(parsed.references)
+    if result.chunks:
+        result.counts = terms.count_terms(["\n".join(lines[start - 1 : end]) for start, end, _, _ in result.chunks])
+    return result
+
+
+def pack_references(references: list[tuple[str, int]]) -> bytes:
+    """Uses of names, `(name, line)`, as one compact block."""
+    if not references:
+        return b""
+    lines: dict[str, list[int]] = {}
+    for name, line in references:
+        lines.setdefault(name, []).append(line)
+    return compress("\n" + "\n".join(f"{name}\t{','.join(map(str, at))}" for name, at in sorted(lines.items())) + "\n")
+
+
+def lines_using(references: bytes, name: str) -> list[int]:
+    """Line numbers on which a file uses `name`."""
+    uses = decompress(references)
+    at = uses.find(f"\n{name}\t")
+    if at < 0:
+        return []
+    start = at + len(name) + 2
+    return [int(line) for line in uses[start : uses.index("\n", start)].split(",")]
+
+
+def to_cache(result: Analysed) -> bytes:
+    """The parts of an analysis that depend on the content alone."""
+    arrays = dict(result.counts._asdict()) if result.counts is not None else {}
+    blobs = {"text": result.text, "references": result.references}
+    meta: dict[str, Any] = {
+        "language": result.language,
+        "content": result.content,
+        "reason": result.reason,
+        "lines": result.lines,
+        "chunks": result.chunks,
+        "symbols": result.symbols,
+    }
+    arrays.update({name: np.frombuffer(blob, np.uint8) for name, blob in blobs.items()})
+    return packing.pack(arrays, meta)
+
+
+def _from_cache(block: bytes, path: str, content_hash: bytes, size: int) -> Analysed | None:
+    try:
+        meta, arrays = packing.unpack(block)
+    except (Corrupt, ValueError, KeyError):
+        return None  # analysed afresh
+    counts = None
+    if "indptr" in arrays:
+        counts = terms.TermCounts(*(arrays[name] for name in terms.TermCounts._fields))
+    return Analysed(
+        path,
+        content_hash,
+        size,
+        meta["language"],
+        meta["content"],
+        "indexed",
+        meta["reason"],
+        meta["lines"],
+        arrays["text"].tobytes(),
+        [(start, end, kind, symbol) for start, end, kind, symbol in meta["chunks"]],
+        [(a, b, c, d, e, f) for a, b, c, d, e, f in meta["symbols"]],
+        arrays["references"].tobytes(),
+        counts,
+    )

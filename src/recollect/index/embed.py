@@ -1,0 +1,126 @@
+"""The static (token look-up) embedding: a text's vector is a weighted sum of its words' rows.
+
+Method: docs/embedding.md. One table, int8 with a scale per row; a word outside the vocabulary is the sum of the pieces
+that the most probable segmentation of it gives (unigram model, Viterbi). Vectors are unit length, stored as
+`int8 = round(unit * VECTOR_SCALE)`, so that sums and products of stored vectors are exact integers.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recollect import text
+
+DIMENSIONS: Final = 256
+VECTOR_SCALE: Final = 256.0  # no component of a unit chunk vector was seen beyond 127/256; the rounding costs 0.001 of cosine
+PATH_WEIGHT: Final = 4.0  # of the words of a path against those of the body; measured best of 0 to 8
+FOLDER_WEIGHT: Final = 0.5  # of a folder's word against one of the file's stem
+MODEL_NAME: Final = "study-16k-256-1"
+
+_FOLDER = Path(__file__).parent / "model"
+_UNKNOWN_LETTER = -25.0
+_SHORT_PIECE = -4.0
+_MAX_WORD = 40
+
+
+class StaticModel:
+    """Rows `float32[vocabulary, DIMENSIONS]` and the word → row numbers of its pieces."""
+
+    def __init__(self, folder: Path = _FOLDER) -> None:
+        quantised = np.load(folder / "rows.npy", mmap_mode="r")
+        scale = np.load(folder / "scale.npy")
+        self.rows: NDArray[np.float32] = quantised.astype(np.float32) * scale[:, None].astype(np.float32)
+        self._id: dict[str, int] = {}
+        counts: list[int] = []
+        with open(folder / "vocabulary.txt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines):
+                word, count = line.split()
+                self._id[word] = number
+                counts.append(int(count))
+        total = sum(counts)
+        self._log_probability = [math.log(count / total) for count in counts]
+        self._longest = max(map(len, self._id))
+        self._cache: dict[str, tuple[int, ...]] = {}
+
+    def pieces(self, word: str) -> tuple[int, ...]:
+        """Row numbers whose sum stands for `word`: one where it is in the vocabulary."""
+        known = self._id.get(word)
+        if known is not None:
+            return (known,)
+        found = self._cache.get(word)
+        if found is None:
+            found = self._segment(word[:_MAX_WORD]) if word.isascii() else ()
+            if len(self._cache) < 500_000:
+                self._cache[word] = found
+        return found
+
+    def _segment(self, word: str) -> tuple[int, ...]:
+        n = len(word)
+        best = [0.0] + [-1e9] * n
+        back: list[tuple[int, int | None]] = [(0, None)] * (n + 1)
+        for end in range(1, n + 1):
+            for start in range(max(0, end - self._longest), end):
+                piece = self._id.get(word[start:end])
+                if piece is not None:
+                    gain = self._log_probability[piece] + (_SHORT_PIECE if end - start < 3 else 0.0)
+                elif end - start == 1:
+                    gain = _UNKNOWN_LETTER
+                else:
+                    continue
+                if best[start] + gain > best[end]:
+                    best[end] = best[start] + gain
+                    back[end] = (start, piece)
+        pieces: list[int] = []
+        end = n
+        while end > 0:
+            start, piece = back[end]
+            if piece is not None and end - start > 1:
+                pieces.append(piece)
+            end = start
+        return tuple(reversed(pieces))
+
+    def query(self, query: str) -> NDArray[np.float32]:
+        """Unit vector `float32[DIMENSIONS]` of a question; zeros where no word of it is known."""
+        vector = np.zeros(DIMENSIONS, np.float32)
+        for word, count in text.words(query).items():
+            for piece in self.pieces(word):
+                vector += self.rows[piece] * np.float32(math.sqrt(count))
+        return unit(vector)
+
+    def path(self, path: str) -> NDArray[np.float32]:
+        """Sum `float32[DIMENSIONS]` of the rows of a path's words, folders weighing less."""
+        vector = np.zeros(DIMENSIONS, np.float32)
+        stem, folders = text.path_words(path)
+        for words, weight in ((stem, 1.0), (folders, FOLDER_WEIGHT)):
+            for word in words:
+                for piece in self.pieces(word):
+                    vector += self.rows[piece] * np.float32(weight)
+        return vector
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`vectors` (last axis) scaled to length one; zero vectors stay zero."""
+    norm = np.sqrt(np.square(vectors).sum(axis=-1, keepdims=True, dtype=np.float32))
+    return (vectors / np.maximum(norm, np.float32(1e-9))).astype(np.float32)
+
+
+def quantise(unit_vectors: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Unit vectors as stored: `int8 = round(unit * VECTOR_SCALE)`, clipped to ±127."""
+    return np.clip(np.rint(unit_vectors * np.float32(VECTOR_SCALE)), -127, 127).astype(np.int8)
+
+
+def chunk_vectors(body: NDArray[np.float16], path_vector: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Stored vectors `int8[n, DIMENSIONS]` of chunks from their body sums and the sum of their path's words."""
+    return quantise(unit(body.astype(np.float32) + np.float32(PATH_WEIGHT) * path_vector))
+
+
+@functools.cache
+def model() -> StaticModel:
+    """The bundled model, loaded once in a process."""
+    return StaticModel()

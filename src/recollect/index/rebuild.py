@@ -1,0 +1,51 @@
+"""From rows back to analyses: what a damaged segment is made again from."""
+
+from __future__ import annotations
+
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Iterator
+from os import fsdecode
+from typing import Any, Final
+
+from recollect.index import embed, terms
+from recollect.index.analyse import Analysed, decompress
+
+_BATCH_CHUNKS: Final = 20_000  # bounds the memory that a rebuild takes
+
+
+def symbol_rows(item: Analysed, file_id: int, first_chunk: int) -> Iterator[tuple[Any, ...]]:
+    """Rows of a file's symbols, each with the id of the chunk that it starts in."""
+    starts = [chunk[0] for chunk in item.chunks]
+    for name, qualified_name, kind, start, end, signature in item.symbols:
+        chunk_id = first_chunk + max(bisect_right(starts, start) - 1, 0)
+        yield file_id, chunk_id, name, name.lower(), qualified_name, kind, start, end, signature
+
+
+def batches(connection: sqlite3.Connection) -> Iterator[list[tuple[Analysed, int, int]]]:
+    """All indexed files as `(analysis, file id, first chunk id)`, by ascending chunk id, in bounded batches."""
+    order = "SELECT file_id, min(id) FROM chunks GROUP BY file_id ORDER BY min(id)"
+    batch: list[tuple[Analysed, int, int]] = []
+    held = 0
+    for file_id, first in connection.execute(order).fetchall():
+        item = _analysis(connection, file_id)
+        batch.append((item, file_id, first))
+        held += len(item.chunks)
+        if held >= _BATCH_CHUNKS:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
+def _analysis(connection: sqlite3.Connection, file_id: int) -> Analysed:
+    columns = "path, hash, size, language, content, lines"
+    path, *rest, lines = connection.execute(f"SELECT {columns} FROM files WHERE id = ?", (file_id,)).fetchone()
+    name = fsdecode(path)
+    chunks = "SELECT start_line, end_line, kind, symbol FROM chunks WHERE file_id = ? ORDER BY id"
+    block = connection.execute("SELECT text FROM texts WHERE file_id = ?", (file_id,)).fetchone()[0]
+    text = decompress(block).split("\n")
+    item = Analysed(name, *rest, "indexed", None, lines, chunks=connection.execute(chunks, (file_id,)).fetchall())
+    item.counts = terms.count_terms(["\n".join(text[start - 1 : end]) for start, end, _, _ in item.chunks])
+    item.vectors = embed.chunk_vectors(item.counts.body, embed.model().path(name))
+    return item

@@ -1,0 +1,91 @@
+"""The tables of a repository's `index.db`, and how it is opened for writing and for reading."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from recollect.errors import Corrupt
+
+SCHEMA_VERSION: Final = 1
+
+_SCHEMA: Final = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+-- The tree of the last commit, directories and links included: what the next scan compares with.
+CREATE TABLE entries (
+    path BLOB PRIMARY KEY, kind INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, mode INTEGER NOT NULL, hash BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, hash BLOB NOT NULL, size INTEGER NOT NULL,
+    language TEXT NOT NULL, content TEXT NOT NULL, status TEXT NOT NULL CHECK (status IN ('indexed', 'skipped', 'failed')),
+    reason TEXT, lines INTEGER NOT NULL, chunks INTEGER NOT NULL, generation INTEGER NOT NULL, pipeline TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0, retry_at REAL NOT NULL DEFAULT 0
+);
+CREATE INDEX files_generation ON files (generation);
+CREATE TABLE removed_files (file_id INTEGER NOT NULL, generation INTEGER NOT NULL);
+CREATE INDEX removed_files_generation ON removed_files (generation);
+CREATE TABLE texts (file_id INTEGER PRIMARY KEY, text BLOB NOT NULL, uses BLOB NOT NULL);
+CREATE TABLE chunks (
+    id INTEGER PRIMARY KEY, file_id INTEGER NOT NULL, start_line INTEGER NOT NULL, end_line INTEGER NOT NULL,
+    kind TEXT NOT NULL, symbol TEXT NOT NULL
+);
+CREATE INDEX chunks_file ON chunks (file_id);
+CREATE TABLE symbols (
+    file_id INTEGER NOT NULL, chunk_id INTEGER NOT NULL, name TEXT NOT NULL, folded TEXT NOT NULL,
+    qualified_name TEXT NOT NULL, kind TEXT NOT NULL, start_line INTEGER NOT NULL, end_line INTEGER NOT NULL,
+    signature TEXT NOT NULL
+);
+CREATE INDEX symbols_folded ON symbols (folded);
+CREATE INDEX symbols_file ON symbols (file_id);
+-- A small segment lies here itself, a large one in the file `name`. Ids ascend with the ids of the chunks inside.
+CREATE TABLE segments (id INTEGER PRIMARY KEY, name TEXT, block BLOB, chunks INTEGER NOT NULL, bytes INTEGER NOT NULL);
+-- Chunks that are gone and still lie in a segment.
+CREATE TABLE dead_chunks (chunk_id INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
+CREATE INDEX dead_chunks_generation ON dead_chunks (generation);
+"""
+
+
+def open_for_writing(folder: Path) -> sqlite3.Connection:
+    """The `index.db` of `folder`, made where it is not there. Raises Corrupt."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    connection = sqlite3.connect(folder / "index.db", isolation_level=None, check_same_thread=False, timeout=10)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA cache_size=-16000")
+        connection.execute("PRAGMA wal_autocheckpoint=0")  # done in `compact`, off the path of an edit
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise Corrupt(f"the index is of another version ({version})", code="index_version")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise _translated(error) from error
+    except Corrupt:
+        connection.close()
+        raise
+    return connection
+
+
+def open_for_reading(folder: Path) -> sqlite3.Connection:
+    """The `index.db` of `folder`, read only, usable from any thread (one at a time). Raises Corrupt."""
+    uri = f"{(folder / 'index.db').absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise _translated(error) from error
+    if version != SCHEMA_VERSION:
+        connection.close()
+        raise Corrupt(f"the index is of another version ({version})", code="index_version")
+    return connection
+
+
+def _translated(error: sqlite3.DatabaseError) -> Exception:
+    if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error) and "not a database" not in str(error):
+        return error
+    return Corrupt(f"the index cannot be read: {error}")

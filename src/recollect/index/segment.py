@@ -1,0 +1,206 @@
+"""An immutable piece of an index: postings and vectors of some chunks, as arrays that can be memory-mapped.
+
+As in a log-structured merge tree, each commit adds one segment and small ones are merged later. A deleted chunk stays in
+its segment until then; `View` is a segment together with the mask of its live chunks and their exact sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recollect.index import packing
+from recollect.index.analyse import Analysed
+from recollect.index.embed import DIMENSIONS
+
+SIGN_WORDS = DIMENSIONS // 64
+_BLOCK = 1024  # rows whose products add up exactly in float32: 1024 · 127² < 2²⁴
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """Chunks in ascending order of `chunk_id`; a term's postings are rows of this segment, ascending."""
+
+    chunk_id: NDArray[np.int64]  # [n]
+    file_id: NDArray[np.int32]  # [n]
+    start_line: NDArray[np.int32]  # [n]
+    end_line: NDArray[np.int32]  # [n]
+    length: NDArray[np.uint32]  # [n], terms in the body
+    vectors: NDArray[np.int8]  # [n, DIMENSIONS]
+    signs: NDArray[np.uint64]  # [SIGN_WORDS, n], bit set where the component is positive
+    keys: NDArray[np.uint64]  # [terms], ascending
+    indptr: NDArray[np.int64]  # [terms + 1]
+    rows: NDArray[np.uint32]  # [postings]
+    counts: NDArray[np.uint16]  # [postings]
+    moment: NDArray[np.float64] | None = None  # see `second_moment`; kept where making it again would take long
+
+    def __len__(self) -> int:
+        return len(self.chunk_id)
+
+    def postings(self, key: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+        """(rows, counts) of the chunks, dead ones included, that hold the term with this key."""
+        at = int(np.searchsorted(self.keys, np.uint64(key)))
+        if at == len(self.keys) or int(self.keys[at]) != key:
+            return self.rows[:0], self.counts[:0]
+        span = slice(int(self.indptr[at]), int(self.indptr[at + 1]))
+        return self.rows[span], self.counts[span]
+
+    def second_moment(self) -> NDArray[np.float64]:
+        """Sum over all rows of v vᵀ, `[DIMENSIONS, DIMENSIONS]`, whole numbers: exact in whatever order it is summed."""
+        return moment_of(self.vectors) if self.moment is None else self.moment
+
+    def pack(self) -> bytes:
+        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _COLUMNS}
+        if len(self) > DIMENSIONS:  # smaller than the vectors, and cheaper to read than to make again
+            arrays["moment"] = self.second_moment()
+        return packing.pack(arrays, {})
+
+    @classmethod
+    def unpack(cls, block: Any) -> Self:
+        """Segment over a block made by `pack` (bytes or a memory map). Raises Corrupt."""
+        _, arrays = packing.unpack(block)
+        return cls(**arrays)
+
+
+_COLUMNS = [item.name for item in fields(Segment) if item.name != "moment"]
+
+
+def moment_of(vectors: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Sum of v vᵀ over the rows of `vectors` (`[n, DIMENSIONS]`), exact."""
+    total = np.zeros((DIMENSIONS, DIMENSIONS), np.float64)
+    for start in range(0, len(vectors), _BLOCK):
+        block = vectors[start : start + _BLOCK].astype(np.float32)
+        total += block.T @ block
+    return total
+
+
+def _signs(vectors: NDArray[np.int8]) -> NDArray[np.uint64]:
+    bits = np.packbits(vectors > 0, axis=1, bitorder="little")
+    return np.ascontiguousarray(bits.view(np.uint64).T)
+
+
+def sign_bits(vector: NDArray[Any]) -> NDArray[np.uint64]:
+    """Sign bits `uint64[SIGN_WORDS]` of one vector, laid out as in `Segment.signs`."""
+    return np.packbits(vector > 0, bitorder="little").view(np.uint64)
+
+
+def build(files: Sequence[tuple[Analysed, int, int]]) -> Segment:
+    """Segment of freshly analysed files: `(analysis, file id, id of its first chunk)`, chunk ids ascending."""
+    kept = [(item, file_id, first) for item, file_id, first in files if item.counts is not None]
+    sizes = [len(item.chunks) for item, _, _ in kept]
+    counts = [item.counts for item, _, _ in kept if item.counts is not None]
+    chunk_rows = np.arange(sum(sizes))
+    per_chunk = [np.diff(part.indptr) for part in counts]
+    vectors = _join([item.vectors for item, _, _ in kept if item.vectors is not None], np.int8, DIMENSIONS)
+    spans = np.array([chunk[:2] for item, _, _ in kept for chunk in item.chunks], np.int32).reshape(-1, 2)
+    return _assemble(
+        chunk_id=_join([np.arange(first, first + n) for (_, _, first), n in zip(kept, sizes, strict=True)], np.int64),
+        file_id=np.repeat(np.array([file_id for _, file_id, _ in kept], np.int32), sizes),
+        start_line=np.ascontiguousarray(spans[:, 0]),
+        end_line=np.ascontiguousarray(spans[:, 1]),
+        length=_join([part.lengths for part in counts], np.uint32),
+        vectors=vectors,
+        posting_keys=_join([part.keys for part in counts], np.uint64),
+        posting_rows=np.repeat(chunk_rows, _join(per_chunk, np.int64)),
+        posting_counts=_join([part.counts for part in counts], np.uint16),
+    )
+
+
+def merge(views: Sequence[View]) -> Segment:
+    """One segment of all live chunks of several."""
+    offset = 0
+    keys, rows, counts = [], [], []
+    for view in views:
+        segment = view.segment
+        new_row = np.cumsum(view.live) - 1 + offset
+        keep = view.live[segment.rows]
+        keys.append(np.repeat(segment.keys, np.diff(segment.indptr))[keep])
+        rows.append(new_row[segment.rows[keep]])
+        counts.append(segment.counts[keep])
+        offset += int(view.live.sum())
+
+    def column(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(view.segment, name)[view.live] for view in views])
+
+    return _assemble(
+        **{name: column(name) for name in ("chunk_id", "file_id", "start_line", "end_line", "length", "vectors")},
+        posting_keys=np.concatenate(keys),
+        posting_rows=np.concatenate(rows),
+        posting_counts=np.concatenate(counts),
+    )
+
+
+def _join(parts: Sequence[NDArray[Any]], dtype: Any, width: int | None = None) -> NDArray[Any]:
+    empty = np.zeros(0 if width is None else (0, width), dtype)
+    return np.concatenate([empty, *parts]).astype(dtype, copy=False)
+
+
+def _assemble(
+    *,
+    posting_keys: NDArray[np.uint64],
+    posting_rows: NDArray[np.int64],
+    posting_counts: NDArray[np.uint16],
+    vectors: NDArray[np.int8],
+    **columns: NDArray[Any],
+) -> Segment:
+    order = np.argsort(posting_keys, kind="stable")  # rows came ascending and stay so within a term
+    sorted_keys = posting_keys[order]
+    first = np.flatnonzero(np.concatenate(([True], sorted_keys[1:] != sorted_keys[:-1]))[: len(sorted_keys)])
+    return Segment(
+        **columns,
+        vectors=vectors,
+        signs=_signs(vectors),
+        keys=sorted_keys[first],
+        indptr=np.append(first, len(sorted_keys)).astype(np.int64),
+        rows=posting_rows[order].astype(np.uint32),
+        counts=posting_counts[order],
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """A segment, which of its chunks are live, and exact sums over the live ones. Immutable."""
+
+    segment: Segment
+    live: NDArray[np.bool_]  # [n]
+    n_live: int
+    total_length: int
+    vector_sum: NDArray[np.int64]  # [DIMENSIONS]
+
+    @classmethod
+    def whole(cls, segment: Segment) -> Self:
+        """A view in which every chunk is live."""
+        return cls(
+            segment,
+            np.ones(len(segment), np.bool_),
+            len(segment),
+            int(segment.length.sum(dtype=np.int64)),
+            segment.vectors.sum(axis=0, dtype=np.int64),
+        )
+
+    def without(self, chunk_ids: Iterable[int]) -> View:
+        """This view with some chunks (those of them that are here and live) dead."""
+        wanted = np.fromiter(chunk_ids, np.int64)
+        at = np.searchsorted(self.segment.chunk_id, wanted)
+        inside = at < len(self.segment)
+        at = at[inside][self.segment.chunk_id[at[inside]] == wanted[inside]]
+        at = at[self.live[at]]
+        if not len(at):
+            return self
+        live = self.live.copy()
+        live[at] = False
+        return View(
+            self.segment,
+            live,
+            self.n_live - len(at),
+            self.total_length - int(self.segment.length[at].sum(dtype=np.int64)),
+            self.vector_sum - self.segment.vectors[at].sum(axis=0, dtype=np.int64),
+        )
+
+    def second_moment(self) -> NDArray[np.float64]:
+        """Sum of v vᵀ over the live rows, exact."""
+        return self.segment.second_moment() - moment_of(self.segment.vectors[~self.live])

@@ -1,0 +1,258 @@
+"""A reader's view of one generation of a repository's index: rows, segments and masks that belong together.
+
+A snapshot holds a SQLite read transaction, so its rows stay those of its generation while the writer goes on. `advance`
+reads only what later commits changed; segments, file records and path words that did not change are shared.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recollect.errors import Corrupt
+from recollect.index import schema
+from recollect.index.analyse import decompress, lines_using
+from recollect.index.embed import DIMENSIONS
+from recollect.index.paths import PathIndex
+from recollect.index.segment import Segment, View, moment_of
+from recollect.index.writer import load_segment
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """One file of the tree, indexed or not."""
+
+    id: int
+    path: str  # surrogate-escaped, relative to the repository
+    hash: bytes
+    size: int
+    language: str
+    content: str  # code | docs | config
+    status: str  # indexed | skipped | failed
+    reason: str | None
+    lines: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    file_id: int
+    chunk_id: int
+    name: str
+    qualified_name: str
+    kind: str
+    start_line: int
+    end_line: int
+    signature: str
+
+
+_FILE_COLUMNS = "id, path, hash, size, language, content, status, reason, lines, chunks"
+_DEFINITION_COLUMNS = "file_id, chunk_id, name, qualified_name, kind, start_line, end_line, signature"
+
+
+@dataclass(eq=False)
+class Snapshot:
+    """One generation, whole. Usable from any thread; `retain`/`release` count its users."""
+
+    folder: Path
+    generation: int
+    root_hash: str
+    complete: bool
+    head: str | None
+    files: Mapping[int, FileInfo]
+    paths: PathIndex
+    views: tuple[View, ...]
+    segment_ids: tuple[int, ...]
+    vector_moment: NDArray[np.float64]  # [DIMENSIONS, DIMENSIONS], sum of v vᵀ over live chunks, whole numbers
+    _db: sqlite3.Connection
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _users: int = 1
+
+    def __post_init__(self) -> None:
+        self.segments: tuple[Segment, ...] = tuple(view.segment for view in self.views)
+        self.live: tuple[NDArray[np.bool_], ...] = tuple(view.live for view in self.views)
+        self.n_chunks = sum(view.n_live for view in self.views)
+        self.total_length = sum(view.total_length for view in self.views)
+        self.vector_sum: NDArray[np.int64] = sum((view.vector_sum for view in self.views), np.zeros(DIMENSIONS, np.int64))
+        self.n_files = sum(1 for info in self.files.values() if info.status == "indexed")
+        self.memo: dict[Any, Any] = {}  # what others derive from this generation and want to keep as long as it
+
+    @classmethod
+    def open(cls, folder: Path) -> Snapshot:
+        """The last committed generation. Raises Corrupt; FileNotFoundError where nothing was ever committed."""
+        if not (folder / "index.db").exists():
+            raise FileNotFoundError(folder / "index.db")
+        return _read(folder, None)
+
+    def advance(self) -> Snapshot:
+        """The last committed generation, sharing what is unchanged with this one; this one where there is none newer."""
+        return _read(self.folder, self)
+
+    # -- look-ups -----------------------------------------------------------------------------------------------------
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a query in this generation. Raises Corrupt where the database is damaged."""
+        with self._lock:
+            try:
+                return self._db.execute(sql, parameters).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise Corrupt(f"the index cannot be read: {error}") from error
+
+    def definitions(self, names: Iterable[str], fold: bool = False) -> list[Definition]:
+        """Definitions of these unqualified names; `fold`: whatever their case."""
+        wanted = list(dict.fromkeys(names))
+        found: list[Definition] = []
+        for start in range(0, len(wanted), 500):
+            part = wanted[start : start + 500]
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT {_DEFINITION_COLUMNS} FROM symbols WHERE folded IN ({marks})"
+            found += (Definition(*row) for row in self.rows(sql, [name.lower() for name in part]))
+        return found if fold else [item for item in found if item.name in set(wanted)]
+
+    def symbols_with_prefix(self, prefix: str, limit: int = 200) -> list[Definition]:
+        """Definitions whose name begins with `prefix`, whatever the case."""
+        folded = prefix.lower()
+        sql = f"SELECT {_DEFINITION_COLUMNS} FROM symbols WHERE folded >= ? AND folded < ? ORDER BY folded LIMIT ?"
+        return [Definition(*row) for row in self.rows(sql, (folded, folded + "\U0010ffff", limit))]
+
+    def definitions_in(self, file_id: int) -> list[Definition]:
+        sql = f"SELECT {_DEFINITION_COLUMNS} FROM symbols WHERE file_id = ? ORDER BY start_line"
+        return [Definition(*row) for row in self.rows(sql, (file_id,))]
+
+    def chunk_rows(self, chunk_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+        """chunk id → (kind, symbol)."""
+        marks = ",".join("?" * len(chunk_ids))
+        rows = self.rows(f"SELECT id, kind, symbol FROM chunks WHERE id IN ({marks})", [int(i) for i in chunk_ids])
+        return {chunk_id: (kind, symbol) for chunk_id, kind, symbol in rows}
+
+    def text(self, file_id: int) -> str:
+        """The file's text in this generation; empty where it is not indexed."""
+        rows = self.rows("SELECT text FROM texts WHERE file_id = ?", (file_id,))
+        return decompress(rows[0][0]) if rows else ""
+
+    def references(self, name: str, file_ids: Iterable[int]) -> list[tuple[int, int]]:
+        """Uses of `name` in these files: (file id, line)."""
+        found: list[tuple[int, int]] = []
+        for file_id in file_ids:
+            for (block,) in self.rows("SELECT uses FROM texts WHERE file_id = ?", (file_id,)):
+                found += ((file_id, line) for line in lines_using(block, name))
+        return found
+
+    def find(self, path: str) -> FileInfo | None:
+        """The record of a path, indexed or not."""
+        rows = self.rows(f"SELECT {_FILE_COLUMNS} FROM files WHERE path = ?", (os.fsencode(path),))
+        return _file(rows[0]) if rows else None
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def retain(self) -> Snapshot:
+        with self._lock:
+            self._users += 1
+        return self
+
+    def release(self) -> None:
+        """Give up one use; the last one ends the read transaction."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._db.close()
+
+    close = release
+
+
+def _file(row: tuple[Any, ...]) -> FileInfo:
+    return FileInfo(row[0], os.fsdecode(row[1]), *row[2:])
+
+
+def _read(folder: Path, old: Snapshot | None) -> Snapshot:
+    connection = schema.open_for_reading(folder)
+    try:
+        connection.execute("BEGIN")
+        meta = dict(connection.execute("SELECT key, value FROM meta"))
+        segment_ids = tuple(row[0] for row in connection.execute("SELECT id FROM segments ORDER BY id"))
+        generation = int(meta.get("generation", 0))
+        if old is not None and old.generation == generation and old.segment_ids == segment_ids:
+            connection.close()
+            return old
+        if old is not None and int(meta.get("removed_floor", 0)) > old.generation:
+            old = None  # it is too old for the list of removed files: read everything
+        views = _views(connection, folder, old, segment_ids)
+        files, paths = _files(connection, old)
+        return Snapshot(
+            folder=folder,
+            generation=generation,
+            root_hash=str(meta.get("root_hash", "")),
+            complete=bool(meta.get("complete", 0)),
+            head=meta.get("head"),
+            files=files,
+            paths=paths,
+            views=views,
+            segment_ids=segment_ids,
+            vector_moment=_moment(old, views),
+            _db=connection,
+        )
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise Corrupt(f"the index cannot be read: {error}") from error
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _views(
+    connection: sqlite3.Connection, folder: Path, old: Snapshot | None, segment_ids: tuple[int, ...]
+) -> tuple[View, ...]:
+    known = dict(zip(old.segment_ids, old.views, strict=True)) if old is not None else {}
+    since = old.generation if old is not None else 0
+    newly_dead = [row[0] for row in connection.execute("SELECT chunk_id FROM dead_chunks WHERE generation > ?", (since,))]
+    all_dead: list[int] | None = None
+    views = []
+    for identity in segment_ids:
+        if identity in known:
+            views.append(known[identity].without(newly_dead))
+            continue
+        if all_dead is None:
+            all_dead = [row[0] for row in connection.execute("SELECT chunk_id FROM dead_chunks")]
+        name, block = connection.execute("SELECT name, block FROM segments WHERE id = ?", (identity,)).fetchone()
+        views.append(View.whole(load_segment(folder, name, block)).without(all_dead))
+    return tuple(views)
+
+
+def _files(connection: sqlite3.Connection, old: Snapshot | None) -> tuple[Mapping[int, FileInfo], PathIndex]:
+    since = old.generation if old is not None else -1
+    sql = f"SELECT {_FILE_COLUMNS} FROM files WHERE generation > ?"
+    changed = [_file(row) for row in connection.execute(sql, (since,))]
+    gone = [row[0] for row in connection.execute("SELECT file_id FROM removed_files WHERE generation > ?", (since,))]
+    if old is not None and not changed and not gone:
+        return old.files, old.paths
+    files = dict(old.files) if old is not None else {}
+    paths = old.paths if old is not None else PathIndex.empty()
+    removed = [file_id for file_id in gone if files.pop(file_id, None) is not None]
+    files.update((info.id, info) for info in changed)
+    indexed = {info.id: info.path for info in changed if info.status == "indexed"}
+    removed += [info.id for info in changed if info.status != "indexed"]
+    added = {file_id: path for file_id, path in indexed.items() if file_id not in paths.words}
+    return files, paths.with_changes(removed, added)
+
+
+def _moment(old: Snapshot | None, views: tuple[View, ...]) -> NDArray[np.float64]:
+    """Second moment of all live chunks: from the old one where its segments are all still here, else from parts."""
+    before = {id(view.segment): view for view in old.views} if old is not None else {}
+    if old is not None and all(id(view.segment) in {id(now.segment) for now in views} for view in old.views):
+        total = old.vector_moment.copy()
+        for view in views:
+            previous = before.get(id(view.segment))
+            if previous is None:
+                total += view.second_moment()
+            elif previous is not view:
+                total -= moment_of(view.segment.vectors[previous.live & ~view.live])
+        return total
+    return sum((view.second_moment() for view in views), np.zeros((DIMENSIONS, DIMENSIONS), np.float64))

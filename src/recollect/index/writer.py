@@ -1,0 +1,331 @@
+"""The one writer of a repository's index: a commit is one SQLite transaction; everything else is derived from it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from recollect.errors import Corrupt
+from recollect.index import rebuild, schema
+from recollect.index.analyse import PIPELINE, Analysed
+from recollect.index.segment import Segment, View, build, merge
+from recollect.sync.diff import row_changes
+from recollect.sync.tree import Kind, Row, Stat, Tree
+
+INLINE_BYTES: Final = 512_000  # a larger segment is a file of its own
+MERGE_AT: Final = 6  # segments; each costs a query some 20 µs a term
+DEAD_SHARE: Final = 0.3  # of a segment's chunks: beyond, it is written anew at the next merge
+_REMOVALS_KEPT: Final = 1000  # generations
+_RETRY_FIRST_S: Final = 60.0
+_RETRY_LONGEST_S: Final = 86_400.0
+
+
+class Committed(NamedTuple):
+    generation: int
+    chunks_new: int
+    chunks_deleted: int
+    chunks_total: int
+
+
+def segments_folder(folder: Path) -> Path:
+    return folder / "segments"
+
+
+def load_segment(folder: Path, name: str | None, block: bytes | None) -> Segment:
+    """A stored segment, from its row. Raises Corrupt where it is missing or damaged."""
+    if name is None:
+        return Segment.unpack(block)
+    try:
+        with open(segments_folder(folder) / name, "rb") as file:
+            return Segment.unpack(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+    except (OSError, ValueError, KeyError) as error:
+        raise Corrupt(f"segment {name} cannot be read: {error}") from error
+
+
+class IndexWriter:
+    """Writes one repository folder; only one may exist for it at a time, and not be used by two threads at once."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open or create. A damaged segment is made again from the rows (`repaired`). Raises Corrupt."""
+        self._folder = folder
+        self._db = schema.open_for_writing(folder)
+        segments_folder(folder).mkdir(exist_ok=True, mode=0o700)
+        self.repaired: str | None = None
+        try:
+            self._meta: dict[str, Any] = dict(self._db.execute("SELECT key, value FROM meta"))
+            self._tree: Tree | None = None
+            self._file_ids: dict[bytes, int] = dict(self._db.execute("SELECT path, id FROM files"))
+            self._next_file = max(self._file_ids.values(), default=0) + 1
+            self._check_segments()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise Corrupt(f"the index cannot be read: {error}") from error
+
+    @property
+    def generation(self) -> int:
+        return int(self._meta.get("generation", 0))
+
+    @property
+    def root_hash(self) -> str:
+        return str(self._meta.get("root_hash", ""))
+
+    @property
+    def signature(self) -> str:
+        return str(self._meta.get("signature", ""))
+
+    @property
+    def complete(self) -> bool:
+        """False until a first (or forced) sync has committed its last batch."""
+        return bool(self._meta.get("complete", 0))
+
+    @property
+    def chunks_total(self) -> int:
+        return int(self._db.execute("SELECT coalesce(sum(chunks), 0) FROM files").fetchone()[0])
+
+    def tree(self) -> Tree:
+        """The tree of the last commit."""
+        if self._tree is None:
+            columns = "path, kind, size, mtime_ns, ctime_ns, inode, mode, hash"
+            self._tree = Tree.from_rows(
+                Row(os.fsdecode(path), Kind(kind), Stat(*stat), content_hash)
+                for path, kind, *stat, content_hash in self._db.execute(f"SELECT {columns} FROM entries")
+            )
+        return self._tree
+
+    def commit(
+        self,
+        *,
+        tree: Tree,
+        analysed: Sequence[Analysed],
+        removed: Sequence[str],
+        signature: str | None = None,
+        complete: bool = True,
+        head: str | None = None,
+    ) -> Committed:
+        """Make `tree` the committed tree, with `analysed` in place of those files' rows and `removed` gone.
+
+        Where only stats differ, no new generation is made. On any error nothing is changed.
+        """
+        upserts, gone = row_changes(self.tree(), tree)
+        meta = {"root_hash": tree.root_hash, "complete": int(complete), "pipeline": PIPELINE}
+        meta.update({key: value for key, value in (("signature", signature), ("head", head)) if value is not None})
+        changed = bool(analysed or removed or meta["root_hash"] != self.root_hash or bool(complete) != self.complete)
+        if not (changed or upserts or gone or any(self._meta.get(key) != value for key, value in meta.items())):
+            return Committed(self.generation, 0, 0, self.chunks_total)
+        meta["generation"] = self.generation + 1 if changed else self.generation
+        file_ids, next_file = dict(self._file_ids) if changed else self._file_ids, self._next_file
+        self._db.execute("BEGIN IMMEDIATE")
+        written: Path | None = None
+        try:
+            deleted = self._delete([*removed, *(item.path for item in analysed)], meta["generation"])
+            self._forget_files(removed, meta["generation"])
+            added, written = self._insert(analysed, meta)
+            self._write_rows(upserts, gone)
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            self._file_ids, self._next_file = file_ids, next_file
+            if written is not None:
+                written.unlink(missing_ok=True)
+            raise
+        self._meta.update(meta)
+        self._tree = tree
+        return Committed(self.generation, added, deleted, self.chunks_total)
+
+    def _delete(self, paths: Sequence[str], generation: int) -> int:
+        ids = [(found,) for path in paths if (found := self._file_ids.get(os.fsencode(path))) is not None]
+        dead = f"SELECT id, {generation} FROM chunks WHERE file_id = ?"
+        deleted = sum(self._db.execute(f"INSERT INTO dead_chunks {dead}", one).rowcount for one in ids)
+        for table in ("chunks", "symbols", "texts"):
+            self._db.executemany(f"DELETE FROM {table} WHERE file_id = ?", ids)
+        return deleted
+
+    def _forget_files(self, paths: Sequence[str], generation: int) -> None:
+        for path in paths:
+            found = self._file_ids.pop(os.fsencode(path), None)
+            if found is not None:
+                self._db.execute("DELETE FROM files WHERE id = ?", (found,))
+                self._db.execute("INSERT INTO removed_files VALUES (?, ?)", (found, generation))
+
+    def _insert(self, analysed: Sequence[Analysed], meta: dict[str, Any]) -> tuple[int, Path | None]:
+        next_chunk = int(self._meta.get("next_chunk", 1))
+        placed: list[tuple[Analysed, int, int]] = []
+        for item in analysed:
+            placed.append((item, self._write_file(item, meta["generation"]), next_chunk))
+            next_chunk += len(item.chunks)
+        self._write_contents(placed)
+        meta["next_chunk"] = next_chunk
+        added = sum(len(item.chunks) for item in analysed)
+        written = self._write_segment(build(placed)) if added else None
+        return added, written
+
+    def _write_file(self, item: Analysed, generation: int) -> int:
+        path = os.fsencode(item.path)
+        file_id = self._file_ids.get(path)
+        attempts, retry_at = 0, 0.0
+        if item.status == "failed":
+            row = self._db.execute("SELECT attempts FROM files WHERE id = ?", (file_id,)).fetchone()
+            attempts = (row[0] if row else 0) + 1
+            retry_at = time.time() + min(_RETRY_FIRST_S * 2 ** min(attempts - 1, 20), _RETRY_LONGEST_S)
+        if file_id is None:
+            file_id = self._file_ids[path] = self._next_file
+            self._next_file += 1
+        self._db.execute(
+            "INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            (file_id, path, item.hash, item.size, item.language, item.content, item.status, item.reason, item.lines)
+            + (len(item.chunks), generation, PIPELINE, attempts, retry_at),
+        )
+        return file_id
+
+    def _write_contents(self, placed: Sequence[tuple[Analysed, int, int]]) -> None:
+        self._db.executemany(
+            "INSERT INTO texts VALUES (?, ?, ?)",
+            ((file_id, item.text, item.references) for item, file_id, _ in placed if item.status == "indexed"),
+        )
+        self._db.executemany(
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)",
+            ((first + i, file_id, *chunk) for item, file_id, first in placed for i, chunk in enumerate(item.chunks)),
+        )
+        self._db.executemany(
+            "INSERT INTO symbols VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (row for item, file_id, first in placed for row in rebuild.symbol_rows(item, file_id, first)),
+        )
+
+    def _write_rows(self, upserts: Sequence[Row], gone: Sequence[str]) -> None:
+        self._db.executemany("DELETE FROM entries WHERE path = ?", ((os.fsencode(path),) for path in gone))
+        self._db.executemany(
+            "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (os.fsencode(row.path), int(row.kind), row.stat.size, row.stat.mtime_ns, row.stat.ctime_ns)
+                + (row.stat.inode, row.stat.mode, row.hash)
+                for row in upserts
+            ),
+        )
+
+    def _write_segment(self, segment: Segment, *, identity: int | None = None, durable: bool = False) -> Path | None:
+        """Insert a segment's row; returns the file that holds it, if it is too large for the row."""
+        block = segment.pack()
+        if identity is None:
+            identity = int(self._meta.get("next_segment", 1))
+        self._meta["next_segment"] = identity + 1
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('next_segment', ?)", (identity + 1,))
+        if len(block) <= INLINE_BYTES:
+            self._db.execute("INSERT INTO segments VALUES (?, NULL, ?, ?, ?)", (identity, block, len(segment), len(block)))
+            return None
+        path = segments_folder(self._folder) / f"{identity}-{os.urandom(4).hex()}.seg"
+        with open(path, "xb") as file:
+            file.write(block)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        row = (identity, path.name, None, len(segment), len(block))
+        self._db.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", row)
+        return path
+
+    def compact(self, force: bool = False) -> bool:
+        """Merge small segments into a larger one and move the log into the database; True where segments changed."""
+        rows = self._db.execute("SELECT id, name, block, chunks FROM segments ORDER BY id").fetchall()
+        start = self._first_to_merge(rows, force)
+        merged = start is not None
+        if start is not None:
+            self._merge(rows[start:])
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._remove_unused()
+        return merged
+
+    def _first_to_merge(self, rows: Sequence[tuple[int, str | None, bytes | None, int]], force: bool) -> int | None:
+        dead = self._db.execute("SELECT count(*) FROM dead_chunks").fetchone()[0]
+        total = sum(row[3] for row in rows)
+        if dead > DEAD_SHARE * max(total, 1) or (force and (len(rows) > 1 or dead)):
+            return 0
+        if len(rows) < MERGE_AT:
+            return None
+        newer = 0
+        for at in range(len(rows) - 1, -1, -1):  # keep sizes falling geometrically from old to new
+            if rows[at][3] > 2 * newer and len(rows) - at - 1 >= MERGE_AT // 2:
+                return at + 1
+            newer += rows[at][3]
+        return 0
+
+    def _merge(self, rows: Sequence[tuple[int, str | None, bytes | None, int]]) -> None:
+        dead = [row[0] for row in self._db.execute("SELECT chunk_id FROM dead_chunks")]
+        views = [View.whole(load_segment(self._folder, name, block)).without(dead) for _, name, block, _ in rows]
+        segment = merge([view for view in views if view.n_live]) if any(view.n_live for view in views) else None
+        lowest = min((int(view.segment.chunk_id[0]) for view in views if len(view.segment)), default=0)
+        written: Path | None = None
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.executemany("DELETE FROM segments WHERE id = ?", ((row[0],) for row in rows))
+            if segment is not None:
+                written = self._write_segment(segment, durable=True)
+            self._db.execute("DELETE FROM dead_chunks WHERE chunk_id >= ?", (lowest,))
+            self._forget_removals()
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            if written is not None:
+                written.unlink(missing_ok=True)
+            raise
+
+    def _forget_removals(self) -> None:
+        """Drop old rows of `removed_files`; a reader that is further behind than that reads everything afresh."""
+        floor = self.generation - _REMOVALS_KEPT
+        if floor > 0:
+            self._db.execute("DELETE FROM removed_files WHERE generation <= ?", (floor,))
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('removed_floor', ?)", (floor,))
+
+    def _remove_unused(self) -> None:
+        """Segment files that no row names: leftovers of merges and crashes. Readers that map them keep them."""
+        used = {row[0] for row in self._db.execute("SELECT name FROM segments WHERE name IS NOT NULL")}
+        for path in segments_folder(self._folder).iterdir():
+            if path.name not in used:
+                path.unlink(missing_ok=True)
+
+    def _check_segments(self) -> None:
+        try:
+            for name, block in self._db.execute("SELECT name, block FROM segments"):
+                load_segment(self._folder, name, block)
+        except Corrupt:
+            self.rebuild_segments()
+
+    def rebuild_segments(self) -> None:
+        """Make all segments again from the stored texts and chunk rows."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute("DELETE FROM segments")
+            self._db.execute("DELETE FROM dead_chunks")
+            for batch in rebuild.batches(self._db):
+                self._write_segment(build(batch), durable=True)
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+        self.repaired = "segments were damaged and have been made again"
+
+    def failed_paths(self) -> dict[str, tuple[str, int, float]]:
+        """Files that failed: path → (reason, attempts, when to try again)."""
+        rows = self._db.execute("SELECT path, reason, attempts, retry_at FROM files WHERE status = 'failed'")
+        return {os.fsdecode(path): (reason or "", attempts, retry_at) for path, reason, attempts, retry_at in rows}
+
+    def stale_paths(self) -> list[str]:
+        """Files that an older pipeline analysed."""
+        rows = self._db.execute("SELECT path FROM files WHERE pipeline <> ? ORDER BY path", (PIPELINE,))
+        return [os.fsdecode(row[0]) for row in rows]
+
+    def counts(self) -> dict[str, int]:
+        """Number of files by status, and of chunks."""
+        found = dict(self._db.execute("SELECT status, count(*) FROM files GROUP BY status"))
+        return {"indexed": 0, "skipped": 0, "failed": 0, **found, "chunks": self.chunks_total}
+
+    def close(self) -> None:
+        self._db.close()

@@ -1,0 +1,279 @@
+"""The frozen types that every surface renders: what `Workspace` returns, the socket carries, CLI and MCP print.
+
+Times are UTC epoch seconds (`_at`). Paths are relative to their repository, with `/`; a name that is not UTF-8 is
+escaped as `\\xNN`. `to_dict()` gives the documented JSON shape of each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class RepositoryState(StrEnum):
+    """What is true of a repository (see docs/states.md)."""
+
+    KNOWN = "known"  # registered, nothing of it is indexed yet
+    CLONING = "cloning"  # its managed clone is being made
+    READY = "ready"  # at least one generation answers
+    MISSING = "missing"  # its root is gone or unreadable; the index is kept
+    TOO_LARGE = "too_large"  # beyond the limits; synced only when asked for
+    FAILED = "failed"  # the last sync failed as a whole and nothing is indexed
+
+
+class Activity(StrEnum):
+    """What is being done for a repository at this moment."""
+
+    IDLE = "idle"
+    QUEUED = "queued"
+    SCANNING = "scanning"
+    INDEXING = "indexing"
+    CLONING = "cloning"
+    MAPPING = "mapping"
+
+
+class SyncStatus(StrEnum):
+    """How a sync stands, or how it ended."""
+
+    IDLE = "idle"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, StrEnum) else value
+
+
+class Record:
+    """Base of the result types: `to_dict()` for every dataclass below; fields marked `optional` vanish when None."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        assert is_dataclass(self)
+        return {
+            item.name: _plain(value)
+            for item in fields(self)
+            if not ((value := getattr(self, item.name)) is None and item.metadata.get("optional"))
+        }
+
+
+def _optional() -> Any:
+    return field(default=None, metadata={"optional": True})
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness(Record):
+    """What an answer reflects: everything written before the question (`fresh`), or what it does not, and why."""
+
+    fresh: bool
+    pending_files: int = 0
+    reason: str | None = None
+    checked_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hit(Record):
+    """A file that answers a query, by its best chunk; `more` are the line ranges of its other good ones."""
+
+    repository: str
+    path: str
+    absolute_path: str
+    start_line: int
+    end_line: int
+    language: str
+    symbol: str | None
+    kind: str | None
+    score: float
+    snippet: str
+    more: tuple[tuple[int, int], ...] = ()
+    also_in: tuple[str, ...] = ()
+    explain: dict[str, float] | None = _optional()
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult(Record):
+    query: str
+    took_ms: float
+    freshness: Freshness
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolHit(Record):
+    """A definition (`role` "definition") or a use (`role` "reference") of a name."""
+
+    repository: str
+    path: str
+    absolute_path: str
+    start_line: int
+    end_line: int
+    language: str
+    name: str
+    qualified_name: str
+    kind: str
+    role: str = "definition"
+    signature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolResult(Record):
+    name: str
+    took_ms: float
+    freshness: Freshness
+    definitions: tuple[SymbolHit, ...]
+    references: tuple[SymbolHit, ...] | None = _optional()
+
+
+@dataclass(frozen=True, slots=True)
+class CodeResult(Record):
+    """Lines of a file of a repository, `start_line` to `end_line`, 1-based and inclusive."""
+
+    repository: str
+    path: str
+    absolute_path: str
+    language: str
+    start_line: int
+    end_line: int
+    total_lines: int
+    text: str
+    from_index: bool = False  # the file is gone or unreadable: the text is that of the last generation
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileError(Record):
+    path: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult(Record):
+    repository: str
+    status: str
+    total_files: int = 0
+    processed_files: int = 0
+    new_files: int = 0
+    modified_files: int = 0
+    deleted_files: int = 0
+    unchanged_files: int = 0
+    skipped_files: int = 0
+    chunks_total: int = 0
+    chunks_new: int = 0
+    chunks_deleted: int = 0
+    success_rate: float = 100.0
+    errors: tuple[FileError, ...] = ()
+    root_hash: str = ""
+    generation: int = 0
+    started_at: float = 0.0
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Record):
+    """`percentage` never goes back and never reads 100 before the commit; it is 0.0 until the total is known."""
+
+    phase: str = "idle"
+    percentage: float = 0.0
+    total_known: bool = False
+    files_done: int = 0
+    files_total: int = 0
+    chunks_done: int = 0
+    bytes_done: int = 0
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloneStatus(Record):
+    status: str = "not_started"
+    started_at: float | None = None
+    completed_at: float | None = None
+    error: str | None = None
+    received_bytes: int = 0
+    percentage: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RepoMapStatus(Record):
+    status: str = "not_started"
+    started_at: float | None = None
+    completed_at: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryStatus(Record):
+    name: str
+    path: str
+    url: str | None
+    type: str
+    language: str | None
+    size_bytes: int
+    state: RepositoryState
+    activity: Activity
+    tracked: bool
+    watching: bool
+    freshness: Freshness
+    files: int
+    chunks: int
+    root_hash: str
+    generation: int
+    last_access: float | None
+    last_sync: SyncResult | None
+    attempts: int
+    next_sync_at: float | None
+    paused: bool
+    progress: Progress
+    clone_status: CloneStatus = CloneStatus()
+    repo_map_status: RepoMapStatus = RepoMapStatus()
+
+
+@dataclass(frozen=True, slots=True)
+class RepositorySyncStatus(Record):
+    repository: str
+    status: SyncStatus
+    progress: Progress
+    last_sync: SyncResult | None
+
+
+@dataclass(frozen=True, slots=True)
+class RepositorySummary(Record):
+    name: str
+    path: str
+    url: str | None
+    language: str | None
+    files: int
+    chunks: int
+    state: RepositoryState
+    activity: Activity
+    fresh: bool
+    last_sync_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryList(Record):
+    repositories: tuple[RepositorySummary, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport(Record):
+    """One file of a repository as `recollect status --files` and `recollect why` show it."""
+
+    path: str
+    status: str  # indexed | skipped | failed | ignored | missing
+    reason: str | None
+    language: str | None
+    size_bytes: int
+    chunks: int

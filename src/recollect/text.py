@@ -1,0 +1,74 @@
+"""One tokenisation for BM25 and the dense vectors: identifiers, split at case, underscore and digit boundaries.
+
+The splitting is that of the embedding's training (docs/embedding.md): changing it means retraining the model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+_IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
+_IDENTIFIER_UNICODE = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
+_PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_PARTS_UNICODE = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
+MAX_IDENTIFIER = 200  # longer runs of word characters are data (base64, hashes), not names
+
+# Words that carry no meaning in a question about code.
+STOP_WORDS = frozenset(
+    "a an and are as at be by do does for from has have how if in is it its not of on or the to was what when where "
+    "which who why with into this that via used using use can each their them then than".split()
+)
+
+
+def identifiers(text: str) -> list[str]:
+    """All identifiers of `text` in order, with repetitions."""
+    return (_IDENTIFIER if text.isascii() else _IDENTIFIER_UNICODE).findall(text)
+
+
+def split_identifier(identifier: str) -> tuple[str, ...]:
+    """Lower-cased parts: `parseHTTPHeader_v2` -> parse, http, header, v, 2. Numbers of three digits or more are dropped."""
+    if len(identifier) > MAX_IDENTIFIER:
+        return ()
+    pattern = _PARTS if identifier.isascii() else _PARTS_UNICODE
+    return tuple(part.lower() for part in pattern.findall(identifier) if not part.isdigit() or len(part) <= 2)
+
+
+def whole_term(identifier: str, parts: tuple[str, ...]) -> str | None:
+    """The compound identifier as one term (lower case, `_` and `$` left out), or None where it has only one part."""
+    if len(parts) < 2:
+        return None
+    return identifier.lower().replace("_", "").replace("$", "")
+
+
+def words(text: str) -> dict[str, int]:
+    """Identifier parts of `text` with their counts: what the dense vector is made of."""
+    counts: dict[str, int] = {}
+    for identifier, n in Counter(identifiers(text)).items():
+        for part in split_identifier(identifier):
+            counts[part] = counts.get(part, 0) + n
+    return counts
+
+
+def terms(text: str) -> dict[str, int]:
+    """Parts and whole compound identifiers of `text` with their counts: what BM25 counts."""
+    counts: dict[str, int] = {}
+    for identifier, n in Counter(identifiers(text)).items():
+        parts = split_identifier(identifier)
+        for part in parts:
+            counts[part] = counts.get(part, 0) + n
+        whole = whole_term(identifier, parts)
+        if whole is not None:
+            counts[whole] = counts.get(whole, 0) + n
+    return counts
+
+
+def path_words(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Words of a path: (those of the file's stem, those of its last three folders)."""
+    *folders, name = path.split("/")
+    stem = name.rsplit(".", 1)[0] if "." in name[1:] else name
+    stem_words = tuple(part for found in identifiers(stem) for part in split_identifier(found))
+    folder_words = tuple(
+        part for folder in folders[-3:] for found in identifiers(folder) for part in split_identifier(found)
+    )
+    return stem_words, folder_words
