@@ -1,0 +1,86 @@
+"""Open indexes: one published snapshot per repository, swapped whole when its index has a newer generation."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from recollect.errors import Corrupt
+from recollect.index.snapshot import Snapshot
+
+
+class Library:
+    """Snapshots by repository id. Readers never wait for the indexer; they keep what they hold until they are done."""
+
+    def __init__(self, folder_of: Callable[[str], Path], on_corrupt: Callable[[str, Corrupt], None]) -> None:
+        self._folder_of = folder_of
+        self._on_corrupt = on_corrupt
+        self._open: dict[str, Snapshot] = {}
+        self._opening: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def reading(self, repository_id: str) -> Iterator[Snapshot | None]:
+        """The published snapshot, kept whole while the block runs; None where nothing of it can be read yet."""
+        snapshot = self._retained(repository_id) or self._publish_and_retain(repository_id)
+        try:
+            yield snapshot
+        finally:
+            if snapshot is not None:
+                snapshot.release()
+
+    def publish(self, repository_id: str) -> None:
+        """Make the last committed generation the one that readers get from now on."""
+        snapshot = self._publish_and_retain(repository_id)
+        if snapshot is not None:
+            snapshot.release()
+
+    def drop(self, repository_id: str) -> None:
+        """Forget the open snapshot of a repository (its folder was removed or is rebuilt)."""
+        with self._lock:
+            old = self._open.pop(repository_id, None)
+        if old is not None:
+            old.release()
+
+    def close(self) -> None:
+        for repository_id in list(self._open):
+            self.drop(repository_id)
+
+    def _retained(self, repository_id: str) -> Snapshot | None:
+        with self._lock:
+            snapshot = self._open.get(repository_id)
+            return snapshot.retain() if snapshot is not None else None
+
+    def _publish_and_retain(self, repository_id: str) -> Snapshot | None:
+        with self._lock:
+            opening = self._opening.setdefault(repository_id, threading.Lock())
+        with opening:  # one at a time per repository; readers of the old one are not held up
+            old = self._retained(repository_id)
+            try:
+                new = self._read(repository_id, old)
+            finally:
+                if old is not None:
+                    old.release()
+            if new is None:
+                return None
+            with self._lock:
+                replaced = self._open.get(repository_id)
+                if new is old and replaced is not new:
+                    return None  # dropped meanwhile
+                if replaced is not new:
+                    self._open[repository_id] = new
+                new.retain()
+            if replaced is not None and replaced is not new:
+                replaced.release()
+            return new
+
+    def _read(self, repository_id: str, old: Snapshot | None) -> Snapshot | None:
+        try:
+            return old.advance() if old is not None else Snapshot.open(self._folder_of(repository_id))
+        except FileNotFoundError:
+            return None
+        except Corrupt as error:
+            self._on_corrupt(repository_id, error)
+            return None

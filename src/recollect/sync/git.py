@@ -1,0 +1,128 @@
+"""The one module that runs `git`: safely in repositories that nobody vouches for, with a time limit, without prompts."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from recollect.errors import Unavailable, UserError, without_credentials
+
+# A repository's own configuration must not be able to run programs when we merely look at it.
+_SAFE: Final = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*")
+TIMEOUT_S: Final = 120.0
+
+
+@functools.cache
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    kept |= {name: os.environ[name] for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM") if name in os.environ}
+    return kept | {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+
+
+def run(
+    arguments: Sequence[str], folder: Path, *, timeout_s: float = TIMEOUT_S, input: bytes | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git in `folder`; the caller looks at the return code. Raises Unavailable: no git, or out of time."""
+    command = ["git", *_SAFE, *arguments]
+    try:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=_environment(),
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        if not folder.exists():
+            raise Unavailable(f"{folder} is gone", code="missing") from error
+        raise Unavailable("the program `git` is not installed", code="no_git") from error
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(f"git {arguments[0]} took longer than {timeout_s:.0f} s", code="git_timeout") from error
+
+
+def output(arguments: Sequence[str], folder: Path, *, timeout_s: float = TIMEOUT_S) -> bytes | None:
+    """What git printed, or None where it failed."""
+    done = run(arguments, folder, timeout_s=timeout_s)
+    return done.stdout if done.returncode == 0 else None
+
+
+def work_tree_root(folder: Path) -> Path | None:
+    """Root of the git work tree that holds `folder`, without running git; None outside of one."""
+    for candidate in (folder, *folder.parents):
+        marker = candidate / ".git"
+        if (marker / "HEAD").exists() or marker.is_file():
+            return candidate
+    return None
+
+
+def git_folder(root: Path) -> Path | None:
+    """The `.git` folder of a work tree root: its own for a linked work tree or a submodule."""
+    marker = root / ".git"
+    if marker.is_dir():
+        return marker
+    try:
+        text = marker.read_text(errors="surrogateescape")
+    except OSError:
+        return None
+    return (root / text.removeprefix("gitdir:").strip()).resolve() if text.startswith("gitdir:") else None
+
+
+def common_folder(git: Path) -> Path:
+    """The folder that linked work trees share (configuration, excludes)."""
+    try:
+        return (git / (git / "commondir").read_text().strip()).resolve()
+    except OSError:
+        return git
+
+
+def head(folder: Path) -> str | None:
+    """Id of the commit that is checked out; None before the first one."""
+    found = output(["rev-parse", "--verify", "--quiet", "HEAD"], folder)
+    return found.decode().strip() if found else None
+
+
+def remote_url(folder: Path) -> str | None:
+    """URL of the first remote, without credentials."""
+    names = (output(["remote"], folder) or b"").decode(errors="replace").split()
+    if not names:
+        return None
+    name = "origin" if "origin" in names else names[0]
+    url = (output(["remote", "get-url", name], folder) or b"").decode(errors="replace").strip()
+    return without_credentials(url) or None
+
+
+def repository_type(folder: Path) -> str:
+    """git | svn | mercurial | unknown."""
+    if work_tree_root(folder) is not None:
+        return "git"
+    for marker, kind in ((".hg", "mercurial"), (".svn", "svn")):
+        if any((place / marker).is_dir() for place in (folder, *folder.parents)):
+            return kind
+    return "unknown"
+
+
+def changed_since(folder: Path, revision: str) -> set[str]:
+    """Paths below `folder`, relative to it, that differ from `revision`: committed, not committed, or untracked.
+
+    Raises:
+        UserError: no such revision, or not a git work tree.
+    """
+    if revision.startswith("-") or not revision.strip() or "\0" in revision:
+        raise UserError(f"not a revision: {revision!r}", code="unknown_revision")
+    if work_tree_root(folder) is None:
+        raise UserError(f"{folder} is not a git repository: nothing to compare a revision with", code="no_history")
+    commit = output(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"], folder)
+    if commit is None:
+        raise UserError(f"unknown revision: {revision}", hint="A commit, branch or tag.", code="unknown_revision")
+    commands = (
+        ["diff", "--name-only", "--relative", "--no-renames", "--no-ext-diff", "--no-textconv", "-z", commit.decode().strip(), "--", "."],
+        ["ls-files", "-z", "-o", "--exclude-standard"],
+    )
+    return {os.fsdecode(name) for command in commands for name in (output(command, folder) or b"").split(b"\0") if name}

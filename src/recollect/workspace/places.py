@@ -1,0 +1,83 @@
+"""Which path a caller means, and whether it may be read: INTERFACE's rules as functions of their arguments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from recollect.errors import Refused, UserError
+
+_CREDENTIAL_FOLDERS: Final = frozenset(
+    {".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".config/gcloud", ".password-store", ".netrc"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: its working directory, project and MCP roots. `agent`: not a person at a terminal or in Python."""
+
+    cwd: str | None = None
+    project_dir: str | None = None
+    roots: tuple[str, ...] = ()
+    agent: bool = False
+
+
+def absolute(path: str, caller: Caller) -> Path:
+    """`path` with `~` expanded, relative to the caller's working directory, symbolic links resolved."""
+    if "\0" in path:
+        raise UserError("a path cannot hold a NUL byte")
+    expanded = os.path.expanduser(path)
+    if not os.path.isabs(expanded):
+        if caller.cwd is None:
+            raise UserError(f"{path}: a relative path, and the caller's working directory is not known")
+        expanded = os.path.join(caller.cwd, expanded)
+    return Path(os.path.realpath(expanded))
+
+
+def check_allowed(path: Path, caller: Caller, scan_paths: Sequence[str] = (), home: Path | None = None) -> None:
+    """Raise Refused where `path` may not be indexed or read for this caller."""
+    home = Path(os.path.realpath(home if home is not None else Path.home()))
+    if path == Path(path.anchor):
+        raise Refused(f"{path} is the whole file system", hint="Name the folder of a repository.")
+    if path == home or path in home.parents:
+        raise Refused(f"{path} is a home folder or holds one", hint="Name the folder of a repository inside it.")
+    for folder in _CREDENTIAL_FOLDERS:
+        if (home / folder) == path or (home / folder) in path.parents:
+            raise Refused(f"{path} lies in a folder of credentials", hint="Such folders are never indexed or read.")
+    if not caller.agent:
+        return
+    allowed = [home, *scan_paths, *(place for place in (caller.cwd, caller.project_dir, *caller.roots) if place)]
+    if not any(_within(path, Path(os.path.realpath(os.path.expanduser(place)))) for place in allowed):
+        raise Refused(
+            f"{path} lies outside the user's home, the scan paths and the client's folders",
+            hint="A person can add it once with: recollect add PATH",
+        )
+
+
+def _within(path: Path, folder: Path) -> bool:
+    return folder != Path(folder.anchor) and (path == folder or folder in path.parents)
+
+
+def existing_folder(path: Path, given: str) -> Path:
+    """`path`, checked to be a folder that can be listed. Raises UserError with what it is instead."""
+    try:
+        if not path.is_dir():
+            kind = "a file, not a folder" if path.exists() else "not there"
+            raise UserError(f"{given}: {kind}", hint="Give the folder of a repository.", code="not_a_folder")
+        os.scandir(path).close()
+    except PermissionError as error:
+        raise UserError(f"{given}: permission denied", code="unreadable") from error
+    except OSError as error:
+        raise UserError(f"{given}: {error.strerror}", code="unreadable") from error
+    return path
+
+
+def looks_like_path(text: str) -> bool:
+    return text.startswith((".", "~", os.sep)) or os.sep in text
+
+
+def looks_like_url(text: str) -> bool:
+    return "://" in text or (text.startswith("git@") and ":" in text)
