@@ -1,0 +1,404 @@
+"""Definitions and uses of names from a syntax tree: what the grammar tables point at, named and qualified."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import tree_sitter
+from tree_sitter import Node
+
+from recollect.index.grammars import Grammar
+
+MAX_CHILDREN: Final = 5_000  # of one node: beyond, queries turn quadratic (200 KB of `(` took 22 s)
+_MAX_SIGNATURE: Final = 200
+_MAX_USES: Final = 20_000
+_NAME: Final = re.compile(r"[^\W\d][\w$?!']*|\$[\w$]+")
+_LAST_NAME: Final = re.compile(r"([^\W\d][\w$]*[?!']?)\W*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A named definition, lines 1-based and inclusive."""
+
+    name: str
+    qualified_name: str
+    kind: str
+    start_line: int
+    end_line: int
+    signature: str
+
+
+def find(grammar: Grammar, root: Node, data: bytes) -> tuple[list[Symbol], list[tuple[str, int]]]:
+    """(definitions in order, uses as (name, line), one per name and line)."""
+    if grammar.query is None or root.child_count > MAX_CHILDREN:
+        return [], []
+    captures = tree_sitter.QueryCursor(grammar.query).captures(root)
+    definitions = _definitions(grammar, captures.get("d", []), captures.get("s", []), data)
+    return definitions, _uses(captures.get("u", []), data)
+
+
+def _uses(nodes: list[Node], data: bytes) -> list[tuple[str, int]]:
+    found: dict[tuple[str, int], None] = {}
+    for node in nodes[:_MAX_USES]:
+        end = node.end_byte
+        text = data[max(node.start_byte, end - 200) : end].decode("utf-8", "replace")
+        if text.endswith((")", "]", "}", ">")):  # `f(x)(y)`, `List<int>`: the head is what is used
+            text = re.split(r"[(\[{<]", text, maxsplit=1)[0]
+        match = _LAST_NAME.search(text)
+        if match and len(match[1]) > 1:
+            found[match[1], node.end_point[0] + 1 if "\n" not in text else node.start_point[0] + 1] = None
+    return list(found)
+
+
+def _definitions(grammar: Grammar, nodes: list[Node], scopes: list[Node], data: bytes) -> list[Symbol]:
+    special = _SPECIAL.get(grammar.name, _by_field)
+    scope_ids = {node.id for node in scopes}
+    ordered = sorted({node.id: node for node in (*nodes, *scopes)}.values(), key=lambda n: (n.start_byte, -n.end_byte))
+    stack: list[tuple[int, str]] = []  # (end byte, qualified name) of the definitions around
+    symbols: list[Symbol] = []
+    for node in ordered:
+        while stack and stack[-1][0] <= node.start_byte:
+            stack.pop()
+        if node.id in scope_ids:
+            name = _scope_name(node, data)
+            if name:
+                stack.append((node.end_byte, _qualified(stack, name)))
+            continue
+        found = special(node, grammar.kinds[node.type], data, bool(stack))
+        if found is None:
+            continue
+        name, kind = found
+        own = name
+        if "." in name or "::" in name or ":" in name:
+            own = re.split(r"\.|::|:", name)[-1] or name
+        qualified = _qualified(stack, name)
+        start, end = node.start_point[0] + 1, node.end_point[0] + (1 if node.end_point[1] else 0)
+        if symbols and symbols[-1].qualified_name == qualified and symbols[-1].kind in (kind, "signature"):
+            before = symbols.pop()  # further equations of one Haskell function, overloads written in a row
+            start, kind = before.start_line, kind
+        if kind == "namespace":
+            stack.append((node.end_byte, qualified))
+            continue
+        symbols.append(Symbol(own, qualified, kind, start, max(start, end), _signature(node, data)))
+        stack.append((node.end_byte, qualified))
+    return symbols
+
+
+def _qualified(stack: list[tuple[int, str]], name: str) -> str:
+    return f"{stack[-1][1]}.{name}" if stack else name
+
+
+def _text(node: Node | None, data: bytes) -> str:
+    return data[node.start_byte : node.end_byte].decode("utf-8", "replace") if node is not None else ""
+
+
+def _signature(node: Node, data: bytes) -> str:
+    text = data[node.start_byte : min(node.end_byte, node.start_byte + 400)].decode("utf-8", "replace")
+    for mark in ("{", "\n\n"):
+        text = text.split(mark, 1)[0]
+    lines = [line.strip() for line in text.splitlines()]
+    kept = lines[:1]
+    for line in lines[1:6]:  # parameters written over several lines
+        if "".join(kept).count("(") <= "".join(kept).count(")"):
+            break
+        kept.append(line)
+    return " ".join(kept).strip()[:_MAX_SIGNATURE]
+
+
+def _scope_name(node: Node, data: bytes) -> str:
+    for field in ("type", "name", "patterns"):
+        text = _text(node.child_by_field_name(field), data)
+        match = _NAME.search(text)
+        if match:
+            return match[0]
+    return ""
+
+
+def _first_name(node: Node | None, data: bytes) -> str:
+    """The node's own text where it is a name, else that of the first name inside it."""
+    match = _NAME.search(_text(node, data)[:300])
+    return match[0] if match else ""
+
+
+Found = tuple[str, str] | None
+
+
+def _by_field(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    name = _text(node.child_by_field_name("name"), data).strip()
+    if not name:
+        for child in node.named_children:
+            if "identifier" in child.type or child.type in ("name", "word", "constant"):
+                name = _text(child, data).strip()
+                break
+    name = re.sub(r"[<(\[{].*", "", name, flags=re.DOTALL).strip().strip("\"'`")
+    if kind == "function" and inside and node.parent is not None and node.parent.type in _BODIES:
+        kind = "method"
+    return (name, kind) if name and len(name) <= 120 and "\n" not in name else None
+
+
+_BODIES: Final = frozenset(
+    "block class_body declaration_list template_body trait_body field_declaration_list contract_body body_statement "
+    "enum_class_body extension_body".split()
+)
+
+
+def _python(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    if node.type == "assignment":
+        left, parent = node.child_by_field_name("left"), node.parent
+        top = parent is not None and parent.parent is not None and parent.parent.type == "module"
+        if not top or left is None or left.type != "identifier":
+            return None
+        return _text(left, data), kind
+    if node.type == "function_definition" and inside:
+        around = node.parent
+        if around is not None and around.type == "decorated_definition":
+            around = around.parent
+        holder = around.parent if around is not None else None
+        kind = "method" if holder is not None and holder.type == "class_definition" else "function"
+        return _text(node.child_by_field_name("name"), data), kind
+    return _text(node.child_by_field_name("name") or node.child_by_field_name("left"), data), kind
+
+
+_FUNCTIONS: Final = frozenset({"arrow_function", "function_expression", "function", "generator_function"})
+
+
+def _javascript(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    value = node.child_by_field_name("value") or node.child_by_field_name("right")
+    if node.type in ("variable_declarator", "assignment_expression", "pair", "field_definition", "public_field_definition"):
+        name_node = (
+            node.child_by_field_name("name")
+            or node.child_by_field_name("left")
+            or node.child_by_field_name("key")
+            or node.child_by_field_name("property")
+        )
+        name = _text(name_node, data).strip("\"'#")
+        is_function = value is not None and value.type in _FUNCTIONS
+        if name_node is None or not re.fullmatch(r"[\w$.]+", name):
+            return None
+        if is_function:
+            return re.sub(r"\.prototype\b", "", name), "function" if node.type == "variable_declarator" else "method"
+        if value is not None and value.type == "class" and node.type == "variable_declarator":
+            return name, "class"
+        top = node.parent is not None and node.parent.parent is not None and node.parent.parent.type in _TOP
+        if node.type == "variable_declarator" and top:
+            return name, "constant"
+        if node.type == "assignment_expression" and name.startswith(("exports.", "module.exports.")):
+            return name.rsplit(".", 1)[1], "constant"
+        return None
+    if node.type == "class" and node.child_by_field_name("name") is None:
+        return None
+    name = _text(node.child_by_field_name("name"), data).strip("\"'`#")
+    return (name, kind) if name and "\n" not in name else None
+
+
+_TOP: Final = frozenset({"program", "export_statement"})
+
+
+def _go(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    name = _first_name(node.child_by_field_name("name"), data)
+    if node.type == "type_spec":
+        kind = {"struct_type": "struct", "interface_type": "interface"}.get(
+            getattr(node.child_by_field_name("type"), "type", ""), kind
+        )
+    elif node.type == "method_declaration":
+        receiver = _NAME.findall(re.sub(r"\[.*", "", _text(node.child_by_field_name("receiver"), data)))
+        return (f"{receiver[-1]}.{name}", kind) if receiver and name else None
+    elif node.type in ("const_spec", "var_spec"):
+        around = node.parent
+        while around is not None and around.type in ("var_spec_list", "const_declaration", "var_declaration"):
+            around = around.parent
+        if around is None or around.type != "source_file":
+            return None
+    return (name, kind) if name and name != "_" else None
+
+
+def _c(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    if node.type in ("struct_specifier", "union_specifier", "enum_specifier", "class_specifier"):
+        if node.child_by_field_name("body") is None:
+            return None
+        name = _text(node.child_by_field_name("name"), data)
+        return (re.sub(r"<.*", "", name, flags=re.DOTALL), kind) if name else None
+    if node.type == "type_definition":
+        declarator = node.child_by_field_name("declarator")
+        names = _NAME.findall(_text(declarator, data)[:200])
+        return (names[0], kind) if names else None
+    if node.type == "function_definition":
+        declarator = node.child_by_field_name("declarator")
+        while declarator is not None and declarator.type != "function_declarator":
+            declarator = declarator.child_by_field_name("declarator") or _child_declarator(declarator)
+        if declarator is None:
+            return None
+        name = re.sub(r"<[^<>]*>", "", _text(declarator.child_by_field_name("declarator"), data)).strip("*& \n\t")
+        method = "::" in name or (node.parent is not None and node.parent.type == "field_declaration_list")
+        return (name.replace("::", "."), "method" if method else kind) if name and "\n" not in name else None
+    if node.type == "preproc_def" and not _text(node.child_by_field_name("value"), data).strip():
+        return None  # include guards and switches
+    if node.type in ("class_interface", "class_implementation", "protocol_declaration"):
+        names = [_text(child, data) for child in node.named_children if child.type == "identifier"]
+        return (names[0], kind) if names else None
+    if node.type in ("method_definition", "method_declaration"):
+        parts = [_text(child, data) for child in node.named_children if child.type in ("identifier", "method_identifier")]
+        return (parts[0], kind) if parts else None
+    return _by_field(node, kind, data, inside)
+
+
+def _child_declarator(node: Node) -> Node | None:
+    return next((child for child in node.named_children if "declarator" in child.type), None)
+
+
+def _kotlin(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    if node.type == "property_declaration":
+        if node.parent is None or node.parent.type not in ("source_file", "class_body", "enum_class_body"):
+            return None
+        declared = next((child for child in node.named_children if child.type == "variable_declaration"), None)
+        return (_first_name(declared, data), kind) if declared is not None else None
+    if node.type == "class_declaration":
+        head = _text(node, data)[:300]
+        if re.match(r"(?:[\w@()\s]*\s)?(?:fun\s+)?interface\s", head):
+            kind = "interface"
+        elif re.match(r"(?:[\w@()\s]*\s)?enum\s+class\s", head):
+            kind = "enum"
+    if node.type == "companion_object":
+        return None
+    return _by_field(node, kind, data, inside)
+
+
+def _swift(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    if node.type == "class_declaration":
+        kind = _text(node.child_by_field_name("declaration_kind"), data) or kind
+    if node.type == "init_declaration":
+        return "init", kind
+    if node.type == "property_declaration":
+        if node.parent is None or node.parent.type not in ("source_file", "class_body", "protocol_body"):
+            return None
+        name = _first_name(node.child_by_field_name("name"), data)
+        return (name, kind) if name else None
+    return _by_field(node, kind, data, inside)
+
+
+def _lua(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    if node.type == "function_declaration":
+        name = _text(node.child_by_field_name("name"), data)
+        return (name.replace(":", "."), "method" if re.search(r"[.:]", name) else kind) if name else None
+    values = node.child_by_field_name("value") or next((c for c in node.named_children if c.type == "expression_list"), None)
+    if values is None or "function" not in (values.type, *(child.type.split("_")[0] for child in values.named_children)):
+        if values is None or values.type != "function_definition":
+            return None
+    target = node.child_by_field_name("name") or node.named_children[0]
+    name = _text(target, data).strip()
+    return (name.replace(":", "."), "method" if "." in name else kind) if re.fullmatch(r"[\w.:]+", name) else None
+
+
+_ELIXIR: Final = {
+    "def": "function", "defp": "function", "defmacro": "macro", "defmacrop": "macro", "defmodule": "module",
+    "defprotocol": "interface", "defimpl": "module", "defguard": "macro", "defdelegate": "function",
+}  # fmt: skip
+
+
+def _elixir(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    word = _text(node.child_by_field_name("target"), data)
+    if word not in _ELIXIR:
+        return None
+    arguments = next((child for child in node.named_children if child.type == "arguments"), None)
+    if arguments is None or not arguments.named_children:
+        return None
+    text = re.split(r"[\s(,]", _text(arguments.named_children[0], data), maxsplit=1)[0]
+    return (text, _ELIXIR[word]) if text else None
+
+
+def _haskell(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    if node.type in ("function", "bind", "signature") and node.parent is not None and node.parent.type in _LOCAL:
+        return None
+    name = _text(node.child_by_field_name("name") or node.child_by_field_name("names"), data)
+    if not name and node.type in ("data_type", "newtype", "class", "type_synonym"):
+        name = _first_name(node.named_children[0] if node.named_children else None, data)
+    name = re.split(r"[\s,(]", name.strip(), maxsplit=1)[0]
+    return (name, kind) if name else None
+
+
+_LOCAL: Final = frozenset({"local_binds", "let", "where"})
+
+
+def _ocaml(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    if node.type == "let_binding":
+        around = node.parent.parent if node.parent is not None else None
+        if around is None or around.type not in ("compilation_unit", "structure"):
+            return None
+        name = _text(node.child_by_field_name("pattern"), data)
+        if not re.fullmatch(r"[\w']+", name) or name == "_":
+            return None
+        return name, "function" if node.named_child_count > 2 else "constant"
+    target = node.child_by_field_name("name") or (node.named_children[0] if node.named_children else None)
+    name = _first_name(target, data)
+    return (name, kind) if name else None
+
+
+def _zig(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    if node.type == "variable_declaration":
+        match = re.match(r"(?:pub\s+|export\s+|extern\s+|threadlocal\s+)*const\s+(\w+)[^=;]*=\s*(.*)", _text(node, data)[:300], re.DOTALL)
+        around = node.parent.type if node.parent is not None else ""
+        if match is None or around not in ("source_file", "struct_declaration", "enum_declaration", "union_declaration"):
+            return None
+        held = re.match(r"(?:packed\s+|extern\s+)?(struct|enum|union|opaque)\b", match[2])
+        return match[1], held[1] if held else kind
+    return _by_field(node, kind, data, inside)
+
+
+def _julia(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    text = _text(node, data)[:300]
+    if node.type == "assignment":
+        match = re.match(r"([\w.!]+)(?:\{[^}]*\})?\([^=]*\)[^=]*=[^=]", text)
+        return (match[1], kind) if match and node.parent is not None and node.parent.type in ("source_file", "block") else None
+    match = re.match(r"(?:mutable\s+)?\w+\s+(?:type\s+)?([\w.!]+)", text)
+    return (match[1], kind) if match else None
+
+
+def _dart(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    return _by_field(node, "method" if inside and kind == "function" else kind, data, inside)
+
+
+def _ruby(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    if node.type == "assignment":
+        left = node.child_by_field_name("left")
+        return (_text(left, data), kind) if left is not None and left.type == "constant" else None
+    name = _text(node.child_by_field_name("name"), data)
+    return (name.replace("::", "."), kind) if name else None
+
+
+def _markdown(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    title = _text(node, data).split("\n", 1)[0].strip("# \t\r")
+    return (title[:100].replace(".", "·").replace(":", "·"), kind) if title else None
+
+
+def _hcl(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    if inside:
+        return None
+    words = re.findall(r"[\w-]+", _text(node, data)[:200].split("{", 1)[0])
+    return (".".join(words), kind) if len(words) > 1 else None
+
+
+def _sql(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    named = next((child for child in node.named_children if child.type == "object_reference"), None)
+    name = _text(named, data).strip('"`[]')
+    return (name, kind) if name else None
+
+
+def _make(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    name = _text(node.named_children[0] if node.named_children else None, data).split()[:1]
+    return (name[0], kind) if name and not name[0].startswith((".", "$", "%")) else None
+
+
+def _toml(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+    name = _text(node, data).split("\n", 1)[0].strip("[] \t\r")
+    return (name, kind) if name else None
+
+
+_SPECIAL: Final[dict[str, Callable[[Node, str, bytes, bool], Found]]] = {
+    "python": _python, "javascript": _javascript, "typescript": _javascript, "tsx": _javascript, "go": _go, "c": _c, "cpp": _c,
+    "objc": _c, "kotlin": _kotlin, "swift": _swift, "lua": _lua, "elixir": _elixir, "haskell": _haskell, "ocaml": _ocaml,
+    "ocaml_interface": _ocaml, "zig": _zig, "julia": _julia, "dart": _dart, "ruby": _ruby, "markdown": _markdown, "hcl": _hcl,
+    "sql": _sql, "make": _make, "toml": _toml,
+}  # fmt: skip
