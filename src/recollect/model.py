@@ -96,6 +96,7 @@ class Hit(Record):
     kind: str | None
     score: float
     snippet: str
+    snippet_line: int  # number of the snippet's first line
     more: tuple[tuple[int, int], ...] = ()
     also_in: tuple[str, ...] = ()
     explain: dict[str, float] | None = _optional()

@@ -24,11 +24,10 @@ class PathIndex:
     by_folder: Mapping[str, Postings]
     stem_length: NDArray[np.int32]  # by file id; 0 where there is no such file
     folder_length: NDArray[np.int32]
-    word_list: tuple[str, ...]  # all words, sorted
 
     @classmethod
     def empty(cls) -> Self:
-        return cls({}, {}, {}, np.zeros(1, np.int32), np.zeros(1, np.int32), ())
+        return cls({}, {}, {}, np.zeros(1, np.int32), np.zeros(1, np.int32))
 
     def stem_words(self, file_id: int) -> tuple[str, ...]:
         return self.words[file_id][0]
@@ -56,9 +55,7 @@ class PathIndex:
             lengths.append(length)
         by_stem = _changed(self.by_stem, [(i, self.words[i][0]) for i in gone], [(i, p[0]) for i, p in new.items()])
         by_folder = _changed(self.by_folder, [(i, self.words[i][1]) for i in gone], [(i, p[1]) for i, p in new.items()])
-        same = by_stem.keys() == self.by_stem.keys() and by_folder.keys() == self.by_folder.keys()
-        word_list = self.word_list if same else tuple(sorted(by_stem.keys() | by_folder.keys()))
-        return PathIndex(words, by_stem, by_folder, lengths[0], lengths[1], word_list)
+        return PathIndex(words, by_stem, by_folder, lengths[0], lengths[1])
 
 
 def _changed(

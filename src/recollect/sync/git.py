@@ -88,6 +88,21 @@ def head(folder: Path) -> str | None:
     return found.decode().strip() if found else None
 
 
+def head_quickly(root: Path) -> str | None:
+    """`head` of the work tree that holds `root`, from git's files where their form is the usual one."""
+    work_tree = work_tree_root(root)
+    folder = git_folder(work_tree) if work_tree is not None else None
+    if folder is None:
+        return None
+    try:
+        said = (folder / "HEAD").read_text().strip()
+        if not said.startswith("ref: "):
+            return said
+        return (common_folder(folder) / said.removeprefix("ref: ")).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return head(root)  # packed, or another form of storage
+
+
 def remote_url(folder: Path) -> str | None:
     """URL of the first remote, without credentials."""
     names = (output(["remote"], folder) or b"").decode(errors="replace").split()

@@ -1,0 +1,45 @@
+"""Where things lie: the data directory, its lock, its socket. Standard library only: the pump starts with it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+PROTOCOL = 1  # of the socket; client and daemon must agree on it
+_LONGEST_SOCKET = 100  # bytes; the kernel's limit is 104 (macOS) or 108 (Linux), the terminating zero included
+
+
+def home_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """`RECOLLECT_HOME`, else the platform's data directory."""
+    given = environment.get("RECOLLECT_HOME", "").strip()
+    if given:
+        return Path(given).expanduser().absolute()
+    if sys.platform == "darwin":
+        return Path("~/Library/Application Support/recollect").expanduser()
+    base = environment.get("LOCALAPPDATA" if os.name == "nt" else "XDG_DATA_HOME", "").strip()
+    return Path(base or "~/.local/share").expanduser() / "recollect"
+
+
+def run_folder(home: Path) -> Path:
+    """Lock, socket, log of the daemon; made if need be, for this user alone."""
+    folder = home / "run"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def socket_path(home: Path) -> Path:
+    """`run/daemon.sock`; where that is too long for a socket, a name made from it in the runtime directory."""
+    path = home / "run" / "daemon.sock"
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET:
+        return path
+    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    folder = Path(base) / f"recollect-{os.getuid()}"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    found = folder.stat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{folder} does not belong to this user alone")
+    return folder / (hashlib.blake2b(os.fsencode(home), digest_size=12).hexdigest() + ".sock")

@@ -1,0 +1,205 @@
+"""The daemon's side of the indexer process: starts it, asks it, starts it again when it dies."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from recollect.errors import Unavailable, from_dict
+from recollect.jobs.pipe import Pipe
+from recollect.jobs.synchronise import Options
+from recollect.model import Progress, SyncResult
+
+_ATTEMPTS: Final = 3  # times that a sync is started again because the indexer died
+log = logging.getLogger("recollect.indexer")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A sync of `root` into the index at `folder`. `verify`: check what is stored first."""
+
+    id: int
+    folder: str
+    root: str
+    options: Options = Options()
+    verify: bool = False
+
+
+@dataclass(slots=True)
+class _Running:
+    request: Request | None  # None: the removal of a folder
+    message: tuple[str, Any]
+    future: Future[Any]
+    on_progress: Callable[[Progress], None]
+    on_commit: Callable[[], None]
+    attempts: int = 1
+
+
+class IndexerProcess:
+    """Thread-safe. Callbacks come from the thread that reads the socket: they must be short."""
+
+    def __init__(self, home: Path, log_path: Path | None = None) -> None:
+        self._home = home
+        self._log_path = log_path
+        self._lock = threading.RLock()
+        self._ids = itertools.count(1)
+        self._running: dict[int, _Running] = {}
+        self._commits: dict[int, Callable[[], None]] = {}  # also after a sync's end: segments are merged then
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Pipe | None = None
+        self._reader: threading.Thread | None = None
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the running indexer."""
+        return self._process.pid if self._process is not None else None
+
+    def sync(
+        self,
+        folder: Path,
+        root: Path,
+        options: Options,
+        *,
+        verify: bool = False,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        on_commit: Callable[[], None] = lambda: None,
+    ) -> tuple[int, Future[SyncResult]]:
+        """Start a sync: (number to cancel it by, its future)."""
+        with self._lock:
+            request = Request(next(self._ids), os.fspath(folder), os.fspath(root), options, verify)
+            running = _Running(request, ("sync", request), Future(), on_progress, on_commit)
+            self._commits[request.id] = on_commit
+            self._start(request.id, running)
+        return request.id, running.future
+
+    def forget(self, folder: Path) -> Future[None]:
+        """Remove an index folder, after the sync that uses it."""
+        with self._lock:
+            number = next(self._ids)
+            message = ("forget", (number, os.fspath(folder)))
+            running = _Running(None, message, Future(), lambda progress: None, lambda: None)
+            self._start(number, running)
+        return running.future
+
+    def cancel(self, number: int) -> None:
+        with self._lock, suppress(OSError):
+            if self._pipe is not None and number in self._running:
+                self._pipe.send(("cancel", number))
+
+    def close(self) -> None:
+        """End the process and everything that it started."""
+        with self._lock:
+            self._closed = True
+            process, pipe, self._pipe = self._process, self._pipe, None
+            failed, self._running = list(self._running.values()), {}
+        if pipe is not None:
+            pipe.close()
+        if process is not None:
+            _end(process)
+        if self._reader is not None and self._reader is not threading.current_thread():
+            self._reader.join(timeout=5)
+        for running in failed:
+            running.future.set_exception(Unavailable("Recollect is shutting down", code="shutting_down"))
+
+    def _start(self, number: int, running: _Running) -> None:
+        if self._closed:
+            raise Unavailable("Recollect is shutting down", code="shutting_down")
+        self._running[number] = running
+        try:
+            if self._pipe is None:
+                self._launch()
+            assert self._pipe is not None
+            self._pipe.send(running.message)
+        except OSError:
+            pass  # it died this moment: the reading thread notices, and starts everything again
+
+    def _launch(self) -> None:
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "recollect.server.indexer", str(theirs.fileno()), os.fspath(self._home)]
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        with theirs, open(self._log_path or os.devnull, "ab") as errors:
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                env=environment,
+                start_new_session=True,  # so that it can be ended together with its workers
+            )
+        self._pipe = Pipe(ours)
+        arguments = (self._pipe, self._process)
+        self._reader = threading.Thread(target=self._read, args=arguments, name="indexer-events", daemon=True)
+        self._reader.start()
+
+    def _read(self, pipe: Pipe, process: subprocess.Popen[bytes]) -> None:
+        while True:
+            try:
+                event, number, value = pipe.receive()
+            except EOFError:
+                break
+            self._handle(event, number, value)
+        _end(process)
+        self._died(pipe, process)
+
+    def _handle(self, event: str, number: int, value: Any) -> None:
+        if event == "committed":
+            commit = self._commits.get(number)
+            if commit is not None:
+                commit()
+            return
+        with self._lock:
+            running = self._running.get(number) if event == "progress" else self._running.pop(number, None)
+            for old in sorted(self._commits)[:-200]:
+                if old not in self._running:
+                    del self._commits[old]
+        if running is None:
+            return
+        if event == "progress":
+            running.on_progress(value)
+        elif event == "done":
+            running.future.set_result(value)
+        else:
+            running.future.set_exception(from_dict(value))
+
+    def _died(self, pipe: Pipe, process: subprocess.Popen[bytes]) -> None:
+        lost: list[_Running] = []
+        with self._lock:
+            if self._closed or self._pipe is not pipe:
+                return
+            pipe.close()
+            self._pipe = None
+            log.warning("the indexer ended (%s); %d requests start again", process.returncode, len(self._running))
+            for number, running in list(self._running.items()):
+                running.attempts += 1
+                if running.attempts > _ATTEMPTS:
+                    lost.append(self._running.pop(number))
+                else:
+                    self._start(number, running)
+        for running in lost:
+            message = f"the indexer died {_ATTEMPTS} times during this"
+            running.future.set_exception(Unavailable(message, code="indexer_died"))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its group; its workers may hang in a grammar."""
+    try:
+        process.wait(timeout=1.0)
+    except subprocess.TimeoutExpired:
+        pass
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

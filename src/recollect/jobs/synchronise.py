@@ -1,0 +1,369 @@
+"""Make an index equal to its repository, once: scan, diff, analyse what changed, commit.
+
+An incremental sync is one commit. A first or forced one is a series of consistent batches, each a generation of "the
+tree so far": answers come early, and what an interruption loses is at most a batch.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from recollect.errors import Cancelled, Unavailable
+from recollect.index import analyse
+from recollect.index.analyse import Analysed
+from recollect.index.writer import IndexWriter
+from recollect.jobs.pool import Answer, ParsePool, Task
+from recollect.model import FileError, Progress, SyncResult, SyncStatus
+from recollect.sync import git
+from recollect.sync.apply import apply
+from recollect.sync.diff import Change, diff
+from recollect.sync.ignore import DEFAULT_EXCLUDES
+from recollect.sync.scan import MAX_FILE_BYTES, Scan, scan
+from recollect.sync.tree import EMPTY, UNREAD, Kind, Row, Stat, Tree, printable
+
+_BATCH_S: Final = 2.0  # of a first sync; the first batch comes after half a second
+_BATCH_FILES: Final = 200
+_BATCH_CHUNKS: Final = 30_000  # bounds the memory of a batch (some 40 MB), also of an incremental sync
+_ERRORS_KEPT: Final = 100
+_PROGRESS_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a sync is asked to do. `dirty`: look at these paths only."""
+
+    full: bool = False
+    dirty: tuple[str, ...] | None = None
+    interactive: bool = False
+    max_file_bytes: int = MAX_FILE_BYTES
+    exclude: tuple[str, ...] = ()
+    max_files: int | None = None  # refuse beyond (too_large), unless None
+    max_bytes: int | None = None
+
+
+def never() -> bool:
+    return False
+
+
+@dataclass(slots=True)
+class Control:
+    """How a sync is watched and stopped. The callbacks come from the thread that syncs."""
+
+    progress: Callable[[Progress], None] = lambda progress: None
+    committed: Callable[[int], None] = lambda generation: None
+    cancelled: Callable[[], bool] = never
+
+
+def synchronise(writer: IndexWriter, root: Path, pool: ParsePool, options: Options, control: Control) -> SyncResult:
+    """Sync `root` into `writer`'s index. The result's `repository` is left empty for the caller to name.
+
+    Raises:
+        Unavailable: the root is gone ("missing"), beyond the limits ("too_large"), or the disk is full.
+        Cancelled: what was committed stays.
+    """
+    return _Sync(writer, root, pool, options, control).run()
+
+
+@dataclass(slots=True)
+class _Counts:
+    new: int = 0
+    modified: int = 0
+    deleted: int = 0
+    failed: int = 0
+    processed: int = 0
+    chunks: int = 0
+    bytes: int = 0
+    chunks_new: int = 0
+    chunks_deleted: int = 0
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Analysed files that are not committed yet, and how they change the tree."""
+
+    analysed: list[Analysed] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    cache: list[tuple[bytes, bytes]] = field(default_factory=list)
+    chunks: int = 0
+    since: float = field(default_factory=time.monotonic)
+
+
+class _Sync:
+    def __init__(self, writer: IndexWriter, root: Path, pool: ParsePool, options: Options, control: Control) -> None:
+        self._writer = writer
+        self._root = root
+        self._pool = pool
+        self._options = options
+        self._control = control
+        self._started_at, self._started = time.time(), time.monotonic()
+        self._counts = _Counts()
+        self._errors: list[FileError] = []
+        self._progress = Progress(phase="scanning")
+        self._reported = 0.0
+        self._total = self._total_bytes = 0
+        self._corrections: list[Change] = []  # where a worker read something else than the scan had seen
+
+    def run(self) -> SyncResult:
+        old = self._writer.tree()
+        found = self._scan(old)
+        self._check(old, found)
+        if self._writer.repaired:
+            self._error("", "index_rebuilt", self._writer.repaired)
+            self._writer.repaired = None
+        changes = diff(old, found.tree)
+        again = self._again(found.tree, {change.path for change in changes})
+        todo = [change for change in changes if change.new is not None] + again
+        removed = [change for change in changes if change.new is None]
+        self._counts.new = sum(change.old is None and change.new is not None for change in changes)
+        self._counts.modified = sum(change.old is not None and change.new is not None for change in changes)
+        self._counts.deleted = len(removed)
+        in_batches = self._options.full or not self._writer.complete
+        self._index(found, todo, removed, in_batches)
+        return self._result(found)
+
+    # -- scan ---------------------------------------------------------------------------------------------------------
+
+    def _scan(self, old: Tree) -> Scan:
+        self._report(Progress(phase="scanning"), force=True)
+
+        def seen(files: int) -> None:
+            self._report(Progress(phase="scanning", files_done=files))
+
+        options = self._options
+        return scan(
+            self._root,
+            old if old is not EMPTY else None,
+            signature=self._writer.signature,
+            dirty=options.dirty if self._writer.complete and not options.full else None,
+            max_file_bytes=options.max_file_bytes,
+            exclude=(*DEFAULT_EXCLUDES, *options.exclude),
+            cancelled=self._control.cancelled,
+            progress=seen,
+        )
+
+    def _check(self, old: Tree, found: Scan) -> None:
+        """Halt rather than empty an index, or index more than was wanted."""
+        if len(old) and not len(found.tree) and not (self._root / ".git").exists() and self._was_git():
+            raise Unavailable(f"{self._root} lost its files and its .git", code="missing")
+        limit, files = self._options.max_files, len(found.tree)
+        if limit is not None and files > limit:
+            raise self._too_large(f"{files:,} files, more than {limit:,}")
+        if self._options.max_bytes is not None:
+            size = sum(row.stat.size for row in found.tree.files())
+            if size > self._options.max_bytes:
+                raise self._too_large(f"{size / 1e6:,.0f} MB, more than {self._options.max_bytes / 1e6:,.0f}")
+        for problem in found.problems:
+            if self._kind(found.tree, problem.path) is not Kind.FILE:
+                self._error(problem.path, problem.kind, problem.message)
+
+    def _too_large(self, what: str) -> Unavailable:
+        return Unavailable(f"{self._root}: {what}", hint=f"Ask for it: recollect sync {self._root}", code="too_large")
+
+    def _was_git(self) -> bool:
+        return self._writer.signature.startswith("git:")
+
+    @staticmethod
+    def _kind(tree: Tree, path: str) -> Kind | None:
+        row = tree.get(path)
+        return row.kind if row is not None else None
+
+    def _again(self, tree: Tree, changed: set[str]) -> list[Change]:
+        """Unchanged files that are analysed all the same: all (`full`), of an older pipeline, or failed and now due."""
+        now = time.time()
+        if self._options.full:
+            rows: Iterator[Row | None] = (row for row in tree.files())
+        else:
+            due = [path for path, (_, _, retry_at) in self._writer.failed_paths().items() if retry_at <= now]
+            paths = self._writer.stale_paths() + due if self._options.dirty is None else due
+            rows = (tree.get(path) for path in dict.fromkeys(paths))
+        return [
+            Change(row.path, row, row)
+            for row in rows
+            if row is not None and row.kind is Kind.FILE and row.path not in changed
+        ]
+
+    # -- analyse and commit -------------------------------------------------------------------------------------------
+
+    def _index(self, found: Scan, todo: list[Change], removed: list[Change], in_batches: bool) -> None:
+        self._total = len(todo)
+        rows = [change.new for change in todo if change.new is not None]
+        self._total_bytes = sum(row.stat.size for row in rows)
+        so_far = self._so_far()
+        batch = _Batch(since=time.monotonic() - (_BATCH_S - 0.5), removed=[change.path for change in removed])
+        batch.changes += removed
+        before = {change.path: change.old for change in todo}
+        seen = {row.path: row for row in rows}
+        unread = [row for row in rows if row.hash == UNREAD]
+        for row in unread:
+            self._take(batch, self._unread(row), before[row.path], row)
+        tasks = [self._task(row) for row in rows if row.hash != UNREAD]
+        job = self._pool.submit(tasks, interactive=self._options.interactive)
+        try:
+            for answer in job.answers():
+                if self._control.cancelled():
+                    raise Cancelled("the sync was cancelled")
+                if answer is not None:
+                    self._answered(batch, answer, before[answer.path], seen[answer.path])
+                self._report_indexing()
+                if self._is_full(batch, in_batches) and job.left:
+                    so_far = apply(so_far, batch.changes)
+                    self._commit(so_far, batch, complete=not in_batches)
+                    batch = _Batch()
+        except BaseException:
+            job.cancel()
+            raise
+        self._report_indexing(force=True)
+        tree = apply(found.tree, self._corrections)
+        head = git.head_quickly(self._root)
+        self._commit(tree, batch, complete=True, signature=found.signature, head=head)
+
+    def _so_far(self) -> Tree:
+        """The committed tree, without directory stats: names below must be listed again if this is interrupted."""
+        return self._writer.tree()
+
+    def _task(self, row: Row) -> Task:
+        return Task(
+            root=os.fspath(self._root),
+            path=row.path,
+            hash=row.hash,
+            size=row.stat.size,
+            max_file_bytes=self._options.max_file_bytes,
+            use_cache=not self._options.full,
+        )
+
+    def _unread(self, row: Row) -> Analysed:
+        if row.stat.size > self._options.max_file_bytes:
+            result = analyse.failed(row.path, row.hash, row.stat.size, "too_large")
+            result.status = "skipped"
+            return result
+        return analyse.failed(row.path, row.hash, row.stat.size, "unreadable")
+
+    def _answered(self, batch: _Batch, answer: Answer, old: Row | None, row: Row) -> None:
+        if answer.outcome == "vanished":
+            self._correct(batch, row, old, None)
+            self._counts.processed += 1
+            return
+        if answer.outcome == "changed":
+            assert answer.stat is not None
+            row = self._correct(batch, row, old, row._replace(stat=answer.stat, hash=UNREAD)) or row
+            result = self._unread(row)
+        elif answer.result is None:
+            result = analyse.failed(row.path, row.hash, row.stat.size, answer.message or answer.outcome)
+        else:
+            result = answer.result
+            stat = answer.stat or row.stat
+            if result.hash != row.hash or stat.mtime_ns == -1:
+                row = self._correct(batch, row, old, row._replace(stat=_racy(stat), hash=result.hash)) or row
+        if answer.cache is not None:
+            batch.cache.append(answer.cache)
+        self._take(batch, result, old, row)
+
+    def _correct(self, batch: _Batch, row: Row, old: Row | None, actual: Row | None) -> Row | None:
+        """The file is not what the scan saw: record what was read instead, so that tree and index agree."""
+        self._corrections.append(Change(row.path, row, actual))
+        if actual is None:
+            batch.changes.append(Change(row.path, old, None))
+            batch.removed.append(row.path)
+        return actual
+
+    def _take(self, batch: _Batch, result: Analysed, old: Row | None, row: Row) -> None:
+        batch.analysed.append(result)
+        batch.changes.append(Change(row.path, old, row))
+        batch.chunks += len(result.chunks)
+        self._counts.processed += 1
+        self._counts.chunks += len(result.chunks)
+        self._counts.bytes += result.size
+        if result.status == "failed":
+            self._counts.failed += 1
+            self._error(printable(row.path), result.reason or "failed", _MESSAGES.get(result.reason or "", "it could not be indexed"))
+        elif result.status == "indexed" and result.reason == "quarantined":
+            self._error(printable(row.path), "quarantined", "its grammar hangs or crashes on it: indexed by lines")
+
+    def _is_full(self, batch: _Batch, in_batches: bool) -> bool:
+        if batch.chunks >= _BATCH_CHUNKS:
+            return True
+        return in_batches and len(batch.analysed) >= _BATCH_FILES and time.monotonic() - batch.since >= _BATCH_S
+
+    def _commit(
+        self, tree: Tree, batch: _Batch, *, complete: bool, signature: str | None = None, head: str | None = None
+    ) -> None:
+        before = self._writer.generation
+        done = self._writer.commit(
+            tree=tree, analysed=batch.analysed, removed=batch.removed, signature=signature, complete=complete, head=head
+        )
+        self._counts.chunks_new += done.chunks_new
+        self._counts.chunks_deleted += done.chunks_deleted
+        if done.generation != before:
+            self._control.committed(done.generation)
+        self._pool.cache.put_many(batch.cache)
+
+    # -- what is said about it ----------------------------------------------------------------------------------------
+
+    def _report_indexing(self, force: bool = False) -> None:
+        counts, elapsed = self._counts, time.monotonic() - self._started
+        share = counts.bytes / self._total_bytes if self._total_bytes else 1.0
+        eta = elapsed / share - elapsed if 0.02 < share < 1 else None
+        progress = Progress(
+            phase="indexing",
+            percentage=round(min(99.0, 99.0 * max(min(share, 1.0), self._progress.percentage / 99.0)), 1),
+            total_known=True,
+            files_done=counts.processed,
+            files_total=self._total,
+            chunks_done=counts.chunks,
+            bytes_done=counts.bytes,
+            eta_s=round(eta, 1) if eta is not None else None,
+        )
+        self._report(progress, force=force)
+
+    def _report(self, progress: Progress, force: bool = False) -> None:
+        now = time.monotonic()
+        if force or now - self._reported >= _PROGRESS_S:
+            self._reported, self._progress = now, progress
+            self._control.progress(progress)
+
+    def _error(self, path: str, kind: str, message: str) -> None:
+        if len(self._errors) < _ERRORS_KEPT:
+            self._errors.append(FileError(path, kind, message))
+
+    def _result(self, found: Scan) -> SyncResult:
+        counts, stored = self._counts, self._writer.counts()
+        total = len(found.tree)
+        return SyncResult(
+            repository="",
+            status=str(SyncStatus.COMPLETED),
+            total_files=total,
+            processed_files=counts.processed,
+            new_files=counts.new,
+            modified_files=counts.modified,
+            deleted_files=counts.deleted,
+            unchanged_files=max(total - counts.new - counts.modified, 0),
+            skipped_files=stored["skipped"],
+            chunks_total=stored["chunks"],
+            chunks_new=counts.chunks_new,
+            chunks_deleted=counts.chunks_deleted,
+            success_rate=round(100.0 * (1 - counts.failed / counts.processed), 2) if counts.processed else 100.0,
+            errors=tuple(self._errors),
+            root_hash=self._writer.root_hash,
+            generation=self._writer.generation,
+            started_at=self._started_at,
+            duration_s=round(time.monotonic() - self._started, 4),
+        )
+
+
+_MESSAGES: Final = {
+    "unreadable": "it could not be read; tried again later",
+    "parse_timeout": "it took too much processor time, by lines too; tried again later",
+    "parser_crashed": "analysing it ended the process, by lines too; tried again later",
+}
+
+
+def _racy(stat: Stat) -> Stat:
+    """The file changed while it was looked at: its stat must not vouch for it at the next scan."""
+    return stat._replace(mtime_ns=-1)
+

@@ -1,0 +1,69 @@
+"""What a question asks for: words, one symbol or several, quoted phrases, paths; and what it does not want left out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from recollect import text
+
+MAX_QUERY: Final = 2_000  # characters that are scored; a longer text (a stack trace, a file) is cut
+MAX_TERMS: Final = 64
+
+_SYMBOL: Final = re.compile(r"[^\W\d][\w$]*[!?=]?(?:(?:::|\\|->|\.|#)[^\W\d][\w$]*[!?=]?)*(?:\(\))?|[_$][\w$]*")
+_SEPARATOR: Final = re.compile(r"::|\\|->|\.|#")
+_NAME_IN_SENTENCE: Final = re.compile(
+    r"\b(?:[A-Z][a-z]\w*[A-Z]\w*|[a-z]\w*[A-Z]\w+|[a-z]+_[a-z_]+\w*|[A-Z]{2,}(?:_[A-Z0-9]+)+)\b"
+)
+_PHRASE: Final = re.compile(r'"([^"\n]{2,200})"|`([^`\n]{2,200})`')
+_PATH: Final = re.compile(r"(?:[\w.@+-]+/)+[\w.@+-]*|\b[\w+-]+\.[a-z][a-z0-9]{0,4}\b")
+_UNLESS_ASKED: Final = {
+    "tests": "test tests testing spec specs fixture fixtures mock mocks benchmark benchmarks unittest pytest testcase",
+    "examples": "example examples sample samples demo demos doc docs documentation tutorial",
+    "vendored": "vendor vendored third_party thirdparty external generated",
+    "compat": "compat compatibility legacy deprecated",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A parsed question. `symbol`: the whole of it is one name (its last part); `names`: names within a sentence."""
+
+    text: str
+    terms: tuple[str, ...]  # for BM25
+    words: tuple[str, ...]  # for paths: parts of identifiers without stop words
+    symbol: str | None
+    qualified: str | None  # the symbol with what stands before it, joined by "."
+    names: tuple[str, ...]
+    phrases: tuple[str, ...]
+    paths: tuple[str, ...]
+    asked_for: frozenset[str]  # kinds of files that are not to be penalised
+
+
+def parse(question: str) -> Query:
+    """Parse a question; never fails. An empty one has no terms."""
+    asked = question.strip()[:MAX_QUERY]
+    bare = asked.strip("\"'` ")
+    symbol = qualified = None
+    if " " not in bare and _SYMBOL.fullmatch(bare):
+        parts = [part for part in _SEPARATOR.split(bare.removesuffix("()")) if part]
+        symbol = parts[-1] if parts else None
+        qualified = ".".join(parts) if len(parts) > 1 else None
+    phrases = tuple(dict.fromkeys((a or b).strip() for a, b in _PHRASE.findall(asked) if (a or b).strip()))
+    names = () if symbol else tuple(dict.fromkeys(_NAME_IN_SENTENCE.findall(asked)))[:10]
+    quoted = tuple(phrase for phrase in phrases if _SYMBOL.fullmatch(phrase) and phrase not in names) if not symbol else ()
+    found = dict.fromkeys(part for name in text.identifiers(asked) for part in text.split_identifier(name))
+    terms = tuple(term for term in text.terms(asked) if term not in text.STOP_WORDS)[:MAX_TERMS]
+    lowered = set(found) | {name.lower() for name in text.identifiers(asked)}
+    return Query(
+        text=asked,
+        terms=terms,
+        words=tuple(word for word in found if word not in text.STOP_WORDS and len(word) > 1)[:MAX_TERMS],
+        symbol=symbol,
+        qualified=qualified,
+        names=tuple(dict.fromkeys(_SEPARATOR.split(name)[-1] for name in (*names, *quoted))),
+        phrases=tuple(phrase for phrase in phrases if phrase != symbol),
+        paths=tuple(dict.fromkeys(path.strip("./") for path in _PATH.findall(asked) if path.strip("./")))[:5],
+        asked_for=frozenset(kind for kind, words in _UNLESS_ASKED.items() if lowered & set(words.split())),
+    )

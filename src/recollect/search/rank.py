@@ -1,0 +1,105 @@
+"""Candidates → ranked files: fusion by z-scores, then named addends and penalties, as frozen in docs/ranking.md."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from recollect import text
+from recollect.search.query import Query
+
+LEXICAL: Final = 0.25  # of the fused score; the rest is dense
+DENSE: Final = 0.75
+DEFINITION: Final = 1.0  # a chunk that defines the symbol asked for
+DEFINITION_IN_ITS_FILE: Final = 1.5  # … in a file of that name, or as the qualified name asked for
+DEFINITION_NAMED: Final = 0.5  # a name within a sentence
+PHRASE: Final = 1.0  # a chunk that holds a quoted phrase literally
+PATH_GIVEN: Final = 1.0  # the question names the path
+PATH: Final = 0.3
+COHERENCE: Final = 0.3
+COHERENT: Final = 0.4  # chunks above this share of the best count as good
+SYMBOL_COHERENCE: Final = 0.3  # factor of coherence, and …
+SYMBOL_PATH: Final = 0.5  # … of the path addend, where the question is one symbol
+
+_PENALTIES: Final = {
+    "tests": (
+        0.3,
+        re.compile(
+            r"(^|/)(tests?|__tests__|spec|specs|testing|testdata|fixtures?|mocks?|benches|benchmarks?)(/|$)|(^|/)test_[^/]*$"
+            r"|_tests?\.\w+$|\.(test|spec)\.[jt]sx?$|(Tests?|Spec|Suite|TestCase)\.(java|kt|cs|swift|scala|php|groovy)$|_spec\.\w+$",
+            re.IGNORECASE,
+        ),
+    ),
+    "examples": (0.4, re.compile(r"(^|/)(_?examples?|samples?|demos?|docs?|docs?_src)(/|$)")),
+    "vendored": (0.4, re.compile(r"(^|/)(vendor|vendored|third_party|thirdparty|external|generated|node_modules|site-packages)(/|$)")),
+    "compat": (0.5, re.compile(r"(^|/)(_?compat|legacy|deprecated)(/|$)")),
+    "package": (0.5, re.compile(r"(^|/)(__init__\.py|package-info\.java)$")),
+}
+_ENDINGS: Final = (
+    "ization isation ations ation izing ising ingly ments ment ings ing ers ies ors ion ions ed er or es s e".split()
+)
+
+
+@functools.lru_cache(maxsize=100_000)
+def penalties(path: str) -> tuple[tuple[str, float], ...]:
+    """Kinds of less wanted files that a path shows, with the factor of each."""
+    return tuple((name, factor) for name, (factor, pattern) in _PENALTIES.items() if pattern.search(path))
+
+
+def penalty(path: str, query: Query) -> dict[str, float]:
+    """Factors that apply to a file for this question."""
+    return {name: factor for name, factor in penalties(path) if name not in query.asked_for}
+
+
+@functools.lru_cache(maxsize=100_000)
+def path_parts(path: str) -> tuple[frozenset[str], frozenset[str], str]:
+    """(words of the stem, words of the parent folder, the stem folded to compare with a symbol)."""
+    folder, _, name = path.rpartition("/")
+    stem = name.rsplit(".", 1)[0] if "." in name[1:] else name
+    words = frozenset(part for found in text.identifiers(stem) for part in text.split_identifier(found))
+    parent = folder.rpartition("/")[2]
+    above = frozenset(part for found in text.identifiers(parent) for part in text.split_identifier(found))
+    return words, above, fold(stem)
+
+
+def fold(name: str) -> str:
+    """A name without what writing styles differ in."""
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def path_match(path: str, words: Sequence[str]) -> float:
+    """How well a path's words are those of the question, 0 to 1: shares of the question and of the file's name."""
+    if not words:
+        return 0.0
+    stem, parent, _ = path_parts(path)
+    found = 0.0
+    for word in words:
+        if any(_alike(word, other) for other in stem):
+            found += 1.0
+        elif any(_alike(word, other) for other in parent):
+            found += 0.5
+    if not found:
+        return 0.0
+    covered = sum(any(_alike(word, other) for word in words) for other in stem) / max(len(stem), 1)
+    return 0.6 * found / len(words) + 0.4 * covered
+
+
+@functools.lru_cache(maxsize=200_000)
+def _alike(a: str, b: str) -> bool:
+    """Equal, one the beginning of the other, or of one root."""
+    if a == b:
+        return True
+    shorter, longer = (a, b) if len(a) <= len(b) else (b, a)
+    if len(shorter) >= 3 and longer.startswith(shorter):
+        return True
+    return len(shorter) >= 5 and _root(a) == _root(b)
+
+
+@functools.lru_cache(maxsize=100_000)
+def _root(word: str) -> str:
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 4:
+            return word[: -len(ending)]
+    return word

@@ -1,0 +1,255 @@
+"""All chunks of the searched indexes against a query: BM25 over body and path, and cosines of the static embedding.
+
+Every number depends only on which chunks are live, never on how they are spread over segments or in which order they
+came: sums are whole numbers, so that an incremental index answers exactly as one built from scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recollect.index import embed
+from recollect.index.segment import View, sign_bits
+from recollect.index.snapshot import Snapshot
+from recollect.index.terms import term_key
+
+K1: Final = 1.2
+B: Final = 0.75
+STEM_WEIGHT: Final = 20.0  # a word in the file's name counts as so many in the body (measured: shared study, row 2)
+FOLDER_WEIGHT: Final = 5.0
+CANDIDATES: Final = 1_500  # chunks by each of the two scores whose exact sum is computed
+_FIXED: Final = 1 << 20  # BM25 scores are summed in fixed point
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One segment of one searched index. `allowed`: live rows that pass the filters. Rows count from `offset` overall."""
+
+    source: int
+    snapshot: Snapshot
+    view: View
+    offset: int
+    allowed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Candidate chunks, best known by `row` (overall). `lexical` and `dense` are z-scores over all searched chunks."""
+
+    rows: NDArray[np.int64]
+    lexical: Floats
+    dense: Floats
+    lexical_floor: float  # z-score of a chunk that matches nothing (of the median chunk, where most match)
+
+
+def parts_of(snapshots: Sequence[Snapshot], allowed_files: Sequence[NDArray[np.bool_] | None]) -> list[Part]:
+    """The searched segments. `allowed_files`: by file id, for each snapshot; None: all."""
+    parts = []
+    offset = 0
+    for source, (snapshot, files) in enumerate(zip(snapshots, allowed_files, strict=True)):
+        for view in snapshot.views:
+            if not len(view.segment):
+                continue
+            allowed = view.live if files is None else view.live & files[view.segment.file_id]
+            parts.append(Part(source, snapshot, view, offset, allowed))
+            offset += len(view.segment)
+    return parts
+
+
+def score(terms: Sequence[str], question: str, snapshots: Sequence[Snapshot], parts: Sequence[Part], extra: Sequence[int]) -> Scored:
+    """Candidates: the best by BM25, the nearest by sign bits, and `extra` rows; each with both scores."""
+    lexical = bm25(terms, snapshots, parts)
+    allowed = np.concatenate([part.allowed for part in parts])
+    mean, deviation, floor = _lexical_statistics(lexical, allowed)
+    vector = embed.quantise(embed.model().query(question))
+    rows = _candidates(lexical, vector, parts, allowed, extra)
+    z_lexical = ((lexical[rows] - np.float32(mean)) / np.float32(deviation)).astype(np.float32)
+    return Scored(rows, z_lexical, _dense(vector, snapshots, parts, rows), (floor - mean) / deviation)
+
+
+# -- lexical ----------------------------------------------------------------------------------------------------------
+
+
+def bm25(terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Part]) -> Floats:
+    """BM25 (Robertson et al.) of every row of `parts`, dead and filtered ones included; `float32[rows]`.
+
+    Path words count as `STEM_WEIGHT` and `FOLDER_WEIGHT` occurrences in each chunk of their file. Document frequencies
+    and mean length are those of all live chunks of all searched indexes.
+    """
+    total = sum(len(part.view.segment) for part in parts)
+    n = sum(snapshot.n_chunks for snapshot in snapshots)
+    scores = np.zeros(total, np.float32)
+    if not n or not terms:
+        return scores
+    lengths = [_lengths(part) for part in parts]
+    mean_length = max(sum(_total_length(snapshot) for snapshot in snapshots) / n, 1.0)
+    norms = [np.float32(K1 * (1 - B)) + length * np.float32(K1 * B / mean_length) for length in lengths]
+    for term in terms:
+        key = term_key(term)
+        matches = [_matches(term, key, part) for part in parts]
+        frequency = sum(_live_count(part, rows) for part, (rows, _) in zip(parts, matches, strict=True))
+        if not frequency:
+            continue
+        weight = np.float32(np.log(1 + (n - frequency + 0.5) / (frequency + 0.5)) * (K1 + 1))
+        for part, norm, (rows, counts) in zip(parts, norms, matches, strict=True):
+            if len(rows):
+                scores[part.offset + rows] += weight * counts / (counts + norm[rows])
+    return scores
+
+
+def _matches(term: str, key: int, part: Part) -> tuple[NDArray[np.int64], Floats]:
+    """Rows of a part that hold the term in body or path, and how often."""
+    segment = part.view.segment
+    rows, counts = segment.postings(key)
+    weight = _path_weight(term, part.snapshot)
+    if weight is None:
+        return rows.astype(np.int64), counts.astype(np.float32)
+    frequency = weight[segment.file_id]
+    frequency[rows] += counts
+    found = np.flatnonzero(frequency)
+    return found, frequency[found]
+
+
+def _path_weight(term: str, snapshot: Snapshot) -> Floats | None:
+    """By file id, what the term counts for in a file's path; None where no path has it."""
+    paths = snapshot.paths
+    in_stem, in_folder = paths.by_stem.get(term), paths.by_folder.get(term)
+    if in_stem is None and in_folder is None:
+        return None
+    weight = np.zeros(len(paths.stem_length), np.float32)
+    for found, each in ((in_stem, STEM_WEIGHT), (in_folder, FOLDER_WEIGHT)):
+        if found is not None:
+            weight[found[0]] += np.float32(each) * found[1].astype(np.float32)
+    return weight
+
+
+def _live_count(part: Part, rows: NDArray[np.int64]) -> int:
+    if part.view.n_live == len(part.view.segment):
+        return len(rows)
+    return int(np.count_nonzero(part.view.live[rows]))
+
+
+def _path_length(snapshot: Snapshot) -> NDArray[np.int32]:
+    return (int(STEM_WEIGHT) * snapshot.paths.stem_length + int(FOLDER_WEIGHT) * snapshot.paths.folder_length).astype(np.int32)
+
+
+def _lengths(part: Part) -> Floats:
+    """Terms of each row, path included; kept with the snapshot."""
+    key = ("length", id(part.view))
+    found: Floats | None = part.snapshot.memo.get(key)
+    if found is None:
+        segment = part.view.segment
+        found = (segment.length + _path_length(part.snapshot)[segment.file_id]).astype(np.float32)
+        part.snapshot.memo[key] = found
+    return found
+
+
+def _total_length(snapshot: Snapshot) -> int:
+    """Sum over live chunks of their length, path included."""
+    found: int | None = snapshot.memo.get("total_length")
+    if found is None:
+        path = _path_length(snapshot)
+        of_paths = (int(path[view.segment.file_id[view.live]].sum(dtype=np.int64)) for view in snapshot.views)
+        found = snapshot.memo["total_length"] = snapshot.total_length + sum(of_paths)
+    return found
+
+
+def _lexical_statistics(scores: Floats, allowed: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """(mean, standard deviation, median) over the allowed rows."""
+    n = int(np.count_nonzero(allowed))
+    if not n:
+        return 0.0, 1.0, 0.0
+    matching = scores[allowed & (scores > 0)].astype(np.float64)
+    fixed = np.rint(matching * _FIXED).astype(np.int64)
+    mean = int(fixed.sum()) / _FIXED / n
+    square = int(np.rint(np.square(matching) * _FIXED).astype(np.int64).sum()) / _FIXED / n
+    deviation = max(square - mean * mean, 1e-12) ** 0.5
+    median = float(np.partition(matching, n // 2 - (n - len(matching)))[n // 2 - (n - len(matching))]) if 2 * len(matching) > n else 0.0
+    return mean, max(deviation, 1e-6), median
+
+
+# -- dense ------------------------------------------------------------------------------------------------------------
+
+
+def _dense(vector: NDArray[np.int8], snapshots: Sequence[Snapshot], parts: Sequence[Part], rows: NDArray[np.int64]) -> Floats:
+    """z-scores of the cosines of some rows, against the mean and deviation over all live chunks; zeros without vector."""
+    products = products_of(vector, parts, rows)
+    n = sum(snapshot.n_chunks for snapshot in snapshots)
+    wide = vector.astype(np.int64)
+    total = sum(int(wide @ snapshot.vector_sum) for snapshot in snapshots)
+    square = sum(int(wide @ (snapshot.vector_moment.astype(np.int64) @ wide)) for snapshot in snapshots)
+    mean = total / n if n else 0.0
+    deviation = max(square / n - mean * mean, 0.0) ** 0.5 if n else 0.0
+    if deviation < 1e-6:
+        return np.zeros(len(rows), np.float32)
+    return ((products - mean) / deviation).astype(np.float32)
+
+
+def products_of(vector: NDArray[np.int8], parts: Sequence[Part], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Exact products of the stored vectors of `rows` (ascending) with a stored-form vector."""
+    wide = vector.astype(np.float32)  # 256 products of at most 127² add up exactly below 2²⁴
+    found = np.zeros(len(rows), np.float64)
+    for part, span in split(parts, rows):
+        found[span] = part.view.segment.vectors[rows[span] - part.offset].astype(np.float32) @ wide
+    return found
+
+
+def split(parts: Sequence[Part], rows: NDArray[np.int64]) -> list[tuple[Part, slice]]:
+    """Ascending overall rows by the part that they lie in."""
+    starts = np.searchsorted(rows, [part.offset for part in parts])
+    ends = [*starts[1:], len(rows)]
+    return [(part, slice(int(a), int(b))) for part, a, b in zip(parts, starts, ends, strict=True) if a < b]
+
+
+def _candidates(
+    lexical: Floats, vector: NDArray[np.int8], parts: Sequence[Part], allowed: NDArray[np.bool_], extra: Sequence[int]
+) -> NDArray[np.int64]:
+    """Ascending rows; ties at the edges are all in, for which of them came first must not matter."""
+    if len(lexical) <= CANDIDATES:
+        return np.flatnonzero(allowed)
+    chosen = np.zeros(len(lexical), np.bool_)
+    matching = np.flatnonzero(allowed & (lexical > 0))
+    if len(matching) > CANDIDATES:
+        edge = np.partition(lexical[matching], len(matching) - CANDIDATES)[len(matching) - CANDIDATES]
+        matching = matching[lexical[matching] >= edge]
+    chosen[matching] = True
+    if vector.any():
+        distance = np.concatenate([_distances(vector, part.view.segment.signs) for part in parts])
+        near = np.cumsum(np.bincount(distance[allowed], minlength=1))
+        limit = int(np.searchsorted(near, min(CANDIDATES, int(near[-1]))))
+        chosen |= allowed & (distance <= limit)
+    chosen[np.fromiter(extra, np.int64)] = True
+    return np.flatnonzero(chosen & allowed)
+
+
+def _distances(vector: NDArray[np.int8], signs: NDArray[np.uint64]) -> NDArray[np.uint16]:
+    """Hamming distances `uint16[n]` between a vector's sign bits and those of a segment, column by column."""
+    bits = sign_bits(vector)
+    distance = np.zeros(signs.shape[1], np.uint16)
+    for column, word in zip(signs, bits, strict=True):
+        distance += np.bitwise_count(column ^ word)
+    return distance
+
+
+def rows_of_chunks(parts: Sequence[Part], source: int, chunk_ids: Sequence[int]) -> dict[int, int]:
+    """chunk id → overall row, for the live chunks of one source."""
+    found: dict[int, int] = {}
+    wanted: NDArray[Any] = np.unique(np.fromiter(chunk_ids, np.int64))
+    for part in parts:
+        if part.source == source:
+            ids = part.view.segment.chunk_id
+            at = np.searchsorted(ids, wanted)
+            inside = at < len(ids)
+            at, here = at[inside], wanted[inside]
+            hit = ids[at] == here
+            found.update(
+                (int(chunk), part.offset + int(row)) for chunk, row in zip(here[hit], at[hit], strict=True) if part.allowed[row]
+            )
+    return found

@@ -1,0 +1,188 @@
+"""The indexer process: `python -m recollect.server.indexer FD HOME`. All that costs processor time and writes an index.
+
+Requests come and events go over one socket; each sync has its thread here, all share the parse workers. When the other
+end of the socket goes, so does this process, and its workers with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import sys
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from recollect.config import Settings
+from recollect.errors import Corrupt, RecollectError
+from recollect.index.writer import IndexWriter
+from recollect.jobs.indexer import Request
+from recollect.jobs.pipe import Pipe
+from recollect.jobs.pool import ParsePool
+from recollect.jobs.synchronise import Control, synchronise
+from recollect.model import FileError, Progress, SyncResult
+from recollect.store.database import translated
+
+_OPEN_INDEXES: Final = 16  # writers kept open with their trees, most recently used last
+log = logging.getLogger("recollect.indexer")
+
+
+class _Indexes:
+    """Open writers by folder; each is used by one sync at a time."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, IndexWriter] = OrderedDict()
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def lock(self, folder: str) -> threading.Lock:
+        with self._lock:
+            return self._locks.setdefault(folder, threading.Lock())
+
+    def writer(self, folder: str) -> tuple[IndexWriter, str | None]:
+        """The writer of a folder (hold its lock), and what had to be done to get it, if anything."""
+        with self._lock:
+            writer = self._open.pop(folder, None)
+        said = None
+        if writer is None:
+            try:
+                writer = IndexWriter(Path(folder))
+            except Corrupt as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                writer, said = IndexWriter(Path(folder)), f"{error.message}: it is made again from the files"
+        with self._lock:
+            self._open[folder] = writer
+            idle = [name for name in self._open if not self._locks[name].locked()]
+            closing = [self._open.pop(name) for name in idle[: max(0, len(self._open) - _OPEN_INDEXES)]]
+        for old in closing:
+            old.close()
+        return writer, said
+
+    def forget(self, folder: str) -> None:
+        with self._lock:
+            writer = self._open.pop(folder, None)
+        if writer is not None:
+            writer.close()
+
+
+class Indexer:
+    def __init__(self, pipe: Pipe, home: Path) -> None:
+        settings = Settings.load(home)
+        self._pipe = pipe
+        self._indexes = _Indexes()
+        self._pool = ParsePool(home / "cache.db", settings.workers, settings.sync_queue_size)
+        self._cancelled: dict[int, threading.Event] = {}
+
+    def run(self) -> None:
+        """Take requests until the other end goes."""
+        while True:
+            try:
+                message: tuple[str, Any] = self._pipe.receive()
+            except EOFError:
+                return
+            verb, argument = message
+            if verb == "sync":
+                self._cancelled[argument.id] = threading.Event()
+                threading.Thread(target=self._sync, args=(argument,), name=f"sync-{argument.id}", daemon=True).start()
+            elif verb == "cancel":
+                event = self._cancelled.get(argument)
+                if event is not None:
+                    event.set()
+            elif verb == "forget":
+                number, folder = argument
+                threading.Thread(target=self._forget, args=(number, folder), daemon=True).start()
+
+    def _sync(self, request: Request) -> None:
+        cancelled = self._cancelled[request.id]
+        try:
+            with self._indexes.lock(request.folder):
+                try:
+                    self._send("done", request.id, self._synchronise(request, cancelled))
+                finally:
+                    self._compact(request)
+        except RecollectError as error:
+            self._send("failed", request.id, error.to_dict())
+        except (sqlite3.Error, OSError) as error:
+            self._indexes.forget(request.folder)
+            self._send("failed", request.id, translated(error, "the index").to_dict())
+        except Exception as error:  # the daemon has to hear of it, whatever it is
+            log.exception("sync of %s failed", request.root)
+            self._indexes.forget(request.folder)
+            self._send("failed", request.id, RecollectError(f"{type(error).__name__}: {error}").to_dict())
+        finally:
+            self._cancelled.pop(request.id, None)
+
+    def _synchronise(self, request: Request, cancelled: threading.Event) -> SyncResult:
+        def progress(now: Progress) -> None:
+            self._send("progress", request.id, now)
+
+        def committed(generation: int) -> None:
+            self._send("committed", request.id, generation)
+
+        if request.verify:  # a reader found damage: open everything again, which checks it
+            self._indexes.forget(request.folder)
+        writer, said = self._indexes.writer(request.folder)
+        control = Control(progress, committed, cancelled.is_set)
+        try:
+            result = synchronise(writer, Path(request.root), self._pool, request.options, control)
+        except Corrupt as error:
+            self._indexes.forget(request.folder)
+            shutil.rmtree(request.folder, ignore_errors=True)
+            writer, said = self._indexes.writer(request.folder)[0], f"{error.message}: it is made again from the files"
+            result = synchronise(writer, Path(request.root), self._pool, request.options, control)
+        except sqlite3.DatabaseError as error:
+            if not isinstance(translated(error, "the index"), Corrupt):
+                raise
+            self._indexes.forget(request.folder)
+            shutil.rmtree(request.folder, ignore_errors=True)
+            writer, said = self._indexes.writer(request.folder)[0], "the index was damaged: it is made again from the files"
+            result = synchronise(writer, Path(request.root), self._pool, request.options, control)
+        if said:
+            result = replace(result, errors=(FileError("", "index_rebuilt", said), *result.errors))
+        return result
+
+    def _compact(self, request: Request) -> None:
+        """Merge what the sync left in pieces. After the answer: nobody waits for it."""
+        with self._indexes._lock:
+            writer = self._indexes._open.get(request.folder)
+        if writer is None:
+            return
+        try:
+            if writer.compact():
+                self._send("committed", request.id, writer.generation)
+        except (sqlite3.Error, OSError, Corrupt):
+            log.warning("compacting %s failed", request.folder, exc_info=True)
+            self._indexes.forget(request.folder)
+
+    def _forget(self, number: int, folder: str) -> None:
+        with self._indexes.lock(folder):
+            self._indexes.forget(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+        self._send("done", number, None)
+
+    def _send(self, event: str, number: int, value: Any) -> None:
+        with suppress(OSError):  # the other end is gone: `run` ends
+            self._pipe.send((event, number, value))
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError):
+        os.nice(10)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    sys.setswitchinterval(0.001)
+    indexer = Indexer(Pipe(socket.socket(fileno=int(sys.argv[1]))), Path(sys.argv[2]))
+    indexer.run()
+    indexer._pool.close()
+    os._exit(0)  # syncs that still run have nobody to answer; what they committed stays
+
+
+if __name__ == "__main__":
+    main()

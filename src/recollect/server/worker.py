@@ -1,0 +1,85 @@
+"""A parse worker: `python -m recollect.server.worker FD CACHE`. Reads files, analyses them, answers one after another.
+
+It is expected to die: a grammar may crash, and a file that takes too much processor time is ended by a timer, because a
+parser cannot be interrupted from Python. Its owner sees which file that was by what it has not answered.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat as stats
+import sys
+from pathlib import Path
+
+from blake3 import blake3
+
+from recollect.index import analyse
+from recollect.jobs.pipe import Pipe
+from recollect.jobs.pool import DEADLINE_CPU_S, Answer, Task
+from recollect.store.cache import ParseCache
+from recollect.sync.tree import Stat
+
+
+def work(task: Task, cache: ParseCache) -> Answer:
+    """Read one file and analyse it."""
+    try:
+        content, stat, steady = _read(task)
+    except FileNotFoundError:
+        return Answer(task.path, "vanished")
+    except OSError as error:
+        return Answer(task.path, "unreadable", error.strerror or str(error))
+    if content is None:
+        return Answer(task.path, "changed", stat=stat)  # became too large, or no regular file any more
+    content_hash = blake3(content).digest(16)
+    key = analyse.cache_key(content_hash, task.path)
+    cached = cache.get(key) if task.use_cache else None
+    result = analyse.analyse(content, task.path, cached=cached, grammar=task.grammar)
+    value = None
+    if cached is None and task.grammar and result.status == "indexed":
+        value = (key, analyse.to_cache(result))
+    return Answer(task.path, "done", stat=stat if steady else stat._replace(mtime_ns=-1), result=result, cache=value)
+
+
+def _read(task: Task) -> tuple[bytes | None, Stat, bool]:
+    """(content, stat before, whether the stat was the same after)."""
+    with open(os.path.join(task.root, task.path), "rb", buffering=0, opener=_opener) as file:
+        before = os.fstat(file.fileno())
+        stat = Stat(before.st_size, before.st_mtime_ns, before.st_ctime_ns, before.st_ino, before.st_mode)
+        if not stats.S_ISREG(before.st_mode) or before.st_size > task.max_file_bytes:
+            return None, stat, True
+        parts = []
+        held = 0
+        while (part := file.read(task.max_file_bytes + 1 - held)) and held <= task.max_file_bytes:
+            parts.append(part)
+            held += len(part)
+        after = os.fstat(file.fileno())
+        steady = (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == (stat.size, stat.mtime_ns, stat.ctime_ns)
+        return b"".join(parts), stat, steady and held == before.st_size
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # no link, and no waiting at a FIFO, put there meanwhile
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    os.nice(19 - os.nice(0))
+    pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
+    cache = ParseCache(Path(sys.argv[2]))
+    while True:
+        try:
+            batch: list[Task] = pipe.receive()
+            for task in batch:
+                signal.setitimer(signal.ITIMER_PROF, DEADLINE_CPU_S)
+                answer = work(task, cache)
+                signal.setitimer(signal.ITIMER_PROF, 0)
+                pipe.send(answer)
+        except (EOFError, OSError):
+            return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The repositories that a home knows, and what its owner persisted. Written by the daemon alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from recollect.store.database import open_database, translated
+
+_SCHEMA: Final = """
+CREATE TABLE repositories (
+    id TEXT PRIMARY KEY, path BLOB NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE, url TEXT, type TEXT NOT NULL,
+    added_at REAL NOT NULL, last_access REAL, tracked INTEGER NOT NULL DEFAULT 0 CHECK (tracked IN (0, 1)),
+    missing INTEGER NOT NULL DEFAULT 0 CHECK (missing IN (0, 1)), wanted INTEGER NOT NULL DEFAULT 0 CHECK (wanted IN (0, 1)),
+    attempts INTEGER NOT NULL DEFAULT 0, next_sync_at REAL, last_sync TEXT, checked_at REAL
+);
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+_VERSION: Final = 1
+_COLUMNS: Final = "id, path, name, url, type, added_at, last_access, tracked, missing, wanted, attempts, next_sync_at, last_sync, checked_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """`wanted`: a sync was asked for and has not ended: it is resumed at the next start. `checked_at`: last full check."""
+
+    id: str
+    path: Path
+    name: str
+    url: str | None
+    type: str
+    added_at: float
+    last_access: float | None
+    tracked: bool
+    missing: bool
+    wanted: bool
+    attempts: int
+    next_sync_at: float | None
+    last_sync: dict[str, Any] | None
+    checked_at: float | None
+
+
+class Catalog:
+    """Small, and read often: all of it is kept in memory; every change is committed before it is seen."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises Corrupt, Unavailable."""
+        self._db = open_database(path, _SCHEMA, _VERSION)
+        self._lock = threading.RLock()
+        with self._lock:
+            rows = self._db.execute(f"SELECT {_COLUMNS} FROM repositories")
+            self._repositories = {row[0]: _repository(row) for row in rows}
+            self._accessed: dict[str, float] = {}
+
+    def repositories(self) -> list[Repository]:
+        """All of them, by name."""
+        with self._lock:
+            return sorted(self._repositories.values(), key=lambda item: item.name)
+
+    def get(self, repository_id: str) -> Repository | None:
+        return self._repositories.get(repository_id)
+
+    def add(self, path: Path, name: str, url: str | None, kind: str) -> Repository:
+        """Register a folder under `name`, or `name-2` and so on where that is taken. A known folder is returned as it is."""
+        with self._lock, self._transaction():
+            known = next((item for item in self._repositories.values() if item.path == path), None)
+            if known is not None:
+                return known
+            taken = {item.name for item in self._repositories.values()}
+            unique = name
+            number = 2
+            while unique in taken:
+                unique, number = f"{name}-{number}", number + 1
+            row = (os.urandom(8).hex(), os.fsencode(path), unique, url, kind, time.time())
+            self._db.execute("INSERT INTO repositories (id, path, name, url, type, added_at) VALUES (?,?,?,?,?,?)", row)
+            return self._reread(row[0])
+
+    def update(self, repository_id: str, **changes: Any) -> Repository | None:
+        """Set columns of a repository; None where it was forgotten meanwhile."""
+        with self._lock:
+            if repository_id not in self._repositories:
+                return None
+            values = [json.dumps(value) if isinstance(value, dict) else value for value in changes.values()]
+            with self._transaction():
+                assignments = ", ".join(f"{key} = ?" for key in changes)
+                self._db.execute(f"UPDATE repositories SET {assignments} WHERE id = ?", (*values, repository_id))
+                return self._reread(repository_id)
+
+    def touch(self, repository_id: str) -> None:
+        """Note a use; written at most once a minute, for it happens with every question."""
+        now = time.time()
+        if now - self._accessed.get(repository_id, 0.0) > 60:
+            self._accessed[repository_id] = now
+            self.update(repository_id, last_access=now)
+
+    def remove(self, repository_id: str) -> None:
+        with self._lock, self._transaction():
+            self._db.execute("DELETE FROM repositories WHERE id = ?", (repository_id,))
+            self._repositories.pop(repository_id, None)
+
+    def persisted(self) -> dict[str, str]:
+        """Settings that were changed from a surface: name → JSON."""
+        with self._lock:
+            return dict(self._db.execute("SELECT key, value FROM settings"))
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _reread(self, repository_id: str) -> Repository:
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM repositories WHERE id = ?", (repository_id,)).fetchone()
+        self._repositories[repository_id] = _repository(row)
+        return self._repositories[repository_id]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise translated(error, "catalog.db") from error
+
+
+def _repository(row: tuple[Any, ...]) -> Repository:
+    (identity, path, name, url, kind, added, access, tracked, missing, wanted, attempts, due, last, checked) = row
+    last_sync = json.loads(last) if last else None
+    flags = bool(tracked), bool(missing), bool(wanted)
+    return Repository(identity, Path(os.fsdecode(path)), name, url, kind, added, access, *flags, attempts, due, last_sync, checked)

@@ -1,0 +1,48 @@
+"""How the SQLite files of a home are opened: WAL, bounded waiting, one schema version each."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from recollect.errors import Corrupt, RecollectError, Unavailable
+
+BUSY_S = 10.0  # how long a statement waits for another process's short transaction
+
+
+def open_database(path: Path, schema: str, version: int) -> sqlite3.Connection:
+    """Open or create; usable from any thread, one at a time. Raises Corrupt (damaged, or of a newer version)."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found == 0:
+            connection.executescript(f"BEGIN IMMEDIATE;{schema}PRAGMA user_version={version};COMMIT;")
+        elif found != version:
+            raise Corrupt(f"{path.name} is of another version ({found}, not {version})", code="database_version")
+    except sqlite3.Error as error:
+        connection.close()
+        raise translated(error, path.name) from error
+    except Corrupt:
+        connection.close()
+        raise
+    return connection
+
+
+def translated(error: sqlite3.Error | OSError, name: str) -> RecollectError:
+    """What a failure of SQLite or of the file system means to the caller."""
+    said = str(error)
+    if (isinstance(error, OSError) and error.errno == 28) or "disk is full" in said or "disk I/O error" in said:
+        hint = "Free some space; nothing that was committed is lost, and the next sync goes on from it."
+        return Unavailable(f"no space left for {name}", hint=hint, code="disk_full")
+    if isinstance(error, OSError):
+        return Unavailable(f"{name}: {error.strerror}", code="storage")
+    if "readonly" in said or "unable to open" in said:
+        return Unavailable(f"{name} cannot be written: {said}", code="storage")
+    if "locked" in said:
+        return Unavailable(f"{name} is in use by another process", code="locked")
+    return Corrupt(f"{name} cannot be read: {said}")
