@@ -1,0 +1,183 @@
+"""Which repositories are being synced now, which wait their turn, and how far each has come."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from recollect.errors import Cancelled, RecollectError
+from recollect.jobs.indexer import IndexerProcess
+from recollect.jobs.synchronise import Options
+from recollect.model import FileError, Progress, SyncResult, SyncStatus
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One requested sync. `future` always ends with a result: a failure is one whose `status` says so."""
+
+    repository_id: str
+    folder: Path
+    root: Path
+    options: Options
+    verify: bool = False
+    background: bool = False  # a check that nobody asked for
+    status: SyncStatus = SyncStatus.QUEUED
+    progress: Progress = Progress(phase="queued")
+    future: Future[SyncResult] = field(default_factory=Future)
+    error: RecollectError | None = None
+    requested_at: float = field(default_factory=time.time)
+    listeners: list[Callable[[Progress], None]] = field(default_factory=list)
+    number: int | None = None
+
+
+class Syncs:
+    """At most `max_concurrent` run at once; those that somebody waits for first. Thread-safe."""
+
+    def __init__(
+        self,
+        indexer: IndexerProcess,
+        max_concurrent: int,
+        on_commit: Callable[[str], None],
+        on_end: Callable[[Run, SyncResult], None],
+    ) -> None:
+        self._indexer = indexer
+        self._most = max_concurrent
+        self._on_commit = on_commit
+        self._on_end = on_end
+        self._lock = threading.RLock()
+        self._waiting: list[tuple[int, int, Run]] = []
+        self._order = itertools.count()
+        self._running: dict[str, Run] = {}
+        self._queued: dict[str, Run] = {}
+
+    def request(
+        self,
+        repository_id: str,
+        folder: Path,
+        root: Path,
+        options: Options,
+        *,
+        verify: bool = False,
+        background: bool = False,
+        join: bool = False,
+        listener: Callable[[Progress], None] | None = None,
+    ) -> Run:
+        """Ask for a sync. One that waits already is joined; one that runs may have looked past a recent change, so a
+        new one follows it, unless `join` says that any will do."""
+        with self._lock:
+            run = self._queued.get(repository_id)
+            running = self._running.get(repository_id)
+            if run is None and join and running is not None:
+                run = running
+            if run is not None:
+                if run.status is SyncStatus.QUEUED:
+                    full = run.options.full or options.full
+                    interactive = run.options.interactive or options.interactive
+                    limits = options if options.max_files is None else run.options
+                    run.options = replace(limits, full=full, interactive=interactive, dirty=None)
+                    run.verify |= verify
+                    run.background &= background
+                    heapq.heappush(self._waiting, (self._urgency(run), next(self._order), run))
+            else:
+                run = Run(repository_id, folder, root, options, verify, background)
+                self._queued[repository_id] = run
+                heapq.heappush(self._waiting, (self._urgency(run), next(self._order), run))
+            if listener is not None:
+                run.listeners.append(listener)
+                if running is not None and running is not run:
+                    running.listeners.append(listener)  # shows how far the one before has come
+            self._start_due()
+            return run
+
+    def current(self, repository_id: str) -> Run | None:
+        """The run of a repository that is going on, else the one that waits."""
+        with self._lock:
+            return self._running.get(repository_id) or self._queued.get(repository_id)
+
+    def cancel(self, repository_id: str) -> bool:
+        """Stop what runs and what waits; whether there was anything."""
+        with self._lock:
+            queued = self._queued.pop(repository_id, None)
+            running = self._running.get(repository_id)
+            if running is not None and running.number is not None:
+                self._indexer.cancel(running.number)
+        if queued is not None:
+            self._finish(queued, None, Cancelled("the sync was cancelled"))
+        return queued is not None or running is not None
+
+    @staticmethod
+    def _urgency(run: Run) -> int:
+        return 2 if run.background else 0 if run.options.interactive else 1
+
+    def _start_due(self) -> None:
+        skipped = []
+        while self._waiting and len(self._running) < self._most:
+            entry = heapq.heappop(self._waiting)
+            run = entry[2]
+            if self._queued.get(run.repository_id) is not run or run.status is not SyncStatus.QUEUED:
+                continue  # cancelled, started, or listed twice because it became more urgent
+            if run.repository_id in self._running:
+                skipped.append(entry)
+                continue
+            del self._queued[run.repository_id]
+            self._running[run.repository_id] = run
+            self._start(run)
+        for entry in skipped:
+            heapq.heappush(self._waiting, entry)
+
+    def _start(self, run: Run) -> None:
+        run.status, run.progress = SyncStatus.RUNNING, Progress(phase="scanning")
+
+        def progressed(progress: Progress) -> None:
+            run.progress = progress
+            for listener in list(run.listeners):
+                listener(progress)
+
+        try:
+            run.number, future = self._indexer.sync(
+                run.folder,
+                run.root,
+                run.options,
+                verify=run.verify,
+                on_progress=progressed,
+                on_commit=lambda: self._on_commit(run.repository_id),
+            )
+        except RecollectError as error:
+            self._finish(run, None, error)
+            return
+        future.add_done_callback(lambda done: self._ended(run, done))
+
+    def _ended(self, run: Run, done: Future[SyncResult]) -> None:
+        error = done.exception()
+        if error is None:
+            self._finish(run, done.result(), None)
+        else:
+            self._finish(run, None, error if isinstance(error, RecollectError) else RecollectError(str(error)))
+
+    def _finish(self, run: Run, result: SyncResult | None, error: RecollectError | None) -> None:
+        if result is None:
+            assert error is not None
+            status = SyncStatus.CANCELLED if isinstance(error, Cancelled) else SyncStatus.FAILED
+            said = error.to_dict()
+            errors = () if status is SyncStatus.CANCELLED else (FileError("", said["code"], error.message),)
+            duration = time.time() - run.requested_at
+            result = SyncResult(
+                "", str(status), success_rate=0.0, errors=errors, started_at=run.requested_at, duration_s=round(duration, 4)
+            )
+        run.error = error
+        try:
+            self._on_end(run, result)
+        finally:
+            with self._lock:
+                run.status = SyncStatus(result.status)
+                if self._running.get(run.repository_id) is run:
+                    del self._running[run.repository_id]
+            run.future.set_result(result)
+            with self._lock:
+                self._start_due()

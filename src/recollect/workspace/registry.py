@@ -1,0 +1,172 @@
+"""From what a caller says (a name, a path, a URL, nothing) to registered repositories."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from recollect.errors import Refused, UserError
+from recollect.store.catalog import Catalog, Repository
+from recollect.sync import git
+from recollect.workspace import places
+from recollect.workspace.places import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A repository, and the folder or file inside it that is meant (`below`, "" for all of it)."""
+
+    repository: Repository
+    below: str = ""
+
+
+class Registry:
+    """Finds repositories, and registers those that are asked for by path for the first time."""
+
+    def __init__(self, catalog: Catalog, scan_paths: Sequence[str], private: Path) -> None:
+        self._catalog = catalog
+        self._scan_paths = tuple(scan_paths)
+        self._private = Path(os.path.realpath(private))
+
+    def targets(self, said: str | Sequence[str] | None, caller: Caller) -> list[Target]:
+        """The repositories that a question is about; those of paths not known yet are registered.
+
+        Raises:
+            UserError: unknown name, no such path; Refused: not allowed.
+        """
+        if said is None or said == "" or said == []:
+            return self._of_place(caller)
+        wanted = [said] if isinstance(said, str) else list(said)
+        if "*" in wanted:
+            return self._all()
+        found = {(target.repository.id, target.below): target for item in wanted for target in [self.target(item, caller)]}
+        return list(found.values())
+
+    def target(self, said: str, caller: Caller) -> Target:
+        """The one repository that a name, path or URL means."""
+        if not isinstance(said, str) or not said.strip():
+            raise UserError("no repository was named", code="no_repository")
+        known = self.by_name(said)
+        if known is not None:
+            return Target(known)
+        if places.looks_like_url(said):
+            raise UserError(
+                f"{said} is not known here", hint="Clone it with git and give its path: recollect sync PATH", code="not_cloned"
+            )
+        if places.looks_like_path(said) or self._is_folder(said, caller):
+            return self._of_path(said, caller)
+        raise self._unknown(said)
+
+    def by_name(self, said: str) -> Repository | None:
+        """A registered repository by name, remote URL, id or exact path."""
+        wanted = _plain_url(said) if places.looks_like_url(said) else None
+        for item in self._catalog.repositories():
+            if said in (item.name, item.id, os.fspath(item.path)):
+                return item
+            if wanted is not None and item.url is not None and _plain_url(item.url) == wanted:
+                return item
+        return None
+
+    def known(self, said: str, caller: Caller) -> Repository:
+        """A registered repository by name, path or URL; nothing is registered. Raises UserError."""
+        if not isinstance(said, str) or not said.strip():
+            raise UserError("no repository was named", code="no_repository")
+        found = self.by_name(said)
+        if found is None and places.looks_like_path(said):
+            target = self._holding(places.absolute(said, caller))
+            found = target.repository if target is not None else None
+        if found is None:
+            raise self._unknown(said)
+        return found
+
+    def register(self, said: str, caller: Caller, name: str | None = None) -> Repository:
+        """Register exactly this folder. Raises UserError, Refused."""
+        path = places.absolute(said, caller)
+        self._check(path, caller)
+        places.existing_folder(path, said)
+        url = git.remote_url(path) if git.work_tree_root(path) == path else None
+        return self._catalog.add(path, name or _name(path, url), url, git.repository_type(path))
+
+    def _check(self, path: Path, caller: Caller) -> None:
+        places.check_allowed(path, caller, self._scan_paths)
+        if path == self._private or self._private in path.parents or path in self._private.parents:
+            raise Refused(f"{path} holds Recollect's own data or lies in it", hint="Name the folder of a repository.")
+
+    def _of_path(self, said: str, caller: Caller) -> Target:
+        path = places.absolute(said, caller)
+        target = self._holding(path)
+        if target is not None:
+            return target
+        self._check(path, caller)
+        if path.is_file():
+            raise UserError(f"{said}: a file, not a folder", hint="Give the folder of a repository.", code="not_a_folder")
+        places.existing_folder(path, said)
+        return self._enclosing(path, caller)
+
+    def _enclosing(self, path: Path, caller: Caller) -> Target:
+        """Register the work tree that holds a folder, or the folder itself where that is not allowed or there is none."""
+        root = git.work_tree_root(path) or path
+        try:
+            repository = self.register(os.fspath(root), caller)
+        except Refused:
+            repository, root = self.register(os.fspath(path), caller), path
+        return Target(repository, "" if path == root else path.relative_to(root).as_posix())
+
+    def _holding(self, path: Path) -> Target | None:
+        """The registered repository that a path lies in: the deepest; not one inside whose nested repository it lies."""
+        holding = [item for item in self._catalog.repositories() if path == item.path or item.path in path.parents]
+        if not holding:
+            return None
+        deepest = max(holding, key=lambda item: len(item.path.parts))
+        own = git.work_tree_root(path)
+        if own is not None and deepest.path in own.parents:
+            return None  # a repository of its own, inside
+        return Target(deepest, "" if path == deepest.path else path.relative_to(deepest.path).as_posix())
+
+    def _of_place(self, caller: Caller) -> list[Target]:
+        """Where nothing is said: the caller's project, its working directory, its roots; else all."""
+        for place in (caller.project_dir, caller.cwd, *caller.roots):
+            if not place or not os.path.isdir(place):
+                continue
+            path = Path(os.path.realpath(place))
+            target = self._holding(path)
+            if target is not None:
+                return [Target(target.repository)]
+            if git.work_tree_root(path) is None:
+                continue
+            try:
+                return [Target(self._enclosing(path, caller).repository)]
+            except (Refused, UserError):
+                continue
+        return self._all()
+
+    def _all(self) -> list[Target]:
+        return [Target(item) for item in self._catalog.repositories()]
+
+    @staticmethod
+    def _is_folder(said: str, caller: Caller) -> bool:
+        return caller.cwd is not None and "\0" not in said and os.path.isdir(os.path.join(caller.cwd, said))
+
+    def _unknown(self, said: str) -> UserError:
+        names = [item.name for item in self._catalog.repositories()]
+        close = get_close_matches(said, names, n=3, cutoff=0.5)
+        hint = f"Did you mean {', '.join(close)}?" if close else "recollect list shows all; recollect sync PATH adds one."
+        return UserError(f"no repository is called {said[:200]!r}", hint=hint, code="unknown_repository")
+
+
+def _name(path: Path, url: str | None) -> str:
+    """From the first remote, else the folder."""
+    last = (url or "").rstrip("/").removesuffix(".git").replace(":", "/").rpartition("/")[2]
+    chosen = last or path.name or "root"
+    return chosen.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _plain_url(url: str) -> str:
+    """A URL without what its spellings differ in."""
+    plain = url.strip().rstrip("/").removesuffix(".git")
+    plain = plain.split("://", 1)[-1].rpartition("@")[2]
+    host, _, rest = plain.replace(":", "/", 1).partition("/")
+    return f"{host.lower()}/{rest}"

@@ -1,0 +1,198 @@
+"""What is true of repositories and files now, put together from catalog, running syncs and snapshots. Nothing is stored."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from recollect.index.skip import REASONS, skip_by_content, skip_by_name
+from recollect.index.snapshot import FileInfo, Snapshot
+from recollect.jobs.syncs import Run
+from recollect.model import (
+    Activity,
+    FileError,
+    FileReport,
+    Freshness,
+    Progress,
+    RepositoryState,
+    RepositoryStatus,
+    RepositorySummary,
+    SyncResult,
+    SyncStatus,
+)
+from recollect.store.catalog import Repository
+from recollect.sync import git
+from recollect.sync.ignore import DEFAULT_EXCLUDES, NEVER, GitNames
+from recollect.sync.tree import printable
+
+
+def sync_result(stored: dict[str, Any] | None, name: str) -> SyncResult | None:
+    """The result that `to_dict` described when it was stored."""
+    if stored is None:
+        return None
+    known = {item.name for item in fields(SyncResult)}
+    values = {key: value for key, value in stored.items() if key in known}
+    values["errors"] = tuple(FileError(**error) for error in values.get("errors", ()))
+    values["repository"] = name
+    return SyncResult(**values)
+
+
+def freshness(repository: Repository, snapshot: Snapshot | None, run: Run | None, now: float | None = None) -> Freshness:
+    """What an answer from this snapshot reflects. Never `fresh`: nothing watches the files between two checks."""
+    now = time.time() if now is None else now
+    progress = run.progress if run is not None and run.status is SyncStatus.RUNNING else None
+    pending = max(progress.files_total - progress.files_done, 0) if progress is not None else 0
+    if snapshot is None or not snapshot.complete:
+        if run is not None:
+            seen = f": {progress.files_done} of {progress.files_total} files" if progress is not None and progress.files_total else ""
+            return Freshness(False, pending, f"the first sync is in progress{seen}")
+        return Freshness(False, 0, "the first sync has not ended; run: recollect sync")
+    if repository.missing:
+        return Freshness(False, 0, "its folder is missing: this is what was indexed before")
+    if pending:
+        return Freshness(False, pending, f"{pending} changed files are being indexed")
+    if repository.checked_at is None:
+        return Freshness(False, 0, "not watched, and not checked since it was indexed")
+    return Freshness(False, 0, f"not watched: files were last checked {_ago(now - repository.checked_at)}")
+
+
+def together(parts: list[tuple[str, Freshness]], checked_ms: float) -> Freshness:
+    """Freshness of an answer from several repositories: that of the worst, named where there are several."""
+    if not parts:
+        return Freshness(True, 0, None, checked_ms)
+    stale = [(name, part) for name, part in parts if not part.fresh]
+    if not stale:
+        return Freshness(True, 0, None, checked_ms)
+    name, worst = max(stale, key=lambda item: (item[1].pending_files, "first sync" in (item[1].reason or "")))
+    reason = worst.reason if len(parts) == 1 else f"{name}: {worst.reason}"
+    if len(stale) > 1:
+        reason = f"{reason} (and {len(stale) - 1} more)"
+    return Freshness(False, sum(part.pending_files for _, part in stale), reason, checked_ms)
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 1.5:
+        return "a second ago"
+    if seconds < 120:
+        return f"{seconds:.0f} s ago"
+    return f"{seconds / 60:.0f} min ago" if seconds < 7200 else f"{seconds / 3600:.0f} h ago"
+
+
+def main_language(snapshot: Snapshot) -> str | None:
+    """The language that most code files are in, by bytes."""
+    known: str | None = snapshot.memo.get("language")
+    if known is None:
+        sizes: Counter[str] = Counter()
+        for info in snapshot.files.values():
+            if info.status == "indexed" and info.content == "code":
+                sizes[info.language] += info.size
+        known = snapshot.memo["language"] = max(sizes, key=lambda name: (sizes[name], name)) if sizes else None
+    return known
+
+
+def state(repository: Repository, snapshot: Snapshot | None, run: Run | None) -> RepositoryState:
+    if repository.missing:
+        return RepositoryState.MISSING
+    if snapshot is not None and snapshot.generation:
+        return RepositoryState.READY
+    last = repository.last_sync
+    if run is None and last is not None and last.get("status") == str(SyncStatus.FAILED):
+        kinds = {error.get("kind") for error in last.get("errors", ())}
+        return RepositoryState.TOO_LARGE if "too_large" in kinds else RepositoryState.FAILED
+    return RepositoryState.KNOWN
+
+
+def activity(run: Run | None) -> Activity:
+    if run is None:
+        return Activity.IDLE
+    if run.status is SyncStatus.QUEUED:
+        return Activity.QUEUED
+    return Activity.SCANNING if run.progress.phase == "scanning" else Activity.INDEXING
+
+
+def status(repository: Repository, snapshot: Snapshot | None, run: Run | None) -> RepositoryStatus:
+    """All that is known of one repository."""
+    files = snapshot.files.values() if snapshot is not None else ()
+    return RepositoryStatus(
+        name=repository.name,
+        path=printable(os.fspath(repository.path)),
+        url=repository.url,
+        type=repository.type,
+        language=main_language(snapshot) if snapshot is not None else None,
+        size_bytes=sum(info.size for info in files),
+        state=state(repository, snapshot, run),
+        activity=activity(run),
+        tracked=repository.tracked,
+        watching=False,
+        freshness=freshness(repository, snapshot, run),
+        files=snapshot.n_files if snapshot is not None else 0,
+        chunks=snapshot.n_chunks if snapshot is not None else 0,
+        root_hash=snapshot.root_hash if snapshot is not None else "",
+        generation=snapshot.generation if snapshot is not None else 0,
+        last_access=repository.last_access,
+        last_sync=sync_result(repository.last_sync, repository.name),
+        attempts=repository.attempts,
+        next_sync_at=repository.next_sync_at,
+        paused=False,
+        progress=run.progress if run is not None else Progress(),
+    )
+
+
+def summary(repository: Repository, snapshot: Snapshot | None, run: Run | None) -> RepositorySummary:
+    last = repository.last_sync
+    return RepositorySummary(
+        name=repository.name,
+        path=printable(os.fspath(repository.path)),
+        url=repository.url,
+        language=main_language(snapshot) if snapshot is not None else None,
+        files=snapshot.n_files if snapshot is not None else 0,
+        chunks=snapshot.n_chunks if snapshot is not None else 0,
+        state=state(repository, snapshot, run),
+        activity=activity(run),
+        fresh=freshness(repository, snapshot, run).fresh,
+        last_sync_at=last["started_at"] + last["duration_s"] if last else None,
+    )
+
+
+def file_report(info: FileInfo) -> FileReport:
+    return FileReport(printable(info.path), info.status, info.reason, info.language, info.size, info.chunks)
+
+
+def reason_sentence(reason: str | None) -> str | None:
+    return REASONS.get(reason or "", reason)
+
+
+def why_absent(root: Path, path: str) -> tuple[str, str]:
+    """(word, sentence): why a path of a repository is in no index, as far as its place and name tell."""
+    full = root / path
+    if not os.path.lexists(full):
+        return "absent", "there is no such file"
+    for parent in [*full.parents][: len(Path(path).parts) - 1]:
+        if (parent / ".git").exists():
+            return "nested", f"it lies in a repository of its own: {parent}"
+    if full.is_symlink():
+        return "symlink", "a symbolic link: recorded, not followed"
+    if full.is_dir():
+        return "folder", "a folder"
+    if not full.is_file():
+        return "special", "a device, socket or FIFO"
+    if any(part in NEVER for part in Path(path).parts):
+        return "never", "version control's own data"
+    named = skip_by_name(path)
+    if named is not None:
+        return named, REASONS[named]
+    if git.work_tree_root(root) is not None and GitNames(root).ignored([path]):
+        return "ignored", "git ignores it (a `!` pattern in .recollectignore takes it back in)"
+    if git.work_tree_root(root) is None and any(part in DEFAULT_EXCLUDES for part in Path(path).parts):
+        return "excluded", "it lies in a folder that is left out by default where git does not decide"
+    try:
+        found = skip_by_content(path, full.read_bytes()[:1_000_000])
+    except OSError as error:
+        return "unreadable", f"it cannot be read: {error.strerror}"
+    if found is not None:
+        return found, REASONS[found]
+    return "not_synced", "not seen by a sync yet, or left out by .recollectignore; run: recollect sync"

@@ -1,0 +1,618 @@
+"""One developer's instance: its repositories, their indexes, and what can be asked of them."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from recollect import __version__, languages
+from recollect.config import Settings
+from recollect.errors import AlreadyRunning, Corrupt, UserError
+from recollect.home import home_directory, run_folder
+from recollect.index.snapshot import Snapshot
+from recollect.jobs.indexer import IndexerProcess
+from recollect.jobs.library import Library
+from recollect.jobs.synchronise import Options
+from recollect.jobs.syncs import Run, Syncs
+from recollect.model import (
+    CodeResult,
+    FileReport,
+    Freshness,
+    Hit,
+    Progress,
+    RepositoryList,
+    RepositoryStatus,
+    RepositorySyncStatus,
+    SearchResult,
+    SymbolResult,
+    SyncResult,
+    SyncStatus,
+)
+from recollect.search import find
+from recollect.search.find import Filters, Shape, Source
+from recollect.search.query import parse
+from recollect.search.symbols import symbol_hits
+from recollect.store.catalog import Catalog, Repository
+from recollect.sync import git
+from recollect.sync.tree import printable
+from recollect.workspace import places, reading, reports
+from recollect.workspace.places import Caller
+from recollect.workspace.registry import Registry, Target
+
+_FIRST_ANSWER_S: Final = 2.0  # how long a question waits for the first sync of what it is about
+_CHECK_AFTER_S: Final = 2.0  # a question sets off a check of files that were not looked at for so long
+_MOST_HITS: Final = 200
+_CONTENTS: Final = ("code", "docs", "config", "all")
+log = logging.getLogger("recollect.workspace")
+
+Repositories = str | Sequence[str] | None
+
+
+class Workspace:
+    """Thread-safe. Use as a context manager, or `close()` it: it owns a process.
+
+    `repositories` and `name` accept a registered name, a path, a clone URL known here, a list of these, or "*" for all;
+    None means the caller's project, else its working directory, else all.
+    """
+
+    def __init__(self, home: Path | str | None = None, *, settings: Settings | None = None, locked: bool = False) -> None:
+        """Open a data directory (default: `RECOLLECT_HOME`, else the platform's). `locked`: the caller holds its lock.
+
+        Raises:
+            AlreadyRunning: a daemon or another Workspace has it open.
+            UserError: a setting is wrong.
+        """
+        self.home = Path(home).expanduser().absolute() if home is not None else home_directory()
+        self.settings = settings or Settings.load(self.home)
+        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock_file = None if locked else _lock(self.home)
+        self._started = time.time()
+        self._closed = False
+        self._catalog = Catalog(self.home / "catalog.db")
+        self._registry = Registry(self._catalog, self.settings.auto_sync_paths, self.home)
+        self._library = Library(self._folder, self._damaged)
+        self._indexer = IndexerProcess(self.home, run_folder(self.home) / "indexer.log")
+        self._syncs = Syncs(self._indexer, self.settings.auto_sync_max_concurrent, self._library.publish, self._sync_ended)
+        for repository in self._catalog.repositories():
+            if repository.wanted and not repository.missing:  # cut short by a crash: go on from what was committed
+                self._request(repository)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the indexer, close everything. What was committed stays; what was being synced goes on next time."""
+        if self._closed:
+            return
+        self._closed = True
+        self._indexer.close()
+        self._library.close()
+        self._catalog.close()
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+
+    # -- questions ----------------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        query: str,
+        repositories: Repositories = None,
+        limit: int = 10,
+        *,
+        caller: Caller = Caller(),
+        language: str | Sequence[str] | None = None,
+        path_glob: str | Sequence[str] | None = None,
+        content: str = "code",
+        mode: str = "hybrid",
+        changed_since: str | None = None,
+        snippet_lines: int = 12,
+        max_tokens: int | None = None,
+        chunks: bool = False,
+        explain: bool = False,
+    ) -> SearchResult:
+        """Find code. Hits are files by their best chunk, or (`chunks`) chunks; best first.
+
+        Raises:
+            UserError: an empty question, an unknown repository, language, content or revision.
+            Refused: a path that may not be read.
+        """
+        started = time.perf_counter()
+        asked = _question(query)
+        filters = _filters(language, path_glob, content, mode)
+        shape = _shape(limit, snippet_lines, max_tokens, chunks, explain)
+        targets = self._registry.targets(repositories, caller)
+        if not targets:
+            raise _nothing_known()
+        with self._answering(targets) as (sources, freshness):
+            chosen = self._narrowed(filters, targets, sources, changed_since)
+            hits: tuple[Hit, ...] = find.find(parse(asked), [source for _, source in sources], chosen, shape)
+        return SearchResult(asked[:2000], _since(started), freshness, hits)
+
+    def symbol(
+        self,
+        name: str,
+        repositories: Repositories = None,
+        *,
+        caller: Caller = Caller(),
+        kind: str | None = None,
+        references: bool = False,
+        limit: int = 20,
+    ) -> SymbolResult:
+        """Where a name is defined, and (`references`) where it is used. `Class.method` and prefixes work too."""
+        started = time.perf_counter()
+        asked = _question(name).strip()
+        targets = self._registry.targets(repositories, caller)
+        if not targets:
+            raise _nothing_known()
+        with self._answering(targets) as (sources, freshness):
+            found = symbol_hits(asked, [source for _, source in sources], kind, references, max(1, min(limit, _MOST_HITS)))
+        return SymbolResult(asked[:500], _since(started), freshness, *found)
+
+    def read(
+        self,
+        path: str,
+        *,
+        repository: str | None = None,
+        caller: Caller = Caller(),
+        start_line: int | None = None,
+        end_line: int | None = None,
+    ) -> CodeResult:
+        """Lines of a file: as it is now, or as it was indexed where it is gone."""
+        if not isinstance(path, str) or not path.strip():
+            raise UserError("no path was given")
+        found, inside = self._place_of_file(path, repository, caller)
+        self._catalog.touch(found.id)
+        with self._library.reading(found.id) as snapshot:
+            return reading.read(found, snapshot, inside, start_line, end_line)
+
+    # -- syncs --------------------------------------------------------------------------------------------------------
+
+    def sync(
+        self,
+        path: str | Path | None = None,
+        *,
+        name: str | None = None,
+        caller: Caller | None = None,
+        full: bool = False,
+        background: bool = False,
+        wait_s: float | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> SyncResult:
+        """Make the index of a folder (registered under `name` if it is new) or of a known repository equal to its files.
+
+        Waits to the end, or `wait_s`, or (`background`) not at all; then `status` is "running" and the sync goes on.
+        With `cancelled` set, the sync is stopped.
+        """
+        caller = caller if caller is not None else Caller(cwd=os.getcwd())
+        repository = self._named(os.fspath(path) if path is not None else None, name, caller)
+        if repository.missing or not repository.path.is_dir():
+            self._see_missing(repository)
+        run = self._request(repository, full=full, interactive=True, listener=on_progress)
+        if background:
+            return self._running_result(run, repository)
+        return self._wait(run, repository, wait_s, cancelled)
+
+    def sync_now(self, path: str | Path | None = None, full: bool = False) -> SyncResult | list[SyncResult]:
+        """`sync` of one folder, or without a path of every tracked repository."""
+        return self.sync(path, full=full) if path is not None else self.sync_all(full=full)
+
+    def sync_all(
+        self, *, full: bool = False, background: bool = False, wait_s: float | None = None, cancelled: threading.Event | None = None
+    ) -> list[SyncResult]:
+        """Sync every tracked repository that is there."""
+        known = [item for item in self._catalog.repositories() if item.tracked and item.path.is_dir()]
+        runs = [(item, self._request(item, full=full, interactive=True)) for item in known]
+        until = None if wait_s is None else time.monotonic() + wait_s
+        if background:
+            return [self._running_result(run, item) for item, run in runs]
+        return [
+            self._wait(run, item, None if until is None else max(0.0, until - time.monotonic()), cancelled) for item, run in runs
+        ]
+
+    def sync_status(self, name: str, *, caller: Caller = Caller()) -> RepositorySyncStatus:
+        """How the sync of a repository stands, and how the last one ended."""
+        repository = self._registry.known(name, caller)
+        run = self._syncs.current(repository.id)
+        last = reports.sync_result(repository.last_sync, repository.name)
+        if run is not None:
+            return RepositorySyncStatus(repository.name, run.status, run.progress, last)
+        status = SyncStatus(last.status) if last is not None else SyncStatus.IDLE
+        return RepositorySyncStatus(repository.name, status, Progress(), last)
+
+    def cancel(self, name: str, *, caller: Caller = Caller()) -> RepositorySyncStatus:
+        """Stop the sync of a repository, within about a second; what it committed stays."""
+        repository = self._registry.known(name, caller)
+        self._catalog.update(repository.id, wanted=0)
+        run = self._syncs.current(repository.id)
+        if self._syncs.cancel(repository.id) and run is not None:
+            with _patience():
+                run.future.result(timeout=2)
+        return self.sync_status(repository.name)
+
+    # -- what is known ------------------------------------------------------------------------------------------------
+
+    def repositories(self, query: str | None = None, limit: int = 100) -> RepositoryList:
+        """The known repositories whose name, path or URL holds `query`."""
+        wanted = (query or "").lower()
+        found = [
+            item
+            for item in self._catalog.repositories()
+            if wanted in item.name.lower() or wanted in printable(os.fspath(item.path)).lower() or wanted in (item.url or "").lower()
+        ]
+        rows = []
+        for item in found[: max(0, limit)]:
+            with self._library.reading(item.id) as snapshot:
+                rows.append(reports.summary(item, snapshot, self._syncs.current(item.id)))
+        return RepositoryList(tuple(rows), len(found))
+
+    def status(self, repository: str | None = None, *, caller: Caller | None = None) -> RepositoryStatus:
+        """Everything about one repository; without a name, the one of the caller's place."""
+        caller = caller if caller is not None else Caller(cwd=os.getcwd())
+        found = self._registry.known(repository, caller) if repository is not None else self._here(caller)
+        found = self._looked_for(found)
+        with self._library.reading(found.id) as snapshot:
+            return reports.status(found, snapshot, self._syncs.current(found.id))
+
+    def statuses(self) -> list[RepositoryStatus]:
+        return [self.status(item.id) for item in self._catalog.repositories()]
+
+    def files(self, name: str, *, caller: Caller = Caller()) -> tuple[FileReport, ...]:
+        """Every file of the tree with what became of it."""
+        found = self._registry.known(name, caller)
+        with self._library.reading(found.id) as snapshot:
+            infos = snapshot.files.values() if snapshot is not None else ()
+            return tuple(reports.file_report(info) for info in sorted(infos, key=lambda info: info.path))
+
+    def why(self, path: str, query: str | None = None, *, caller: Caller = Caller()) -> dict[str, Any]:
+        """Why a file is not found: `{repository, path, status, reason, message, …}`, with `query` also where it ranks."""
+        repository, given = self._place_of_file(path, None, caller)
+        relative = reading.inside(repository, given)
+        with self._library.reading(repository.id) as snapshot:
+            info = snapshot.find(relative) if snapshot is not None else None
+            said: dict[str, Any] = {"repository": repository.name, "path": printable(relative)}
+            if info is None:
+                word, sentence = reports.why_absent(repository.path, relative)
+                return {**said, "status": "not indexed", "reason": word, "message": sentence}
+            said |= {"status": info.status, "reason": info.reason, "language": info.language, "content": info.content}
+            said |= {"chunks": info.chunks, "message": reports.reason_sentence(info.reason) or "it is indexed"}
+            if query and info.status == "indexed" and snapshot is not None:
+                source = Source(repository.name, repository.path, snapshot)
+                place = find.place_of(parse(_question(query)), [source], Filters(content=info.content), info.path)
+                said |= {"query": query, "rank": place[0] if place else None, "hit": place[1].to_dict() if place else None}
+                if place is None:
+                    said["message"] = "it is indexed, but nothing in it comes near this question"
+            return said
+
+    def add(self, path: str, name: str | None = None, *, caller: Caller | None = None) -> RepositoryStatus:
+        """Register a folder without syncing it."""
+        caller = caller if caller is not None else Caller(cwd=os.getcwd())
+        return self.status(self._registry.register(path, caller, name).id)
+
+    def forget(self, repository: str, *, caller: Caller = Caller()) -> dict[str, Any]:
+        """Stop knowing a repository: its index is deleted, its files are not touched."""
+        found = self._registry.known(repository, caller)
+        self._syncs.cancel(found.id)
+        self._catalog.remove(found.id)
+        self._library.drop(found.id)
+        self._indexer.forget(self._folder(found.id)).result(timeout=30)
+        self._library.drop(found.id)
+        return {"repository": found.name, "path": printable(os.fspath(found.path)), "status": "forgotten"}
+
+    def about(self) -> dict[str, Any]:
+        """This instance: version, processes, place, counts."""
+        known = self._catalog.repositories()
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "indexer_pid": self._indexer.pid,
+            "home": printable(os.fspath(self.home)),
+            "uptime_s": round(time.time() - self._started, 1),
+            "repositories": len(known),
+            "syncing": sum(self._syncs.current(item.id) is not None for item in known),
+        }
+
+    # -- answering ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _answering(self, targets: Sequence[Target]) -> Iterator[tuple[list[tuple[Target, Source]], Freshness]]:
+        """The snapshots of what a question is about, kept whole while it is answered, and what they reflect."""
+        started = time.perf_counter()
+        self._give_first_syncs_time(targets)
+        with ExitStack() as stack:
+            sources: list[tuple[Target, Source]] = []
+            parts = []
+            for target in targets:
+                repository = self._catalog.get(target.repository.id) or target.repository
+                snapshot = stack.enter_context(self._library.reading(repository.id))
+                run = self._syncs.current(repository.id)
+                parts.append((repository.name, reports.freshness(repository, snapshot, run)))
+                if snapshot is not None:
+                    sources.append((target, Source(repository.name, repository.path, snapshot)))
+                self._catalog.touch(repository.id)
+            yield sources, reports.together(parts, _since(started))
+        for target in targets:
+            self._check_soon(target.repository)
+
+    def _give_first_syncs_time(self, targets: Sequence[Target]) -> None:
+        """Start the syncs of what was never synced, and wait for them a little."""
+        until = time.monotonic() + _FIRST_ANSWER_S
+        waiting = []
+        for target in targets:
+            repository = target.repository
+            if repository.last_sync is None and not repository.missing and not (self._folder(repository.id) / "index.db").exists():
+                waiting.append(self._request(repository, interactive=True, join=True, limits=True))
+        for run in waiting:
+            with _patience():
+                run.future.result(timeout=max(0.0, until - time.monotonic()))
+
+    def _check_soon(self, repository: Repository) -> None:
+        """Have a repository's files looked at in the background, for nothing watches them yet."""
+        known = self._catalog.get(repository.id)
+        if known is None or self._closed or self._syncs.current(known.id) is not None:
+            return
+        if time.time() - (known.checked_at or 0.0) >= _CHECK_AFTER_S and known.path.is_dir():
+            self._request(known, background=True, limits=True)
+
+    def _narrowed(
+        self, filters: Filters, targets: Sequence[Target], sources: Sequence[tuple[Target, Source]], revision: str | None
+    ) -> Filters:
+        """`filters` with what only some paths of some sources pass: folders that were named, files changed since."""
+        if revision is None and not any(target.below for target in targets):
+            return filters
+        paths: list[set[str] | None] = []
+        for target, source in sources:
+            chosen: set[str] | None = git.changed_since(source.root, revision) if revision is not None else None
+            if target.below:
+                below = target.below + "/"
+                known = (info.path for info in source.snapshot.files.values())
+                inside = {path for path in known if path == target.below or path.startswith(below)}
+                chosen = inside if chosen is None else chosen & inside
+            paths.append(chosen)
+        return replace(filters, paths=tuple(paths))
+
+    def _place_of_file(self, path: str, repository: str | None, caller: Caller) -> tuple[Repository, str]:
+        """(repository, path in it or absolute) that a caller means by a file's path."""
+        if repository is not None:
+            return self._registry.target(repository, caller).repository, path
+        if os.path.isabs(os.path.expanduser(path)) or (caller.cwd is not None and os.path.lexists(os.path.join(caller.cwd, path))):
+            full = places.absolute(path, caller)
+            target = self._registry.targets(os.fspath(full if full.is_dir() else full.parent), caller)[0]
+            return target.repository, os.path.join(os.path.realpath(full.parent), full.name)
+        targets = self._registry.targets(None, caller)
+        for target in targets:
+            if os.path.lexists(target.repository.path / path) or self._has(target.repository, path):
+                return target.repository, path
+        if len(targets) == 1:
+            return targets[0].repository, path
+        raise UserError(f"no repository here holds {path}", hint="Name its repository.", code="no_such_file")
+
+    def _has(self, repository: Repository, path: str) -> bool:
+        with self._library.reading(repository.id) as snapshot:
+            return snapshot is not None and snapshot.find(path) is not None
+
+    # -- syncing ------------------------------------------------------------------------------------------------------
+
+    def _named(self, path: str | None, name: str | None, caller: Caller) -> Repository:
+        """The repository to sync: a known one, or exactly the folder that was given."""
+        if path is None:
+            return self._registry.known(name, caller) if name is not None else self._here(caller)
+        known = self._registry.by_name(path)
+        if known is not None:
+            return known
+        if places.looks_like_url(path):
+            return self._registry.target(path, caller).repository
+        if name is None and not places.looks_like_path(path) and not (caller.cwd and os.path.isdir(os.path.join(caller.cwd, path))):
+            return self._registry.known(path, caller)
+        return self._registry.register(path, caller, name)
+
+    def _here(self, caller: Caller) -> Repository:
+        targets = self._registry.targets(None, caller)
+        if len(targets) != 1:
+            raise UserError("this is no repository that is known here", hint="Name one; recollect list shows all.", code="no_repository")
+        return targets[0].repository
+
+    def _request(
+        self,
+        repository: Repository,
+        *,
+        full: bool = False,
+        interactive: bool = False,
+        background: bool = False,
+        join: bool = False,
+        limits: bool = False,
+        verify: bool = False,
+        listener: Callable[[Progress], None] | None = None,
+    ) -> Run:
+        settings = self.settings
+        options = Options(
+            full=full,
+            interactive=interactive,
+            max_file_bytes=settings.recollect_max_file_bytes,
+            exclude=settings.auto_sync_exclude,
+            max_files=settings.recollect_max_repository_files if limits else None,
+            max_bytes=settings.recollect_max_repository_bytes if limits else None,
+        )
+        if not background:
+            self._catalog.update(repository.id, wanted=1)
+        return self._syncs.request(
+            repository.id,
+            self._folder(repository.id),
+            repository.path,
+            options,
+            verify=verify,
+            background=background,
+            join=join,
+            listener=listener,
+        )
+
+    def _wait(self, run: Run, repository: Repository, wait_s: float | None, cancelled: threading.Event | None) -> SyncResult:
+        until = None if wait_s is None else time.monotonic() + wait_s
+        told = False
+        while True:
+            left = 0.05 if cancelled is not None else 3600.0
+            left = left if until is None else min(left, until - time.monotonic())
+            try:
+                return replace(run.future.result(timeout=max(left, 0.0)), repository=repository.name)
+            except FutureTimeout:
+                if until is not None and time.monotonic() >= until:
+                    return self._running_result(run, repository)
+                if cancelled is not None and cancelled.is_set() and not told:
+                    told = True
+                    self._catalog.update(repository.id, wanted=0)
+                    self._syncs.cancel(repository.id)
+
+    def _running_result(self, run: Run, repository: Repository) -> SyncResult:
+        with self._library.reading(repository.id) as snapshot:
+            return SyncResult(
+                repository=repository.name,
+                status=str(SyncStatus.RUNNING),
+                total_files=run.progress.files_total,
+                processed_files=run.progress.files_done,
+                chunks_total=snapshot.n_chunks if snapshot is not None else 0,
+                root_hash=snapshot.root_hash if snapshot is not None else "",
+                generation=snapshot.generation if snapshot is not None else 0,
+                started_at=run.requested_at,
+                duration_s=round(time.time() - run.requested_at, 4),
+            )
+
+    def _sync_ended(self, run: Run, result: SyncResult) -> None:
+        """Note how a sync ended, and make what it committed the published generation."""
+        if self._closed:
+            return
+        repository = self._catalog.get(run.repository_id)
+        if repository is None:
+            return  # forgotten meanwhile
+        self._library.publish(run.repository_id)
+        done = result.status == str(SyncStatus.COMPLETED)
+        missing = any(error.kind == "missing" for error in result.errors) and not done
+        if run.background and done and not result.chunks_new and not result.chunks_deleted and not result.errors:
+            self._catalog.update(repository.id, checked_at=result.started_at, missing=0)
+            return  # nothing happened: not worth a line in the history
+        changes: dict[str, Any] = {"last_sync": replace(result, repository=repository.name).to_dict(), "missing": int(missing)}
+        changes |= {"attempts": 0 if done else repository.attempts + 1}
+        if not run.background and run.error is None:
+            changes["wanted"] = 0
+        if run.error is not None and run.error.to_dict()["code"] != "shutting_down":
+            changes["wanted"] = 0
+        if done:
+            changes |= {"checked_at": result.started_at, "tracked": 1}
+        if missing and repository.last_sync is not None:
+            changes["last_sync"] = repository.last_sync  # what the kept index came from
+        self._catalog.update(repository.id, **changes)
+
+    def _see_missing(self, repository: Repository) -> None:
+        if not repository.path.is_dir():
+            self._catalog.update(repository.id, missing=1)
+            raise UserError(
+                f"{printable(os.fspath(repository.path))} is missing",
+                hint="Its index is kept and still answers. recollect forget removes it.",
+                code="missing",
+            )
+        self._catalog.update(repository.id, missing=0)
+
+    def _looked_for(self, repository: Repository) -> Repository:
+        """The record with `missing` as it is now."""
+        there = repository.path.is_dir()
+        if there != repository.missing:
+            return repository
+        return self._catalog.update(repository.id, missing=int(not there)) or repository
+
+    def _damaged(self, repository_id: str, error: Corrupt) -> None:
+        """A reader found an index that cannot be read: have it repaired or made again."""
+        repository = self._catalog.get(repository_id)
+        if repository is None or self._closed:
+            return
+        log.warning("the index of %s is damaged (%s): it is made again", repository.name, error.message)
+        self._library.drop(repository_id)
+        if self._syncs.current(repository_id) is None:
+            self._request(repository, verify=True, interactive=True)
+
+    def _folder(self, repository_id: str) -> Path:
+        return self.home / "repositories" / repository_id
+
+
+def _lock(home: Path) -> int:
+    """Hold the home's lock for as long as this process lives. Raises AlreadyRunning."""
+    descriptor = os.open(run_folder(home) / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise AlreadyRunning(
+            f"{home} is in use by a running daemon or another Workspace", hint="Stop it: recollect daemon stop"
+        ) from None
+    return descriptor
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Waiting that may end before what was waited for."""
+    try:
+        yield
+    except FutureTimeout:
+        pass
+
+
+def _since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 2)
+
+
+def _question(query: str) -> str:
+    if not isinstance(query, str):
+        raise UserError("the query must be a text", code="wrong_type")
+    if not query.strip():
+        raise UserError("the query is empty", hint="Ask in words, or give a symbol's name.", code="empty_query")
+    return query
+
+
+def _filters(language: str | Sequence[str] | None, path_glob: str | Sequence[str] | None, content: str, mode: str) -> Filters:
+    if mode != "hybrid":
+        raise UserError(f"mode {mode!r} is not available", hint='Only "hybrid" is.', code="unknown_mode")
+    if content not in _CONTENTS:
+        raise UserError(f"content {content!r} is not one of {', '.join(_CONTENTS)}", code="unknown_content")
+    names = _listed(language, "language")
+    found = {name: languages.lookup(name) for name in names}
+    unknown = [name for name, item in found.items() if item is None]
+    if unknown:
+        raise UserError(f"unknown language: {', '.join(unknown)}", hint="See docs/languages.md.", code="unknown_language")
+    wanted = frozenset(item.name for item in found.values() if item is not None)
+    if "typescript" in wanted:
+        wanted |= {"tsx"}
+    if wanted and content == "code" and all(languages.LANGUAGES[name].content != "code" for name in wanted):
+        content = "all"  # whoever asks for markdown wants markdown
+    return Filters(wanted, tuple(_listed(path_glob, "path_glob")), content)
+
+
+def _listed(said: str | Sequence[str] | None, name: str) -> list[str]:
+    items = [said] if isinstance(said, str) else list(said or ())
+    if not all(isinstance(item, str) for item in items):
+        raise UserError(f"{name} must be a text or a list of texts", code="wrong_type")
+    return [item for item in items if item.strip()]
+
+
+def _shape(limit: int, snippet_lines: int, max_tokens: int | None, chunks: bool, explain: bool) -> Shape:
+    for name, value in (("limit", limit), ("snippet_lines", snippet_lines), ("max_tokens", max_tokens)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise UserError(f"{name} must be a whole number", code="wrong_type")
+    if limit < 1:
+        raise UserError("limit must be at least 1", code="out_of_range")
+    budget = max(50, max_tokens) if max_tokens is not None else None
+    return Shape(min(limit, _MOST_HITS), max(0, min(snippet_lines, 400)), budget, chunks, explain)
+
+
+def _nothing_known() -> UserError:
+    return UserError("no repository is known yet", hint="Add one: recollect sync PATH", code="no_repository")
