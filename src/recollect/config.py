@@ -21,12 +21,20 @@ class Settings(BaseSettings):
 
     recollect_log_level: str = Field("info", description="debug, info, warning or error: what run/daemon.log keeps")
     recollect_max_file_bytes: int = Field(1_000_000, ge=1, description="larger files are not indexed")
-    recollect_max_repository_files: int = Field(200_000, ge=1, description="beyond: too_large, synced only when asked for")
+    recollect_max_repository_files: int = Field(
+        200_000, ge=1, description="beyond: too_large, synced only when asked for"
+    )
     recollect_max_repository_bytes: int = Field(10_000_000_000, ge=1, description="likewise, by bytes of its files")
     recollect_workers: int = Field(0, ge=0, le=64, description="parse workers; 0: one per core, eight at most")
-    recollect_idle_exit: float = Field(28_800.0, gt=0, description="seconds without a client after which the daemon ends")
-    auto_sync_paths: tuple[str, ...] = Field((), description="folders whose repositories agents may use, beyond the home")
-    auto_sync_exclude: tuple[str, ...] = Field((), description="folder names left out where git does not decide, beyond the defaults")
+    recollect_idle_exit: float = Field(
+        28_800.0, gt=0, description="seconds without a client after which the daemon ends"
+    )
+    auto_sync_paths: tuple[str, ...] = Field(
+        (), description="folders whose repositories agents may use, beyond the home"
+    )
+    auto_sync_exclude: tuple[str, ...] = Field(
+        (), description="folder names left out where git does not decide, beyond the defaults"
+    )
     auto_sync_max_concurrent: int = Field(3, ge=1, le=64, description="syncs that run at once")
     use_async_sync: bool = Field(True, description="false: sync_repository waits to the end whatever wait_s says")
     sync_queue_size: int = Field(10_000, ge=100, description="chunks that may wait between parse workers and writer")
@@ -68,7 +76,9 @@ class Settings(BaseSettings):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise UserError("; ".join(_sentence(item, home, environment) for item in error.errors()), code="bad_setting") from error
+            raise UserError(
+                "; ".join(_sentence(item, home, environment) for item in error.errors()), code="bad_setting"
+            ) from error
 
     @property
     def workers(self) -> int:
@@ -86,7 +96,11 @@ def sources(home: Path, environment: Mapping[str, str] = os.environ) -> dict[str
         with open(path, "rb") as file:
             for name, value in tomllib.load(file).items():
                 if name.lower() not in Settings.model_fields:
-                    raise UserError(f"config.toml: unknown setting {name}", hint="recollect config lists them all.", code="bad_setting")
+                    raise UserError(
+                        f"config.toml: unknown setting {name}",
+                        hint="recollect config lists them all.",
+                        code="bad_setting",
+                    )
                 found[name.lower()] = (value, "config.toml")
     except FileNotFoundError:
         pass

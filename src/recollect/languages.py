@@ -123,7 +123,9 @@ _BY_ALIAS: Final = {alias: item for item in LANGUAGES.values() for alias in (ite
 _SHEBANG: Final = re.compile(rb"#!\s*\S*?/?(?:env\s+(?:-\S+\s+)*)?([\w.+-]+)\s*")
 _VERSION: Final = re.compile(r"[\d.]+$")
 _OBJECTIVE_C: Final = re.compile(rb"^\s*(@interface|@implementation|@protocol|#import)\b", re.MULTILINE)
-_CPP: Final = re.compile(rb"^\s*(class\s+\w+|namespace\b|template\s*<|public:|private:|using\s+\w|#include\s*<\w+>)", re.MULTILINE)
+_CPP: Final = re.compile(
+    rb"^\s*(class\s+\w+|namespace\b|template\s*<|public:|private:|using\s+\w|#include\s*<\w+>)", re.MULTILINE
+)
 
 
 def detect(path: str, head: bytes = b"") -> Language:

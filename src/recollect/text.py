@@ -16,8 +16,55 @@ MAX_IDENTIFIER = 200  # longer runs of word characters are data (base64, hashes)
 
 # Words that carry no meaning in a question about code.
 STOP_WORDS = frozenset(
-    "a an and are as at be by do does for from has have how if in is it its not of on or the to was what when where "
-    "which who why with into this that via used using use can each their them then than".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "do",
+        "does",
+        "for",
+        "from",
+        "has",
+        "have",
+        "how",
+        "if",
+        "in",
+        "is",
+        "it",
+        "its",
+        "not",
+        "of",
+        "on",
+        "or",
+        "the",
+        "to",
+        "was",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "why",
+        "with",
+        "into",
+        "this",
+        "that",
+        "via",
+        "used",
+        "using",
+        "use",
+        "can",
+        "each",
+        "their",
+        "them",
+        "then",
+        "than",
+    ]
 )
 
 

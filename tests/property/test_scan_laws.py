@@ -28,7 +28,10 @@ def listed_by_git(root: Path) -> set[str]:
     return {
         os.fsdecode(name)
         for name in names
-        if name and not name.endswith(b"/") and os.path.isfile(root / os.fsdecode(name)) and not os.path.islink(root / os.fsdecode(name))
+        if name
+        and not name.endswith(b"/")
+        and os.path.isfile(root / os.fsdecode(name))
+        and not os.path.islink(root / os.fsdecode(name))
     }
 
 

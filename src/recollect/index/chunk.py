@@ -96,7 +96,10 @@ def _largest_child(node: Node, first: int, last: int) -> Node | None:
 def _windows(first: int, last: int, lines: Sequence[str]) -> list[tuple[Span, bool]]:
     """Lines one by one, as blocks; those at the margin begin something."""
     return [
-        ((row, row), bool(lines[row][:1].strip()) and not lines[row].startswith((")", "]", "}", "end", "#else", "#end")))
+        (
+            (row, row),
+            bool(lines[row][:1].strip()) and not lines[row].startswith((")", "]", "}", "end", "#else", "#end")),
+        )
         for row in range(first, last + 1)
     ]
 
@@ -135,7 +138,9 @@ def _named(spans: Sequence[Span], lines: Sequence[str], symbols: Sequence[Symbol
             begun.append(symbols[waiting])
             waiting += 1
         around = [symbol for symbol in around if symbol.end_line >= start]
-        best = max(begun, key=lambda symbol: (min(symbol.end_line, end) - symbol.start_line, -symbol.start_line), default=None)
+        best = max(
+            begun, key=lambda symbol: (min(symbol.end_line, end) - symbol.start_line, -symbol.start_line), default=None
+        )
         if best is None or (around and best.end_line - best.start_line < 2 and end - start > 20):
             best = min(around, key=lambda symbol: symbol.end_line - symbol.start_line, default=best)
         around += [symbol for symbol in begun if symbol.end_line > end]

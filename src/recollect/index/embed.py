@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from recollect import text
 
 DIMENSIONS: Final = 256
-VECTOR_SCALE: Final = 256.0  # no component of a unit chunk vector was seen beyond 127/256; the rounding costs 0.001 of cosine
+VECTOR_SCALE: Final = (
+    256.0  # no component of a unit chunk vector was seen beyond 127/256; the rounding costs 0.001 of cosine
+)
 PATH_WEIGHT: Final = 4.0  # of the words of a path against those of the body; measured best of 0 to 8
 FOLDER_WEIGHT: Final = 0.5  # of a folder's word against one of the file's stem
 MODEL_NAME: Final = "study-16k-256-1"
@@ -107,12 +109,14 @@ class StaticModel:
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """`vectors` (last axis) scaled to length one; zero vectors stay zero."""
     norm = np.sqrt(np.square(vectors).sum(axis=-1, keepdims=True, dtype=np.float32))
-    return (vectors / np.maximum(norm, np.float32(1e-9))).astype(np.float32)
+    scaled: NDArray[np.float32] = (vectors / np.maximum(norm, np.float32(1e-9))).astype(np.float32)
+    return scaled
 
 
 def quantise(unit_vectors: NDArray[np.float32]) -> NDArray[np.int8]:
     """Unit vectors as stored: `int8 = round(unit * VECTOR_SCALE)`, clipped to ±127."""
-    return np.clip(np.rint(unit_vectors * np.float32(VECTOR_SCALE)), -127, 127).astype(np.int8)
+    stored: NDArray[np.int8] = np.clip(np.rint(unit_vectors * np.float32(VECTOR_SCALE)), -127, 127).astype(np.int8)
+    return stored
 
 
 def chunk_vectors(body: NDArray[np.float16], path_vector: NDArray[np.float32]) -> NDArray[np.int8]:

@@ -18,10 +18,43 @@ import tree_sitter
 _MODULES: Final[dict[str, tuple[str, str]]] = {
     **{
         name: (f"tree_sitter_{name}", "language")
-        for name in (
-            "python javascript go rust java kotlin scala c cpp c_sharp objc ruby swift bash lua elixir haskell zig julia "
-            "dart perl sql html css json yaml toml markdown hcl nix dockerfile make powershell groovy solidity"
-        ).split()
+        for name in [
+            "python",
+            "javascript",
+            "go",
+            "rust",
+            "java",
+            "kotlin",
+            "scala",
+            "c",
+            "cpp",
+            "c_sharp",
+            "objc",
+            "ruby",
+            "swift",
+            "bash",
+            "lua",
+            "elixir",
+            "haskell",
+            "zig",
+            "julia",
+            "dart",
+            "perl",
+            "sql",
+            "html",
+            "css",
+            "json",
+            "yaml",
+            "toml",
+            "markdown",
+            "hcl",
+            "nix",
+            "dockerfile",
+            "make",
+            "powershell",
+            "groovy",
+            "solidity",
+        ]
     },
     "typescript": ("tree_sitter_typescript", "language_typescript"),
     "tsx": ("tree_sitter_typescript", "language_tsx"),
@@ -62,7 +95,8 @@ DEFINITIONS: Final[dict[str, str]] = {
     "scala": "class_definition=class object_definition=object trait_definition=trait function_definition=function "
     "function_declaration=function val_definition=constant type_definition=type given_definition=given enum_definition=enum",
     "c": _C,
-    "cpp": _C + " class_specifier=class alias_declaration=type concept_definition=concept namespace_definition=namespace",
+    "cpp": _C
+    + " class_specifier=class alias_declaration=type concept_definition=concept namespace_definition=namespace",
     "c_sharp": "class_declaration=class interface_declaration=interface struct_declaration=struct enum_declaration=enum "
     "record_declaration=class method_declaration=method constructor_declaration=constructor property_declaration=property "
     "delegate_declaration=type",

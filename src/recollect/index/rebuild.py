@@ -40,12 +40,14 @@ def batches(connection: sqlite3.Connection) -> Iterator[list[tuple[Analysed, int
 
 def _analysis(connection: sqlite3.Connection, file_id: int) -> Analysed:
     columns = "path, hash, size, language, content, lines"
-    path, *rest, lines = connection.execute(f"SELECT {columns} FROM files WHERE id = ?", (file_id,)).fetchone()
+    row = connection.execute(f"SELECT {columns} FROM files WHERE id = ?", (file_id,)).fetchone()
+    path, content_hash, size, language, content, lines = row
     name = fsdecode(path)
     chunks = "SELECT start_line, end_line, kind, symbol FROM chunks WHERE file_id = ? ORDER BY id"
     block = connection.execute("SELECT text FROM texts WHERE file_id = ?", (file_id,)).fetchone()[0]
     text = decompress(block).split("\n")
-    item = Analysed(name, *rest, "indexed", None, lines, chunks=connection.execute(chunks, (file_id,)).fetchall())
+    item = Analysed(name, content_hash, size, language, content, "indexed", None, lines)
+    item.chunks = connection.execute(chunks, (file_id,)).fetchall()
     item.counts = terms.count_terms(["\n".join(text[start - 1 : end]) for start, end, _, _ in item.chunks])
     item.vectors = embed.chunk_vectors(item.counts.body, embed.model().path(name))
     return item

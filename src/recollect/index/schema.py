@@ -86,6 +86,10 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
 
 
 def _translated(error: sqlite3.DatabaseError) -> Exception:
-    if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error) and "not a database" not in str(error):
+    if (
+        isinstance(error, sqlite3.OperationalError)
+        and "malformed" not in str(error)
+        and "not a database" not in str(error)
+    ):
         return error
     return Corrupt(f"the index cannot be read: {error}")

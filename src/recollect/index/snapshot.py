@@ -81,7 +81,9 @@ class Snapshot:
         self.live: tuple[NDArray[np.bool_], ...] = tuple(view.live for view in self.views)
         self.n_chunks = sum(view.n_live for view in self.views)
         self.total_length = sum(view.total_length for view in self.views)
-        self.vector_sum: NDArray[np.int64] = sum((view.vector_sum for view in self.views), np.zeros(DIMENSIONS, np.int64))
+        self.vector_sum: NDArray[np.int64] = sum(
+            (view.vector_sum for view in self.views), np.zeros(DIMENSIONS, np.int64)
+        )
         self.n_files = sum(1 for info in self.files.values() if info.status == "indexed")
         self.memo: dict[Any, Any] = {}  # what others derive from this generation and want to keep as long as it
 
@@ -212,7 +214,9 @@ def _views(
 ) -> tuple[View, ...]:
     known = dict(zip(old.segment_ids, old.views, strict=True)) if old is not None else {}
     since = old.generation if old is not None else 0
-    newly_dead = [row[0] for row in connection.execute("SELECT chunk_id FROM dead_chunks WHERE generation > ?", (since,))]
+    newly_dead = [
+        row[0] for row in connection.execute("SELECT chunk_id FROM dead_chunks WHERE generation > ?", (since,))
+    ]
     all_dead: list[int] | None = None
     views = []
     for identity in segment_ids:

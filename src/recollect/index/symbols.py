@@ -140,8 +140,18 @@ def _by_field(node: Node, kind: str, data: bytes, inside: bool) -> Found:
 
 
 _BODIES: Final = frozenset(
-    "block class_body declaration_list template_body trait_body field_declaration_list contract_body body_statement "
-    "enum_class_body extension_body".split()
+    [
+        "block",
+        "class_body",
+        "declaration_list",
+        "template_body",
+        "trait_body",
+        "field_declaration_list",
+        "contract_body",
+        "body_statement",
+        "enum_class_body",
+        "extension_body",
+    ]
 )
 
 
@@ -167,7 +177,13 @@ _FUNCTIONS: Final = frozenset({"arrow_function", "function_expression", "functio
 
 def _javascript(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     value = node.child_by_field_name("value") or node.child_by_field_name("right")
-    if node.type in ("variable_declarator", "assignment_expression", "pair", "field_definition", "public_field_definition"):
+    if node.type in (
+        "variable_declarator",
+        "assignment_expression",
+        "pair",
+        "field_definition",
+        "public_field_definition",
+    ):
         name_node = (
             node.child_by_field_name("name")
             or node.child_by_field_name("left")
@@ -240,7 +256,9 @@ def _c(node: Node, kind: str, data: bytes, inside: bool) -> Found:
         names = [_text(child, data) for child in node.named_children if child.type == "identifier"]
         return (names[0], kind) if names else None
     if node.type in ("method_definition", "method_declaration"):
-        parts = [_text(child, data) for child in node.named_children if child.type in ("identifier", "method_identifier")]
+        parts = [
+            _text(child, data) for child in node.named_children if child.type in ("identifier", "method_identifier")
+        ]
         return (parts[0], kind) if parts else None
     return _by_field(node, kind, data, inside)
 
@@ -283,10 +301,18 @@ def _lua(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     if node.type == "function_declaration":
         name = _text(node.child_by_field_name("name"), data)
         return (name.replace(":", "."), "method" if re.search(r"[.:]", name) else kind) if name else None
-    values = node.child_by_field_name("value") or next((c for c in node.named_children if c.type == "expression_list"), None)
-    if values is None or "function" not in (values.type, *(child.type.split("_")[0] for child in values.named_children)):
-        if values is None or values.type != "function_definition":
-            return None
+    values = node.child_by_field_name("value") or next(
+        (c for c in node.named_children if c.type == "expression_list"), None
+    )
+    if (
+        values is None
+        or "function"
+        not in (
+            values.type,
+            *(child.type.split("_")[0] for child in values.named_children),
+        )
+    ) and (values is None or values.type != "function_definition"):
+        return None
     target = node.child_by_field_name("name") or node.named_children[0]
     name = _text(target, data).strip()
     return (name.replace(":", "."), "method" if "." in name else kind) if re.fullmatch(r"[\w.:]+", name) else None
@@ -338,9 +364,18 @@ def _ocaml(node: Node, kind: str, data: bytes, inside: bool) -> Found:
 
 def _zig(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     if node.type == "variable_declaration":
-        match = re.match(r"(?:pub\s+|export\s+|extern\s+|threadlocal\s+)*const\s+(\w+)[^=;]*=\s*(.*)", _text(node, data)[:300], re.DOTALL)
+        match = re.match(
+            r"(?:pub\s+|export\s+|extern\s+|threadlocal\s+)*const\s+(\w+)[^=;]*=\s*(.*)",
+            _text(node, data)[:300],
+            re.DOTALL,
+        )
         around = node.parent.type if node.parent is not None else ""
-        if match is None or around not in ("source_file", "struct_declaration", "enum_declaration", "union_declaration"):
+        if match is None or around not in (
+            "source_file",
+            "struct_declaration",
+            "enum_declaration",
+            "union_declaration",
+        ):
             return None
         held = re.match(r"(?:packed\s+|extern\s+)?(struct|enum|union|opaque)\b", match[2])
         return match[1], held[1] if held else kind
@@ -351,7 +386,11 @@ def _julia(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     text = _text(node, data)[:300]
     if node.type == "assignment":
         match = re.match(r"([\w.!]+)(?:\{[^}]*\})?\([^=]*\)[^=]*=[^=]", text)
-        return (match[1], kind) if match and node.parent is not None and node.parent.type in ("source_file", "block") else None
+        return (
+            (match[1], kind)
+            if match and node.parent is not None and node.parent.type in ("source_file", "block")
+            else None
+        )
     match = re.match(r"(?:mutable\s+)?\w+\s+(?:type\s+)?([\w.!]+)", text)
     return (match[1], kind) if match else None
 

@@ -66,7 +66,7 @@ class _Interned(dict[str, int]):
         super().__init__()
         self.terms, self.pieces = _Lists(), _Lists()
         self._term_number: dict[str, int] = {}
-        self.keys = np.zeros(4096, np.uint64)
+        self.term_keys = np.zeros(4096, np.uint64)
         self._model = embed.model()
 
     def __missing__(self, identifier: str) -> int:
@@ -81,9 +81,9 @@ class _Interned(dict[str, int]):
         number = self._term_number.get(term)
         if number is None:
             number = self._term_number[term] = len(self._term_number)
-            if number == len(self.keys):
-                self.keys = np.resize(self.keys, 2 * number)
-            self.keys[number] = term_key(term)
+            if number == len(self.term_keys):
+                self.term_keys = np.resize(self.term_keys, 2 * number)
+            self.term_keys[number] = term_key(term)
         return number
 
 
@@ -110,7 +110,7 @@ def count_terms(chunks: list[str]) -> TermCounts:
     body = _body(len(chunks), *_sum(chunk_of[source], piece, times[source], len(table._model.rows)))
     indptr = np.searchsorted(rows, np.arange(len(chunks) + 1)).astype(np.int64)
     lengths = np.bincount(rows, weights=counts, minlength=len(chunks)).astype(np.uint32)
-    return TermCounts(indptr, table.keys[term], np.minimum(counts, 65535).astype(np.uint16), lengths, body)
+    return TermCounts(indptr, table.term_keys[term], np.minimum(counts, 65535).astype(np.uint16), lengths, body)
 
 
 def _sum(
@@ -131,9 +131,7 @@ def _sum(
     return pair // width, pair % width, totals
 
 
-def _body(
-    n: int, rows: NDArray[np.int64], pieces: NDArray[np.int64], counts: NDArray[np.int64]
-) -> NDArray[np.float16]:
+def _body(n: int, rows: NDArray[np.int64], pieces: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float16]:
     """Sum over words of log(1 + count) times the word's row, as float16 so that a cached body equals a fresh one."""
     if not len(pieces):
         return np.zeros((n, embed.DIMENSIONS), np.float16)

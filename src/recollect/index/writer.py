@@ -113,7 +113,7 @@ class IndexWriter:
         Where only stats differ, no new generation is made. On any error nothing is changed.
         """
         upserts, gone = row_changes(self.tree(), tree)
-        meta = {"root_hash": tree.root_hash, "complete": int(complete), "pipeline": PIPELINE}
+        meta: dict[str, Any] = {"root_hash": tree.root_hash, "complete": int(complete), "pipeline": PIPELINE}
         meta.update({key: value for key, value in (("signature", signature), ("head", head)) if value is not None})
         changed = bool(analysed or removed or meta["root_hash"] != self.root_hash or bool(complete) != self.complete)
         if not (changed or upserts or gone or any(self._meta.get(key) != value for key, value in meta.items())):
@@ -218,7 +218,9 @@ class IndexWriter:
         self._meta["next_segment"] = identity + 1
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('next_segment', ?)", (identity + 1,))
         if len(block) <= INLINE_BYTES:
-            self._db.execute("INSERT INTO segments VALUES (?, NULL, ?, ?, ?)", (identity, block, len(segment), len(block)))
+            self._db.execute(
+                "INSERT INTO segments VALUES (?, NULL, ?, ?, ?)", (identity, block, len(segment), len(block))
+            )
             return None
         path = segments_folder(self._folder) / f"{identity}-{os.urandom(4).hex()}.seg"
         with open(path, "xb") as file:

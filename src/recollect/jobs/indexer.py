@@ -196,10 +196,8 @@ class IndexerProcess:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and its group; its workers may hang in a grammar."""
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=1.0)
-    except subprocess.TimeoutExpired:
-        pass
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -5,6 +5,7 @@ Both ends are this program, started by it; nothing else can reach the sockets, s
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import socket
 import threading
@@ -38,8 +39,6 @@ class Pipe:
         return pickle.loads(block)
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._connection.close()

@@ -281,7 +281,11 @@ class _Sync:
         self._counts.bytes += result.size
         if result.status == "failed":
             self._counts.failed += 1
-            self._error(printable(row.path), result.reason or "failed", _MESSAGES.get(result.reason or "", "it could not be indexed"))
+            self._error(
+                printable(row.path),
+                result.reason or "failed",
+                _MESSAGES.get(result.reason or "", "it could not be indexed"),
+            )
         elif result.status == "indexed" and result.reason == "quarantined":
             self._error(printable(row.path), "quarantined", "its grammar hangs or crashes on it: indexed by lines")
 
@@ -366,4 +370,3 @@ _MESSAGES: Final = {
 def _racy(stat: Stat) -> Stat:
     """The file changed while it was looked at: its stat must not vouch for it at the next scan."""
     return stat._replace(mtime_ns=-1)
-

@@ -168,7 +168,12 @@ class Syncs:
             errors = () if status is SyncStatus.CANCELLED else (FileError("", said["code"], error.message),)
             duration = time.time() - run.requested_at
             result = SyncResult(
-                "", str(status), success_rate=0.0, errors=errors, started_at=run.requested_at, duration_s=round(duration, 4)
+                "",
+                str(status),
+                success_rate=0.0,
+                errors=errors,
+                started_at=run.requested_at,
+                duration_s=round(duration, 4),
             )
         run.error = error
         try:

@@ -111,12 +111,16 @@ def _allowed(snapshot: Snapshot, filters: Filters, source: int) -> NDArray[np.bo
     allowed = np.zeros(len(snapshot.paths.stem_length), np.bool_)
     for info in snapshot.files.values():
         allowed[info.id] = (
-            info.status == "indexed"
-            and (filters.content in ("all", info.content))
-            and (not filters.languages or info.language in filters.languages)
-            and (not patterns or any(pattern.match(info.path) for pattern in patterns))
-            and (paths is None or info.path in paths)
-        ) if info.id < len(allowed) else False
+            (
+                info.status == "indexed"
+                and (filters.content in ("all", info.content))
+                and (not filters.languages or info.language in filters.languages)
+                and (not patterns or any(pattern.match(info.path) for pattern in patterns))
+                and (paths is None or info.path in paths)
+            )
+            if info.id < len(allowed)
+            else False
+        )
     if paths is None and len(snapshot.memo) < 200:
         snapshot.memo[key] = allowed
     return allowed
@@ -145,7 +149,11 @@ def glob_pattern(glob: str) -> re.Pattern[str]:
             out, at = out + fnmatch.translate(given[at : end + 1])[4:-3], end + 1
         elif given[at] == "{" and "}" in given[at:]:
             end = given.index("}", at)
-            out += "(?:" + "|".join(re.escape(part).replace(r"\*", "[^/]*") for part in given[at + 1 : end].split(",")) + ")"
+            out += (
+                "(?:"
+                + "|".join(re.escape(part).replace(r"\*", "[^/]*") for part in given[at + 1 : end].split(","))
+                + ")"
+            )
             at = end + 1
         else:
             out, at = out + re.escape(given[at]), at + 1
@@ -177,7 +185,11 @@ class _Search:
         names = (query.symbol,) if query.symbol else query.names
         if not names:
             return
-        found = [(i, item) for i, source in enumerate(self._sources) for item in source.snapshot.definitions(names, fold=True)]
+        found = [
+            (i, item)
+            for i, source in enumerate(self._sources)
+            for item in source.snapshot.definitions(names, fold=True)
+        ]
         for name in names:
             exact = [(i, item) for i, item in found if item.name == name]
             self._boost(name, exact or [(i, item) for i, item in found if item.name.lower() == name.lower()])
@@ -195,7 +207,9 @@ class _Search:
                     if query.symbol:
                         path = self._sources[source].snapshot.files[item.file_id].path
                         own = rank.path_parts(path)[2] == rank.fold(name)
-                        asked = query.qualified is not None and f".{item.qualified_name}".endswith(f".{query.qualified}")
+                        asked = query.qualified is not None and f".{item.qualified_name}".endswith(
+                            f".{query.qualified}"
+                        )
                         value = rank.DEFINITION_IN_ITS_FILE if own or asked else rank.DEFINITION
                     self._add(rows[item.chunk_id], "definition", value)
 

@@ -52,7 +52,9 @@ def parse(question: str) -> Query:
         qualified = ".".join(parts) if len(parts) > 1 else None
     phrases = tuple(dict.fromkeys((a or b).strip() for a, b in _PHRASE.findall(asked) if (a or b).strip()))
     names = () if symbol else tuple(dict.fromkeys(_NAME_IN_SENTENCE.findall(asked)))[:10]
-    quoted = tuple(phrase for phrase in phrases if _SYMBOL.fullmatch(phrase) and phrase not in names) if not symbol else ()
+    quoted = (
+        tuple(phrase for phrase in phrases if _SYMBOL.fullmatch(phrase) and phrase not in names) if not symbol else ()
+    )
     found = dict.fromkeys(part for name in text.identifiers(asked) for part in text.split_identifier(name))
     terms = tuple(term for term in text.terms(asked) if term not in text.STOP_WORDS)[:MAX_TERMS]
     lowered = set(found) | {name.lower() for name in text.identifiers(asked)}

@@ -33,13 +33,37 @@ _PENALTIES: Final = {
         ),
     ),
     "examples": (0.4, re.compile(r"(^|/)(_?examples?|samples?|demos?|docs?|docs?_src)(/|$)")),
-    "vendored": (0.4, re.compile(r"(^|/)(vendor|vendored|third_party|thirdparty|external|generated|node_modules|site-packages)(/|$)")),
+    "vendored": (
+        0.4,
+        re.compile(r"(^|/)(vendor|vendored|third_party|thirdparty|external|generated|node_modules|site-packages)(/|$)"),
+    ),
     "compat": (0.5, re.compile(r"(^|/)(_?compat|legacy|deprecated)(/|$)")),
     "package": (0.5, re.compile(r"(^|/)(__init__\.py|package-info\.java)$")),
 }
-_ENDINGS: Final = (
-    "ization isation ations ation izing ising ingly ments ment ings ing ers ies ors ion ions ed er or es s e".split()
-)
+_ENDINGS: Final = [
+    "ization",
+    "isation",
+    "ations",
+    "ation",
+    "izing",
+    "ising",
+    "ingly",
+    "ments",
+    "ment",
+    "ings",
+    "ing",
+    "ers",
+    "ies",
+    "ors",
+    "ion",
+    "ions",
+    "ed",
+    "er",
+    "or",
+    "es",
+    "s",
+    "e",
+]
 
 
 @functools.lru_cache(maxsize=100_000)

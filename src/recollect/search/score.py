@@ -63,7 +63,9 @@ def parts_of(snapshots: Sequence[Snapshot], allowed_files: Sequence[NDArray[np.b
     return parts
 
 
-def score(terms: Sequence[str], question: str, snapshots: Sequence[Snapshot], parts: Sequence[Part], extra: Sequence[int]) -> Scored:
+def score(
+    terms: Sequence[str], question: str, snapshots: Sequence[Snapshot], parts: Sequence[Part], extra: Sequence[int]
+) -> Scored:
     """Candidates: the best by BM25, the nearest by sign bits, and `extra` rows; each with both scores."""
     lexical = bm25(terms, snapshots, parts)
     allowed = np.concatenate([part.allowed for part in parts])
@@ -137,7 +139,9 @@ def _live_count(part: Part, rows: NDArray[np.int64]) -> int:
 
 
 def _path_length(snapshot: Snapshot) -> NDArray[np.int32]:
-    return (int(STEM_WEIGHT) * snapshot.paths.stem_length + int(FOLDER_WEIGHT) * snapshot.paths.folder_length).astype(np.int32)
+    return (int(STEM_WEIGHT) * snapshot.paths.stem_length + int(FOLDER_WEIGHT) * snapshot.paths.folder_length).astype(
+        np.int32
+    )
 
 
 def _lengths(part: Part) -> Floats:
@@ -171,14 +175,20 @@ def _lexical_statistics(scores: Floats, allowed: NDArray[np.bool_]) -> tuple[flo
     mean = int(fixed.sum()) / _FIXED / n
     square = int(np.rint(np.square(matching) * _FIXED).astype(np.int64).sum()) / _FIXED / n
     deviation = max(square - mean * mean, 1e-12) ** 0.5
-    median = float(np.partition(matching, n // 2 - (n - len(matching)))[n // 2 - (n - len(matching))]) if 2 * len(matching) > n else 0.0
+    median = (
+        float(np.partition(matching, n // 2 - (n - len(matching)))[n // 2 - (n - len(matching))])
+        if 2 * len(matching) > n
+        else 0.0
+    )
     return mean, max(deviation, 1e-6), median
 
 
 # -- dense ------------------------------------------------------------------------------------------------------------
 
 
-def _dense(vector: NDArray[np.int8], snapshots: Sequence[Snapshot], parts: Sequence[Part], rows: NDArray[np.int64]) -> Floats:
+def _dense(
+    vector: NDArray[np.int8], snapshots: Sequence[Snapshot], parts: Sequence[Part], rows: NDArray[np.int64]
+) -> Floats:
     """z-scores of the cosines of some rows, against the mean and deviation over all live chunks; zeros without vector."""
     products = products_of(vector, parts, rows)
     n = sum(snapshot.n_chunks for snapshot in snapshots)
@@ -250,6 +260,8 @@ def rows_of_chunks(parts: Sequence[Part], source: int, chunk_ids: Sequence[int])
             at, here = at[inside], wanted[inside]
             hit = ids[at] == here
             found.update(
-                (int(chunk), part.offset + int(row)) for chunk, row in zip(here[hit], at[hit], strict=True) if part.allowed[row]
+                (int(chunk), part.offset + int(row))
+                for chunk, row in zip(here[hit], at[hit], strict=True)
+                if part.allowed[row]
             )
     return found

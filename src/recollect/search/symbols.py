@@ -32,7 +32,7 @@ def symbol_hits(
     if not parts:
         return (), (() if references else None)
     name, qualified = parts[-1], ".".join(parts)
-    ranked: list[tuple[tuple[object, ...], SymbolHit]] = []
+    ranked: list[tuple[tuple[int, bool, float, int, str, str, int], SymbolHit]] = []
     for source in sources:
         for item in _definitions(source.snapshot, name):
             if kind is not None and item.kind != kind.lower():
@@ -44,11 +44,24 @@ def symbol_hits(
             factor = 1.0
             for value in rank.penalty(hit.path, _NO_QUERY).values():
                 factor *= value
-            ranked.append(((distance, -factor, len(item.name), hit.repository, hit.path, hit.start_line), hit))
-    ranked.sort(key=lambda pair: pair[0])  # type: ignore[arg-type,return-value]
+            ranked.append(
+                (
+                    (
+                        distance,
+                        hit.kind == "section",
+                        -factor,
+                        len(item.name),
+                        hit.repository,
+                        hit.path,
+                        hit.start_line,
+                    ),
+                    hit,
+                )
+            )
+    ranked.sort(key=lambda pair: pair[0])
     definitions = [hit for _, hit in ranked]
     if any(order[0] < 2 for order, _ in ranked):
-        definitions = [hit for order, hit in ranked if order[0] < 2]  # type: ignore[operator]
+        definitions = [hit for order, hit in ranked if order[0] < 2]
     uses = _references(sources, name, definitions, limit) if references else None
     return tuple(definitions[:limit]), uses
 

@@ -142,7 +142,10 @@ class Indexer:
                 raise
             self._indexes.forget(request.folder)
             shutil.rmtree(request.folder, ignore_errors=True)
-            writer, said = self._indexes.writer(request.folder)[0], "the index was damaged: it is made again from the files"
+            writer, said = (
+                self._indexes.writer(request.folder)[0],
+                "the index was damaged: it is made again from the files",
+            )
             result = synchronise(writer, Path(request.root), self._pool, request.options, control)
         if said:
             result = replace(result, errors=(FileError("", "index_rebuilt", said), *result.errors))

@@ -60,7 +60,9 @@ def _read(task: Task) -> tuple[bytes | None, Stat, bool]:
 
 
 def _opener(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # no link, and no waiting at a FIFO, put there meanwhile
+    return os.open(
+        path, flags | os.O_NOFOLLOW | os.O_NONBLOCK
+    )  # no link, and no waiting at a FIFO, put there meanwhile
 
 
 def main() -> None:

@@ -25,7 +25,10 @@ CREATE TABLE repositories (
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _VERSION: Final = 1
-_COLUMNS: Final = "id, path, name, url, type, added_at, last_access, tracked, missing, wanted, attempts, next_sync_at, last_sync, checked_at"
+_COLUMNS: Final = (
+    "id, path, name, url, type, added_at, last_access, tracked, missing, wanted, "
+    "attempts, next_sync_at, last_sync, checked_at"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +141,6 @@ def _repository(row: tuple[Any, ...]) -> Repository:
     (identity, path, name, url, kind, added, access, tracked, missing, wanted, attempts, due, last, checked) = row
     last_sync = json.loads(last) if last else None
     flags = bool(tracked), bool(missing), bool(wanted)
-    return Repository(identity, Path(os.fsdecode(path)), name, url, kind, added, access, *flags, attempts, due, last_sync, checked)
+    return Repository(
+        identity, Path(os.fsdecode(path)), name, url, kind, added, access, *flags, attempts, due, last_sync, checked
+    )

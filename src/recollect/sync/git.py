@@ -137,7 +137,18 @@ def changed_since(folder: Path, revision: str) -> set[str]:
     if commit is None:
         raise UserError(f"unknown revision: {revision}", hint="A commit, branch or tag.", code="unknown_revision")
     commands = (
-        ["diff", "--name-only", "--relative", "--no-renames", "--no-ext-diff", "--no-textconv", "-z", commit.decode().strip(), "--", "."],
+        [
+            "diff",
+            "--name-only",
+            "--relative",
+            "--no-renames",
+            "--no-ext-diff",
+            "--no-textconv",
+            "-z",
+            commit.decode().strip(),
+            "--",
+            ".",
+        ],
         ["ls-files", "-z", "-o", "--exclude-standard"],
     )
     return {os.fsdecode(name) for command in commands for name in (output(command, folder) or b"").split(b"\0") if name}

@@ -14,9 +14,19 @@ from recollect.sync import git
 
 OWN_FILE: Final = ".recollectignore"
 IGNORE_FILES: Final = frozenset({".gitignore", OWN_FILE})
-DEFAULT_EXCLUDES: Final = (
-    "node_modules .git __pycache__ venv .venv env build dist target .pytest_cache .tox".split()
-)
+DEFAULT_EXCLUDES: Final = [
+    "node_modules",
+    ".git",
+    "__pycache__",
+    "venv",
+    ".venv",
+    "env",
+    "build",
+    "dist",
+    "target",
+    ".pytest_cache",
+    ".tox",
+]
 NEVER: Final = frozenset({".git", ".hg", ".svn"})
 
 

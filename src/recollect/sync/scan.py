@@ -439,6 +439,7 @@ class _Scanner:
             if item.name in NEVER or verdict or (item.name in self._exclude and is_directory and verdict is None):
                 continue
             before = known.get(item.name)
+            entry: Leaf | Directory | None
             if is_directory and not os.path.lexists(f"{self._base}{path}/.git"):
                 entry = self._walk_below(path, before if isinstance(before, Directory) else None)
             else:

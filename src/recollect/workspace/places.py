@@ -49,7 +49,8 @@ def check_allowed(path: Path, caller: Caller, scan_paths: Sequence[str] = (), ho
             raise Refused(f"{path} lies in a folder of credentials", hint="Such folders are never indexed or read.")
     if not caller.agent:
         return
-    allowed = [home, *scan_paths, *(place for place in (caller.cwd, caller.project_dir, *caller.roots) if place)]
+    places = (caller.cwd, caller.project_dir, *caller.roots)
+    allowed = [str(home), *scan_paths, *(place for place in places if place)]
     if not any(_within(path, Path(os.path.realpath(os.path.expanduser(place)))) for place in allowed):
         raise Refused(
             f"{path} lies outside the user's home, the scan paths and the client's folders",

@@ -29,7 +29,11 @@ def inside(repository: Repository, path: str) -> str:
     real = os.path.realpath(full)
     for place in (full, real):
         if place != root and not place.startswith(root.rstrip("/") + "/"):
-            raise Refused(f"{path} leads outside {repository.name}", hint="Only files of the repository can be read.", code="outside")
+            raise Refused(
+                f"{path} leads outside {repository.name}",
+                hint="Only files of the repository can be read.",
+                code="outside",
+            )
     return os.path.relpath(full, root)
 
 
@@ -40,7 +44,11 @@ def read(
     relative = inside(repository, path)
     for name in {relative, os.path.relpath(os.path.realpath(repository.path / relative), repository.path)}:
         if is_secret(name) or ".git" in name.split("/"):
-            raise Refused(f"{path} holds secrets by its name, or is git's own", hint="Such files are never read out.", code="secret")
+            raise Refused(
+                f"{path} holds secrets by its name, or is git's own",
+                hint="Such files are never read out.",
+                code="secret",
+            )
     text, from_index = _text(repository, snapshot, relative)
     lines = text.split("\n")
     if lines and not lines[-1]:

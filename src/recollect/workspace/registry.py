@@ -42,7 +42,9 @@ class Registry:
         wanted = [said] if isinstance(said, str) else list(said)
         if "*" in wanted:
             return self._all()
-        found = {(target.repository.id, target.below): target for item in wanted for target in [self.target(item, caller)]}
+        found = {
+            (target.repository.id, target.below): target for item in wanted for target in [self.target(item, caller)]
+        }
         return list(found.values())
 
     def target(self, said: str, caller: Caller) -> Target:
@@ -54,7 +56,9 @@ class Registry:
             return Target(known)
         if places.looks_like_url(said):
             raise UserError(
-                f"{said} is not known here", hint="Clone it with git and give its path: recollect sync PATH", code="not_cloned"
+                f"{said} is not known here",
+                hint="Clone it with git and give its path: recollect sync PATH",
+                code="not_cloned",
             )
         if places.looks_like_path(said) or self._is_folder(said, caller):
             return self._of_path(said, caller)
@@ -102,7 +106,9 @@ class Registry:
             return target
         self._check(path, caller)
         if path.is_file():
-            raise UserError(f"{said}: a file, not a folder", hint="Give the folder of a repository.", code="not_a_folder")
+            raise UserError(
+                f"{said}: a file, not a folder", hint="Give the folder of a repository.", code="not_a_folder"
+            )
         places.existing_folder(path, said)
         return self._enclosing(path, caller)
 
@@ -153,7 +159,9 @@ class Registry:
     def _unknown(self, said: str) -> UserError:
         names = [item.name for item in self._catalog.repositories()]
         close = get_close_matches(said, names, n=3, cutoff=0.5)
-        hint = f"Did you mean {', '.join(close)}?" if close else "recollect list shows all; recollect sync PATH adds one."
+        hint = (
+            f"Did you mean {', '.join(close)}?" if close else "recollect list shows all; recollect sync PATH adds one."
+        )
         return UserError(f"no repository is called {said[:200]!r}", hint=hint, code="unknown_repository")
 
 

@@ -41,14 +41,20 @@ def sync_result(stored: dict[str, Any] | None, name: str) -> SyncResult | None:
     return SyncResult(**values)
 
 
-def freshness(repository: Repository, snapshot: Snapshot | None, run: Run | None, now: float | None = None) -> Freshness:
+def freshness(
+    repository: Repository, snapshot: Snapshot | None, run: Run | None, now: float | None = None
+) -> Freshness:
     """What an answer from this snapshot reflects. Never `fresh`: nothing watches the files between two checks."""
     now = time.time() if now is None else now
     progress = run.progress if run is not None and run.status is SyncStatus.RUNNING else None
     pending = max(progress.files_total - progress.files_done, 0) if progress is not None else 0
     if snapshot is None or not snapshot.complete:
         if run is not None:
-            seen = f": {progress.files_done} of {progress.files_total} files" if progress is not None and progress.files_total else ""
+            seen = (
+                f": {progress.files_done} of {progress.files_total} files"
+                if progress is not None and progress.files_total
+                else ""
+            )
             return Freshness(False, pending, f"the first sync is in progress{seen}")
         return Freshness(False, 0, "the first sync has not ended; run: recollect sync")
     if repository.missing:

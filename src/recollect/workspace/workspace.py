@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,6 @@ from recollect import __version__, languages
 from recollect.config import Settings
 from recollect.errors import AlreadyRunning, Corrupt, UserError
 from recollect.home import home_directory, run_folder
-from recollect.index.snapshot import Snapshot
 from recollect.jobs.indexer import IndexerProcess
 from recollect.jobs.library import Library
 from recollect.jobs.synchronise import Options
@@ -50,7 +49,9 @@ from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry, Target
 
 _FIRST_ANSWER_S: Final = 2.0  # how long a question waits for the first sync of what it is about
-_CHECK_AFTER_S: Final = 2.0  # a question sets off a check of files that were not looked at for so long
+_CHECK_AFTER_S: Final = 2.0  # a question has files looked at that were not for so long: nothing watches them yet …
+_CHECK_WAIT_S: Final = 0.2  # … and waits so long for what comes of it, …
+_CHECK_AT_ONCE: Final = 4  # … if it is about no more repositories than these
 _MOST_HITS: Final = 200
 _CONTENTS: Final = ("code", "docs", "config", "all")
 log = logging.getLogger("recollect.workspace")
@@ -65,7 +66,9 @@ class Workspace:
     None means the caller's project, else its working directory, else all.
     """
 
-    def __init__(self, home: Path | str | None = None, *, settings: Settings | None = None, locked: bool = False) -> None:
+    def __init__(
+        self, home: Path | str | None = None, *, settings: Settings | None = None, locked: bool = False
+    ) -> None:
         """Open a data directory (default: `RECOLLECT_HOME`, else the platform's). `locked`: the caller holds its lock.
 
         Raises:
@@ -82,7 +85,9 @@ class Workspace:
         self._registry = Registry(self._catalog, self.settings.auto_sync_paths, self.home)
         self._library = Library(self._folder, self._damaged)
         self._indexer = IndexerProcess(self.home, run_folder(self.home) / "indexer.log")
-        self._syncs = Syncs(self._indexer, self.settings.auto_sync_max_concurrent, self._library.publish, self._sync_ended)
+        self._syncs = Syncs(
+            self._indexer, self.settings.auto_sync_max_concurrent, self._library.publish, self._sync_ended
+        )
         for repository in self._catalog.repositories():
             if repository.wanted and not repository.missing:  # cut short by a crash: go on from what was committed
                 self._request(repository)
@@ -90,7 +95,9 @@ class Workspace:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -158,7 +165,9 @@ class Workspace:
         if not targets:
             raise _nothing_known()
         with self._answering(targets) as (sources, freshness):
-            found = symbol_hits(asked, [source for _, source in sources], kind, references, max(1, min(limit, _MOST_HITS)))
+            found = symbol_hits(
+                asked, [source for _, source in sources], kind, references, max(1, min(limit, _MOST_HITS))
+            )
         return SymbolResult(asked[:500], _since(started), freshness, *found)
 
     def read(
@@ -211,7 +220,12 @@ class Workspace:
         return self.sync(path, full=full) if path is not None else self.sync_all(full=full)
 
     def sync_all(
-        self, *, full: bool = False, background: bool = False, wait_s: float | None = None, cancelled: threading.Event | None = None
+        self,
+        *,
+        full: bool = False,
+        background: bool = False,
+        wait_s: float | None = None,
+        cancelled: threading.Event | None = None,
     ) -> list[SyncResult]:
         """Sync every tracked repository that is there."""
         known = [item for item in self._catalog.repositories() if item.tracked and item.path.is_dir()]
@@ -220,7 +234,8 @@ class Workspace:
         if background:
             return [self._running_result(run, item) for item, run in runs]
         return [
-            self._wait(run, item, None if until is None else max(0.0, until - time.monotonic()), cancelled) for item, run in runs
+            self._wait(run, item, None if until is None else max(0.0, until - time.monotonic()), cancelled)
+            for item, run in runs
         ]
 
     def sync_status(self, name: str, *, caller: Caller = Caller()) -> RepositorySyncStatus:
@@ -251,7 +266,9 @@ class Workspace:
         found = [
             item
             for item in self._catalog.repositories()
-            if wanted in item.name.lower() or wanted in printable(os.fspath(item.path)).lower() or wanted in (item.url or "").lower()
+            if wanted in item.name.lower()
+            or wanted in printable(os.fspath(item.path)).lower()
+            or wanted in (item.url or "").lower()
         ]
         rows = []
         for item in found[: max(0, limit)]:
@@ -292,7 +309,11 @@ class Workspace:
             if query and info.status == "indexed" and snapshot is not None:
                 source = Source(repository.name, repository.path, snapshot)
                 place = find.place_of(parse(_question(query)), [source], Filters(content=info.content), info.path)
-                said |= {"query": query, "rank": place[0] if place else None, "hit": place[1].to_dict() if place else None}
+                said |= {
+                    "query": query,
+                    "rank": place[0] if place else None,
+                    "hit": place[1].to_dict() if place else None,
+                }
                 if place is None:
                     said["message"] = "it is indexed, but nothing in it comes near this question"
             return said
@@ -331,7 +352,7 @@ class Workspace:
     def _answering(self, targets: Sequence[Target]) -> Iterator[tuple[list[tuple[Target, Source]], Freshness]]:
         """The snapshots of what a question is about, kept whole while it is answered, and what they reflect."""
         started = time.perf_counter()
-        self._give_first_syncs_time(targets)
+        self._give_syncs_time(targets)
         with ExitStack() as stack:
             sources: list[tuple[Target, Source]] = []
             parts = []
@@ -344,31 +365,32 @@ class Workspace:
                     sources.append((target, Source(repository.name, repository.path, snapshot)))
                 self._catalog.touch(repository.id)
             yield sources, reports.together(parts, _since(started))
-        for target in targets:
-            self._check_soon(target.repository)
 
-    def _give_first_syncs_time(self, targets: Sequence[Target]) -> None:
-        """Start the syncs of what was never synced, and wait for them a little."""
-        until = time.monotonic() + _FIRST_ANSWER_S
-        waiting = []
+    def _give_syncs_time(self, targets: Sequence[Target]) -> None:
+        """Start syncs of what was never synced, and checks of what was not looked at lately; wait for them a little."""
+        now = time.monotonic()
+        waiting: list[tuple[Run, float]] = []
         for target in targets:
-            repository = target.repository
-            if repository.last_sync is None and not repository.missing and not (self._folder(repository.id) / "index.db").exists():
-                waiting.append(self._request(repository, interactive=True, join=True, limits=True))
-        for run in waiting:
+            known = self._catalog.get(target.repository.id)
+            if known is None or known.missing or self._syncs.current(known.id) is not None:
+                continue
+            if known.last_sync is None and not (self._folder(known.id) / "index.db").exists():
+                run = self._request(known, interactive=True, join=True, limits=True)
+                waiting.append((run, now + _FIRST_ANSWER_S))
+            elif time.time() - (known.checked_at or 0.0) >= _CHECK_AFTER_S:
+                run = self._request(known, background=True, interactive=len(targets) <= _CHECK_AT_ONCE, limits=True)
+                if len(targets) <= _CHECK_AT_ONCE:
+                    waiting.append((run, now + _CHECK_WAIT_S))
+        for run, until in waiting:
             with _patience():
                 run.future.result(timeout=max(0.0, until - time.monotonic()))
 
-    def _check_soon(self, repository: Repository) -> None:
-        """Have a repository's files looked at in the background, for nothing watches them yet."""
-        known = self._catalog.get(repository.id)
-        if known is None or self._closed or self._syncs.current(known.id) is not None:
-            return
-        if time.time() - (known.checked_at or 0.0) >= _CHECK_AFTER_S and known.path.is_dir():
-            self._request(known, background=True, limits=True)
-
     def _narrowed(
-        self, filters: Filters, targets: Sequence[Target], sources: Sequence[tuple[Target, Source]], revision: str | None
+        self,
+        filters: Filters,
+        targets: Sequence[Target],
+        sources: Sequence[tuple[Target, Source]],
+        revision: str | None,
     ) -> Filters:
         """`filters` with what only some paths of some sources pass: folders that were named, files changed since."""
         if revision is None and not any(target.below for target in targets):
@@ -388,7 +410,9 @@ class Workspace:
         """(repository, path in it or absolute) that a caller means by a file's path."""
         if repository is not None:
             return self._registry.target(repository, caller).repository, path
-        if os.path.isabs(os.path.expanduser(path)) or (caller.cwd is not None and os.path.lexists(os.path.join(caller.cwd, path))):
+        if os.path.isabs(os.path.expanduser(path)) or (
+            caller.cwd is not None and os.path.lexists(os.path.join(caller.cwd, path))
+        ):
             full = places.absolute(path, caller)
             target = self._registry.targets(os.fspath(full if full.is_dir() else full.parent), caller)[0]
             return target.repository, os.path.join(os.path.realpath(full.parent), full.name)
@@ -415,14 +439,22 @@ class Workspace:
             return known
         if places.looks_like_url(path):
             return self._registry.target(path, caller).repository
-        if name is None and not places.looks_like_path(path) and not (caller.cwd and os.path.isdir(os.path.join(caller.cwd, path))):
+        if (
+            name is None
+            and not places.looks_like_path(path)
+            and not (caller.cwd and os.path.lexists(os.path.join(caller.cwd, path)))
+        ):
             return self._registry.known(path, caller)
         return self._registry.register(path, caller, name)
 
     def _here(self, caller: Caller) -> Repository:
         targets = self._registry.targets(None, caller)
         if len(targets) != 1:
-            raise UserError("this is no repository that is known here", hint="Name one; recollect list shows all.", code="no_repository")
+            raise UserError(
+                "this is no repository that is known here",
+                hint="Name one; recollect list shows all.",
+                code="no_repository",
+            )
         return targets[0].repository
 
     def _request(
@@ -459,7 +491,9 @@ class Workspace:
             listener=listener,
         )
 
-    def _wait(self, run: Run, repository: Repository, wait_s: float | None, cancelled: threading.Event | None) -> SyncResult:
+    def _wait(
+        self, run: Run, repository: Repository, wait_s: float | None, cancelled: threading.Event | None
+    ) -> SyncResult:
         until = None if wait_s is None else time.monotonic() + wait_s
         told = False
         while True:
@@ -502,7 +536,10 @@ class Workspace:
         if run.background and done and not result.chunks_new and not result.chunks_deleted and not result.errors:
             self._catalog.update(repository.id, checked_at=result.started_at, missing=0)
             return  # nothing happened: not worth a line in the history
-        changes: dict[str, Any] = {"last_sync": replace(result, repository=repository.name).to_dict(), "missing": int(missing)}
+        changes: dict[str, Any] = {
+            "last_sync": replace(result, repository=repository.name).to_dict(),
+            "missing": int(missing),
+        }
         changes |= {"attempts": 0 if done else repository.attempts + 1}
         if not run.background and run.error is None:
             changes["wanted"] = 0
@@ -561,10 +598,8 @@ def _lock(home: Path) -> int:
 @contextmanager
 def _patience() -> Iterator[None]:
     """Waiting that may end before what was waited for."""
-    try:
+    with suppress(FutureTimeout):
         yield
-    except FutureTimeout:
-        pass
 
 
 def _since(started: float) -> float:
@@ -579,7 +614,9 @@ def _question(query: str) -> str:
     return query
 
 
-def _filters(language: str | Sequence[str] | None, path_glob: str | Sequence[str] | None, content: str, mode: str) -> Filters:
+def _filters(
+    language: str | Sequence[str] | None, path_glob: str | Sequence[str] | None, content: str, mode: str
+) -> Filters:
     if mode != "hybrid":
         raise UserError(f"mode {mode!r} is not available", hint='Only "hybrid" is.', code="unknown_mode")
     if content not in _CONTENTS:
@@ -588,7 +625,9 @@ def _filters(language: str | Sequence[str] | None, path_glob: str | Sequence[str
     found = {name: languages.lookup(name) for name in names}
     unknown = [name for name, item in found.items() if item is None]
     if unknown:
-        raise UserError(f"unknown language: {', '.join(unknown)}", hint="See docs/languages.md.", code="unknown_language")
+        raise UserError(
+            f"unknown language: {', '.join(unknown)}", hint="See docs/languages.md.", code="unknown_language"
+        )
     wanted = frozenset(item.name for item in found.values() if item is not None)
     if "typescript" in wanted:
         wanted |= {"tsx"}

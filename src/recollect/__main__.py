@@ -1,0 +1,19 @@
+"""`recollect` and `python -m recollect`: the pump is dispatched before anything heavy is imported."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["mcp"]:
+        from recollect import pump
+
+        return pump.main(sys.argv[2:])
+    from recollect.cli import run
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+import typer
+
+from recollect import __version__
+from recollect.cli import daemon, repositories, search
+
+app = typer.Typer(
+    name="recollect",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Code search for people and coding agents: fast, local, kept in step with your files.\n\n"
+    "Start with `recollect sync` in a repository, then `recollect search 'where is the session stored'`.\n\n"
+    "Exit codes: 0 done, 1 done with problems, 2 your mistake, 3 our bug, 4 not possible now, 5 refused, "
+    "6 damaged data is being rebuilt, 130 interrupted.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"recollect {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+app.command("search")(search.search)
+app.command("symbol")(search.symbol)
+app.command("why")(search.why)
+app.command("sync")(repositories.sync)
+app.command("status")(repositories.status)
+app.command("list")(repositories.list_)
+app.command("add")(repositories.add)
+app.command("cancel")(repositories.cancel)
+app.command("forget")(repositories.forget)
+app.add_typer(daemon.app, name="daemon")
+app.command("config")(daemon.config)
+
+
+@app.command("mcp", help="Serve MCP on stdin and stdout, for coding agents: claude mcp add recollect -- recollect mcp")
+def _mcp(
+    toolsets: str = typer.Option("", help="Which tools to list: code,repositories[,compat]."),
+) -> None:
+    from recollect import pump
+
+    raise typer.Exit(pump.main(["--toolsets", toolsets] if toolsets else []))

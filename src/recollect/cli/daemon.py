@@ -1,0 +1,115 @@
+"""`recollect daemon …` and `recollect config`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recollect.cli.output import JSON, as_json, line, note, table
+from recollect.client import Connection
+from recollect.errors import Unavailable
+from recollect.home import home_directory, run_folder
+
+app = typer.Typer(help="The process behind it all. It starts by itself when it is needed.", no_args_is_help=True)
+_STOP_S = 10.0
+
+
+@app.command()
+def run() -> None:
+    """Run the daemon in the foreground, as a service would."""
+    os.execv(sys.executable, [sys.executable, "-m", "recollect.server.daemon", os.fspath(home_directory())])
+
+
+@app.command()
+def start(json_: Annotated[bool, JSON] = False) -> None:
+    """Start it, if it does not run."""
+    with Connection() as daemon:
+        _about(daemon.call("about", {}), json_)
+
+
+@app.command()
+def stop(json_: Annotated[bool, JSON] = False) -> None:
+    """Stop it. Syncs that run go on at its next start."""
+    said = _stop()
+    if json_:
+        as_json(said)
+    else:
+        line(said["status"])
+
+
+@app.command()
+def restart(json_: Annotated[bool, JSON] = False) -> None:
+    """Stop it and start it again."""
+    _stop()
+    start(json_)
+
+
+@app.command()
+def status(json_: Annotated[bool, JSON] = False) -> None:
+    """Whether it runs, since when, and for which data directory."""
+    with Connection(start=False) as daemon:
+        _about(daemon.call("about", {}), json_)
+
+
+@app.command()
+def logs(lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.")] = 50) -> None:
+    """The last lines of its log."""
+    for name in ("daemon.log", "indexer.log"):
+        path: Path = run_folder(home_directory()) / name
+        if path.exists() and path.stat().st_size:
+            note(f"== {path}")
+            for text in path.read_text(errors="replace").splitlines()[-lines:]:
+                line(text)
+
+
+def _stop() -> dict[str, Any]:
+    try:
+        with Connection(start=False) as daemon:
+            daemon.call("stop", {})
+    except Unavailable as error:
+        if error.to_dict()["code"] == "not_running":
+            return {"status": "not running"}
+        raise
+    until = time.monotonic() + _STOP_S
+    while time.monotonic() < until:
+        try:
+            Connection(start=False).close()
+        except Unavailable:
+            return {"status": "stopped"}
+        time.sleep(0.05)
+    raise Unavailable("the daemon does not stop", hint="recollect daemon logs")
+
+
+def _about(about: dict[str, Any], json_: bool) -> None:
+    if json_:
+        as_json(about)
+        return
+    line(f"running: version {about['version']}, process {about['pid']}, for {about['uptime_s']:.0f} s")
+    line(f"{about['repositories']} repositories, {about['syncing']} syncing; data in {about['home']}")
+
+
+def config(json_: Annotated[bool, JSON] = False) -> None:
+    """Every setting, its value and where that comes from: the daemon's environment, config.toml or the default."""
+    try:
+        with Connection(start=False) as daemon:
+            rows = daemon.call("config", {})
+    except Unavailable:
+        from recollect.config import table as settings
+
+        rows = settings(home_directory())
+    if json_:
+        as_json(rows)
+        return
+    table(
+        [(row["name"], _shown(row["value"]), row["origin"], row["description"]) for row in rows],
+        ("name", "value", "origin", ""),
+    )
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,64 @@
+"""How results look in a terminal. Data goes to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+JSON = typer.Option("--json", help="Print the answer as JSON.")
+
+
+def as_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=2) + "\n")
+
+
+def line(text: str = "") -> None:
+    """One line of data; characters that the terminal's encoding lacks are escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def note(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def style(text: str, **how: Any) -> str:
+    """`text` with colours, where stdout is a terminal that wants them."""
+    import os
+
+    return typer.style(text, **how) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
+
+
+def size(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def ago(at: float | None) -> str:
+    if at is None:
+        return "never"
+    seconds = max(0.0, time.time() - at)
+    for limit, each, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / each:.0f} {unit} ago"
+    return f"{seconds / 86_400:.0f} days ago"
+
+
+def table(rows: Sequence[tuple[str, ...]], heads: tuple[str, ...]) -> None:
+    """Columns as wide as their content; the head only in a terminal's eyes, not in what is piped on."""
+    if not rows:
+        return
+    shown = [tuple(head.upper() for head in heads), *rows] if sys.stdout.isatty() else rows
+    widths = [max(len(row[i]) for row in shown) for i in range(len(heads))]
+    for number, row in enumerate(shown):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        line(style(text, dim=True) if number == 0 and shown is not rows else text)

@@ -1,0 +1,220 @@
+"""`recollect sync`, `status`, `list`, `add`, `cancel`, `forget`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from recollect.cli.output import JSON, ago, as_json, line, note, size, style, table
+from recollect.client import Connection
+
+_DEGRADED = frozenset({"index_rebuilt"})  # said, but nothing the user has to mend
+
+
+def sync(
+    where: Annotated[
+        list[str] | None, typer.Argument(help="Folders or known repositories; default: the repository here.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All tracked repositories.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Index everything anew, not only what changed.")] = False,
+    background: Annotated[bool, typer.Option("--background", help="Do not wait.")] = False,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """Make the index equal to the files now. Ctrl-C stops it; what was committed stays.
+
+    Examples:
+
+      recollect sync
+
+      recollect sync ~/src/api ~/src/worker
+
+      recollect sync --all --background
+    """
+    results: list[dict[str, Any]] = []
+    with Connection() as daemon:
+        if all_:
+            results = daemon.call("sync_all", {"full": full, "background": background})
+        named: list[str | None] = [] if all_ else [*(where or ())] or [None]
+        for path in named:
+            with _bar(path or "sync") as on_progress:
+                params = {"path": path, "full": full, "background": background}
+                results.append(daemon.call("sync", params, on_progress))
+            if not json_:
+                _result(results[-1])
+    if json_:
+        as_json(results[0] if len(results) == 1 and not all_ else results)
+    elif all_:
+        for result in results:
+            _result(result)
+    code = max((_exit_code(result) for result in results), default=0)
+    if code:
+        raise typer.Exit(code)
+
+
+def _exit_code(result: dict[str, Any]) -> int:
+    if result["status"] == "failed":
+        return 4
+    if result["status"] == "cancelled":
+        return 130
+    return int(any(error["kind"] not in _DEGRADED for error in result["errors"]))
+
+
+def _result(result: dict[str, Any]) -> None:
+    name = style(result["repository"], bold=True)
+    if result["status"] == "running":
+        line(f"{name}: sync runs in the background (recollect status {result['repository']})")
+        return
+    changes = f"{result['new_files']} new, {result['modified_files']} changed, {result['deleted_files']} deleted"
+    counts = (
+        f"{result['total_files']} files ({changes}, {result['skipped_files']} skipped), {result['chunks_total']} chunks"
+    )
+    line(f"{name}: {result['status']}, {counts}, {result['duration_s']:.2f} s")
+    for error in result["errors"][:20]:
+        note(f"  {error['kind']}: {error['path']} {error['message']}".rstrip())
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[dict[str, Any]], None] | None]:
+    """A progress bar on stderr, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.fields[phase]:<9}"),
+        BarColumn(30),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[files]}  {task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=100.0, phase="starting", files="", rate="")
+        started = bar.get_time()
+
+        def show(progress: dict[str, Any]) -> None:
+            seconds = max(bar.get_time() - started, 0.01)
+            of = f" of {progress['files_total']}" if progress["files_total"] else ""
+            rate = f"{progress['chunks_done']} chunks, {progress['bytes_done'] / 1e6 / seconds:.1f} MB/s"
+            bar.update(
+                task,
+                completed=progress["percentage"],
+                phase=progress["phase"],
+                files=f"{progress['files_done']}{of} files",
+                rate=rate if progress["chunks_done"] else "",
+            )
+
+        yield show
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(help="A repository; default: the one here.")] = None,
+    files: Annotated[bool, typer.Option("--files", help="Each file, and why it is not indexed if it is not.")] = False,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """State, freshness and counts of a repository.
+
+    Examples: recollect status, recollect status api --files
+    """
+    with Connection() as daemon:
+        found = daemon.call("status", {"repository": name})
+        reports = daemon.call("files", {"name": found["name"]}) if files else None
+    if json_:
+        as_json({**found, "file_reports": reports} if files else found)
+    elif reports is not None:
+        rows = [
+            (item["status"], item["reason"] or "", item["language"] or "", size(item["size_bytes"]), item["path"])
+            for item in reports
+        ]
+        table(rows, ("status", "reason", "language", "size", "path"))
+    else:
+        _status(found)
+
+
+def _status(found: dict[str, Any]) -> None:
+    line(f"{style(found['name'], bold=True)}  {found['path']}" + (f"  {found['url']}" if found["url"] else ""))
+    line(f"  state     {found['state']}, {found['activity']}")
+    progress = found["progress"]
+    if found["activity"] != "idle":
+        of = progress["files_total"] or "?"
+        line(f"  progress  {progress['phase']} {progress['percentage']:.0f} %, {progress['files_done']} of {of} files")
+    counts = f"{found['files']} files, {found['chunks']} chunks, {size(found['size_bytes'])}"
+    line(f"  holds     {counts}, mostly {found['language'] or 'no code'}; generation {found['generation']}")
+    freshness = found["freshness"]
+    line(f"  fresh     {'yes' if freshness['fresh'] else freshness['reason']}")
+    last = found["last_sync"]
+    if last is None:
+        line("  last sync never")
+        return
+    line(
+        f"  last sync {last['status']} {ago(last['started_at'] + last['duration_s'])}, took {last['duration_s']:.2f} s"
+    )
+    for error in last["errors"][:10]:
+        line(f"            {error['kind']}: {error['path']} {error['message']}".rstrip())
+
+
+def list_(
+    query: Annotated[str | None, typer.Argument(help="Part of a name, path or URL.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n")] = 1000,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """The known repositories."""
+    with Connection() as daemon:
+        result = daemon.call("repositories", {"query": query, "limit": limit})
+    if json_:
+        as_json(result)
+        return
+    rows = [
+        (
+            item["name"],
+            item["state"] + (f" ({item['activity']})" if item["activity"] != "idle" else ""),
+            item["language"] or "-",
+            f"{item['files']} files",
+            ago(item["last_sync_at"]),
+            item["path"],
+        )
+        for item in result["repositories"]
+    ]
+    table(rows, ("name", "state", "language", "files", "synced", "path"))
+    if not rows:
+        note("no repository is known yet; recollect sync PATH adds one" if query is None else f"none matches {query!r}")
+
+
+def add(
+    path: Annotated[str, typer.Argument(help="Folder of a repository.")],
+    name: Annotated[
+        str | None, typer.Option(help="What to call it; default: from its remote, else its folder.")
+    ] = None,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """Register a folder without syncing it yet: the first search, or `recollect sync`, does that."""
+    with Connection() as daemon:
+        found = daemon.call("add", {"path": path, "name": name})
+    if json_:
+        as_json(found)
+    else:
+        line(f"{found['name']}  {found['path']}  {found['state']}")
+
+
+def cancel(name: Annotated[str, typer.Argument(help="A repository.")], json_: Annotated[bool, JSON] = False) -> None:
+    """Stop the sync of a repository; what it committed stays."""
+    with Connection() as daemon:
+        found = daemon.call("cancel", {"name": name})
+    if json_:
+        as_json(found)
+    else:
+        line(f"{found['repository']}: {found['status']}")
+
+
+def forget(name: Annotated[str, typer.Argument(help="A repository.")], json_: Annotated[bool, JSON] = False) -> None:
+    """Delete the index of a repository and stop knowing it. Its files are not touched."""
+    with Connection() as daemon:
+        found = daemon.call("forget", {"repository": name})
+    if json_:
+        as_json(found)
+    else:
+        line(f"{found['repository']} is forgotten; {found['path']} is untouched")

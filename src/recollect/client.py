@@ -1,0 +1,245 @@
+"""The socket's client side: finds the daemon or starts it, asks it. Standard library only, for it must start fast.
+
+Newline-delimited JSON. The first line each way is a hello; a call is `{"id", "method", "params"}`, its answer
+`{"id", "result"}` or `{"id", "error"}`, with any number of `{"id", "progress"}` before; `{"cancel": id}` stops it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from recollect import __version__
+from recollect.errors import RecollectError, Unavailable, from_dict
+from recollect.home import PROTOCOL, home_directory, run_folder, socket_path
+
+_START_S = 30.0  # a cold start takes well under a second; this is for machines on their knees
+_HELLO_S = 10.0
+# What a caller's own calls may use, beyond what the daemon has: credentials and permissions, never settings.
+_HANDED_OVER = ("SSH_AUTH_SOCK", "GIT_ASKPASS", "GITHUB_TOKEN", "GH_TOKEN", "GITLAB_TOKEN", "GIT_TOKEN")
+
+
+class HandedOver(Exception):
+    """The daemon was of an older version and made way."""
+
+
+def hello(
+    role: str, *, toolsets: list[str] | None = None, environment: Mapping[str, str] = os.environ
+) -> dict[str, Any]:
+    """First line of a connection. `role`: "client" (calls as above) or "mcp" (MCP's own lines follow)."""
+    handed = {name: value for name, value in environment.items() if name in _HANDED_OVER or name.startswith("ALLOW_")}
+    return {
+        "recollect": PROTOCOL,
+        "role": role,
+        "version": __version__,
+        "cwd": _working_directory(),
+        "project_dir": environment.get("CLAUDE_PROJECT_DIR") or None,
+        "toolsets": toolsets,
+        "env": handed,
+        "pid": os.getpid(),
+    }
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None  # it was deleted
+
+
+def open_connection(
+    greeting: dict[str, Any], home: Path | None = None, *, start: bool = True
+) -> tuple[socket.socket, bytes]:
+    """A connection past its hello, and what came after that already.
+
+    Raises:
+        Unavailable: no daemon and none wanted ("not_running"), or it cannot start.
+        UserError: a setting is wrong.
+    """
+    home = home if home is not None else home_directory()
+    for _ in range(3):
+        connection = _connected(home, start)
+        try:
+            return connection, _greet(connection, greeting)
+        except HandedOver:
+            connection.close()
+            continue
+        except (OSError, ValueError):
+            connection.close()
+            time.sleep(0.05)  # it was ending: start another
+        except BaseException:
+            connection.close()
+            raise
+    raise Unavailable("the daemon does not answer", hint=f"See {home / 'run' / 'daemon.log'}", code="no_daemon")
+
+
+def _connected(home: Path, start: bool) -> socket.socket:
+    connection = _try_connect(home)
+    if connection is not None:
+        return connection
+    if not start:
+        raise Unavailable("no daemon is running", hint="recollect daemon start", code="not_running")
+    try:
+        lock = os.open(run_folder(home) / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unavailable(
+            f"{home} cannot be used: {error.strerror}", hint="Set RECOLLECT_HOME.", code="no_home"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one starter at a time; the others find what it started
+        connection = _try_connect(home)
+        if connection is None:
+            start_daemon(home)
+            connection = _try_connect(home)
+    finally:
+        os.close(lock)
+    if connection is None:
+        raise Unavailable("the daemon started and ended", hint=f"See {home / 'run' / 'daemon.log'}", code="no_daemon")
+    return connection
+
+
+def _try_connect(home: Path) -> socket.socket | None:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(os.fspath(socket_path(home)))
+    except OSError:
+        connection.close()
+        return None
+    return connection
+
+
+def start_daemon(home: Path) -> None:
+    """Start a daemon that outlives this process; returns when it listens. Raises what it said, if it does not."""
+    import subprocess
+
+    reading, writing = os.pipe()
+    try:
+        with open(run_folder(home) / "daemon.log", "ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", "recollect.server.daemon", os.fspath(home), "--ready", str(writing)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[writing],
+                start_new_session=True,
+                cwd="/",
+            )
+    finally:
+        os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        said = _read_until_closed(pipe.fileno())
+    if said == b"listening\n":
+        return
+    if said:
+        raise from_dict(json.loads(said))
+    raise Unavailable("the daemon could not start", hint=f"See {home / 'run' / 'daemon.log'}", code="no_daemon")
+
+
+def _read_until_closed(descriptor: int) -> bytes:
+    import select
+
+    said = b""
+    until = time.monotonic() + _START_S
+    while not said.endswith(b"\n") and select.select([descriptor], [], [], max(0.0, until - time.monotonic()))[0]:
+        part = os.read(descriptor, 65536)
+        if not part:
+            break
+        said += part
+    return said
+
+
+def _greet(connection: socket.socket, greeting: dict[str, Any]) -> bytes:
+    connection.settimeout(_HELLO_S)
+    connection.sendall(json.dumps(greeting).encode() + b"\n")
+    said = b""
+    while b"\n" not in said:
+        part = connection.recv(65536)
+        if not part:
+            raise ConnectionError("the daemon closed the connection")
+        said += part
+    connection.settimeout(None)
+    line, _, rest = said.partition(b"\n")
+    answer = json.loads(line)
+    if answer.get("handover"):
+        raise HandedOver
+    if "error" in answer:
+        raise from_dict(answer["error"])
+    return rest
+
+
+class Connection:
+    """Calls to the daemon, one at a time. Use as a context manager."""
+
+    def __init__(self, home: Path | None = None, *, start: bool = True) -> None:
+        self._socket, rest = open_connection(hello("client"), home, start=start)
+        self._buffer = bytearray(rest)
+        self._number = 0
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def call(
+        self, method: str, params: dict[str, Any], on_progress: Callable[[dict[str, Any]], None] | None = None
+    ) -> Any:
+        """The result of a call; raises the daemon's error. Interrupted (Ctrl-C), it cancels the call and waits for its end."""
+        self._number += 1
+        number = self._number
+        self._send({"id": number, "method": method, "params": params})
+        interrupted = False
+        while True:
+            try:
+                message = self._receive()
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted = True
+                self._send({"cancel": number})
+                continue
+            if message.get("id") != number:
+                continue
+            if "progress" in message:
+                if on_progress is not None:
+                    on_progress(message["progress"])
+            elif "error" in message:
+                if interrupted:
+                    raise KeyboardInterrupt
+                raise from_dict(message["error"])
+            else:
+                return message["result"]
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+        except OSError as error:
+            raise _gone() from error
+
+    def _receive(self) -> dict[str, Any]:
+        while (at := self._buffer.find(b"\n")) < 0:
+            try:
+                part = self._socket.recv(1 << 18)
+            except OSError as error:
+                raise _gone() from error
+            if not part:
+                raise _gone()
+            self._buffer += part
+        line = bytes(self._buffer[:at])
+        del self._buffer[: at + 1]
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+
+def _gone() -> RecollectError:
+    return Unavailable("the daemon ended while it was asked", hint="Ask again.", code="connection_lost")

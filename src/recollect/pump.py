@@ -1,0 +1,264 @@
+"""`recollect mcp`: a thin pump between an agent's stdio and the daemon's socket. Standard library only.
+
+It passes lines on as they are. After the daemon went (it was stopped, crashed, made way for a newer one) it connects
+again, replays the handshake, asks again what only reads and was not answered, and answers the rest with an error: whether
+a write was done cannot be known.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+from recollect import client
+from recollect.errors import RecollectError
+
+_READ_ONLY = frozenset(
+    [
+        "search_code",
+        "find_symbol",
+        "read_code",
+        "get_sync_status",
+        "list_repositories",
+        "get_repository_status",
+        "search",
+        "get_similar_code",
+        "get_indexing_status",
+    ]
+)
+_CHUNK = 1 << 16
+_MOST_OPEN = 1000  # unanswered requests; beyond, stdin waits
+_RECONNECTS = 5
+_PARENT_CHECK_S = 5.0
+
+
+class Pump:
+    def __init__(self, toolsets: list[str] | None) -> None:
+        self._hello = client.hello("mcp", toolsets=toolsets)
+        self._parent = os.getppid()
+        self._socket: socket.socket | None = None
+        self._from_agent = bytearray()
+        self._from_daemon = bytearray()
+        self._open: dict[str, tuple[bytes, bool]] = {}  # id of a request without answer → (its line, replayed already)
+        self._initialize: bytes | None = None
+        self._initialized: bytes | None = None
+        self._swallow: str | None = None  # id of the replayed handshake, whose answer the agent has had
+        self._ended = False  # the agent closed its side
+
+    def run(self) -> int:
+        try:
+            self._connect()
+        except RecollectError as error:
+            return self._only_errors(error)
+        while True:
+            assert self._socket is not None
+            waiting: list[Any] = [self._socket]
+            if not self._ended and len(self._open) < _MOST_OPEN:
+                waiting.append(0)
+            ready, _, _ = select.select(waiting, [], [], _PARENT_CHECK_S)
+            if os.getppid() != self._parent:
+                return 0
+            if 0 in ready:
+                self._read_agent()
+            if self._socket in ready and not self._read_daemon():
+                if self._ended:
+                    return 0
+                self._reconnect()
+            if self._ended and not self._open:
+                return 0
+
+    # -- agent → daemon ---------------------------------------------------------------------------------------------
+
+    def _read_agent(self) -> None:
+        data = os.read(0, _CHUNK)
+        if not data:
+            self._ended = True
+            if self._socket is not None:
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_WR)  # what was asked before is still answered
+            return
+        self._from_agent += data
+        while (at := self._from_agent.find(b"\n")) >= 0:
+            line = bytes(self._from_agent[: at + 1])
+            del self._from_agent[: at + 1]
+            if line.strip():
+                self._note(line)
+                self._pass_on(line)
+
+    def _note(self, line: bytes) -> None:
+        """Remember what a reconnection needs: the handshake, and requests until they are answered."""
+        try:
+            message = json.loads(line)
+        except ValueError:
+            return
+        for item in message if isinstance(message, list) else [message]:
+            if not isinstance(item, dict):
+                continue
+            method = item.get("method")
+            if method == "initialize":
+                self._initialize = line
+            elif method == "notifications/initialized":
+                self._initialized = line
+            elif method == "notifications/cancelled":
+                self._open.pop(_key((item.get("params") or {}).get("requestId")), None)
+            if method is not None and item.get("id") is not None:
+                self._open[_key(item["id"])] = (line, False)
+
+    def _pass_on(self, line: bytes) -> None:
+        assert self._socket is not None
+        try:
+            self._socket.sendall(line)
+        except OSError:
+            self._reconnect()  # sends it, for it is among the unanswered
+
+    # -- daemon → agent ---------------------------------------------------------------------------------------------
+
+    def _read_daemon(self) -> bool:
+        """Pass on what the daemon said; False where it went."""
+        assert self._socket is not None
+        try:
+            data = self._socket.recv(_CHUNK)
+        except OSError:
+            data = b""
+        self._take(data)
+        return bool(data)
+
+    def _take(self, data: bytes) -> None:
+        self._from_daemon += data
+        while (at := self._from_daemon.find(b"\n")) >= 0:
+            line = bytes(self._from_daemon[: at + 1])
+            del self._from_daemon[: at + 1]
+            identity = _answered(line)
+            if identity is not None and identity == self._swallow:
+                self._swallow = None
+                continue
+            if identity is not None:
+                self._open.pop(identity, None)
+            _write(line)
+
+    # -- connections ------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        self._socket, rest = client.open_connection(self._hello)
+        self._from_daemon.clear()
+        if rest:
+            self._take(rest)
+
+    def _reconnect(self) -> None:
+        unanswered, self._open = self._open, {}
+        for attempt in range(_RECONNECTS):
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+            try:
+                self._connect()
+                self._replay(unanswered)
+                return
+            except (RecollectError, OSError) as error:
+                failure = error
+                time.sleep(min(0.1 * 2**attempt, 1.0))
+        for identity in unanswered:
+            _write(_error(identity, f"Recollect's daemon is not available: {failure}"))
+        raise SystemExit(4)
+
+    def _replay(self, unanswered: dict[str, tuple[bytes, bool]]) -> None:
+        assert self._socket is not None
+        if self._initialize is not None:
+            identity = _key(json.loads(self._initialize)["id"])
+            if identity not in unanswered:
+                self._swallow = identity
+                self._socket.sendall(self._initialize)
+            if self._initialized is not None:
+                self._socket.sendall(self._initialized)
+        for identity, (line, again) in unanswered.items():
+            if not again and _only_reads(line):
+                self._open[identity] = (line, True)
+                self._socket.sendall(line)
+            else:
+                _write(
+                    _error(identity, "the daemon ended during this call; whether it was done is not known. Try again.")
+                )
+
+    def _only_errors(self, error: RecollectError) -> int:
+        """No daemon can be had: say so to every request rather than vanish."""
+        sys.stderr.write(f"recollect: {error.message} {error.hint}\n")
+        for line in sys.stdin.buffer:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(message, dict) and message.get("id") is not None and "method" in message:
+                _write(_error(_key(message["id"]), f"{error.message} {error.hint}".strip()))
+        return error.exit_code
+
+
+def _key(identity: Any) -> str:
+    return json.dumps(identity)
+
+
+def _answered(line: bytes) -> str | None:
+    """Id of the request that a line answers; None for notifications and the server's own requests."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    if isinstance(message, dict) and message.get("id") is not None and "method" not in message:
+        return _key(message["id"])
+    return None
+
+
+def _only_reads(line: bytes) -> bool:
+    message = json.loads(line)
+    if not isinstance(message, dict):
+        return False
+    if message.get("method") == "tools/call":
+        return (message.get("params") or {}).get("name") in _READ_ONLY
+    return True  # lists, ping, initialize
+
+
+def _error(key: str, message: str) -> bytes:
+    error = {"code": -32000, "message": message, "data": {"code": "connection_lost", "retry": True}}
+    return f'{{"jsonrpc":"2.0","id":{key},"error":{json.dumps(error)}}}\n'.encode()
+
+
+def _write(line: bytes) -> None:
+    view = memoryview(line)
+    try:
+        while view:
+            view = view[os.write(1, view) :]
+    except BrokenPipeError:
+        raise SystemExit(0) from None
+
+
+def main(arguments: list[str]) -> int:
+    """`recollect mcp [--toolsets a,b]`."""
+    toolsets = None
+    rest = list(arguments)
+    while rest:
+        given = rest.pop(0)
+        name, _, value = given.partition("=")
+        if name == "--toolsets" and (value or rest):
+            toolsets = [part.strip() for part in (value or rest.pop(0)).split(",") if part.strip()]
+        elif name in ("-h", "--help"):
+            sys.stdout.write(_HELP)
+            return 0
+        else:
+            sys.stderr.write(f"recollect mcp: unknown argument {given}\n{_HELP}")
+            return 2
+    try:
+        return Pump(toolsets).run()
+    except KeyboardInterrupt:
+        return 130
+
+
+_HELP = """usage: recollect mcp [--toolsets code,repositories[,compat]]
+
+Serve MCP on stdin and stdout, for coding agents. For example:
+  claude mcp add recollect -- recollect mcp
+"""

@@ -1,0 +1,336 @@
+"""The daemon: `python -m recollect.server.daemon HOME`. One per data directory; everything is asked through its socket.
+
+It listens before it imports what is slow. It never parses, hashes or embeds a file: that is the indexer's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import logging.handlers
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from recollect import __version__
+from recollect.errors import AlreadyRunning, RecollectError, UserError
+from recollect.home import PROTOCOL, run_folder, socket_path
+
+if TYPE_CHECKING:
+    from recollect.server.mcp import Mcp
+    from recollect.workspace import Caller, Workspace
+
+_LINE_LIMIT: Final = 16_000_000  # bytes of one request
+_QUICK_THREADS: Final = 16
+_WAITING_THREADS: Final = 256
+_IDLE_CHECK_S: Final = 5.0
+log = logging.getLogger("recollect.daemon")
+
+
+class Daemon:
+    def __init__(self, home: Path, listener: socket.socket) -> None:
+        self._home = home
+        self._listener = listener
+        self._workspace: Workspace
+        self._mcp: Mcp
+        self._ready = asyncio.Event()
+        self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="quick")
+        self._waiting = ThreadPoolExecutor(_WAITING_THREADS, thread_name_prefix="waiting")
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._last_used = time.monotonic()
+        self._stopping = asyncio.Event()
+        self.restart = False
+
+    async def run(self, workspace: Workspace) -> None:
+        """Serve until told to stop."""
+        self._workspace = workspace
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        server = await asyncio.start_unix_server(self._connected, sock=self._listener, limit=_LINE_LIMIT)
+        importing = asyncio.create_task(self._import_mcp(), name="import-mcp")
+        idle = asyncio.create_task(self._end_when_idle(), name="idle")
+        await self._stopping.wait()
+        server.close()
+        for task in (idle, importing):
+            task.cancel()
+        for task, writer in list(self._connections.items()):
+            task.cancel()
+            writer.close()
+        await asyncio.gather(idle, importing, *self._connections, return_exceptions=True)
+
+    async def _import_mcp(self) -> None:
+        """In a thread: calls from the command line are answered meanwhile, agents wait for it."""
+
+        def load() -> Mcp:
+            from recollect.server.mcp import Mcp
+
+            return Mcp(self._workspace, self._quick, self._waiting)
+
+        try:
+            self._mcp = await asyncio.get_running_loop().run_in_executor(self._quick, load)
+            self._ready.set()
+        except Exception:
+            log.exception("the MCP server cannot be loaded")
+            self._stopping.set()
+
+    async def _end_when_idle(self) -> None:
+        limit = self._workspace.settings.recollect_idle_exit
+        while True:
+            await asyncio.sleep(min(_IDLE_CHECK_S, limit))
+            if self._connections or self._workspace.about()["syncing"]:
+                self._last_used = time.monotonic()
+            elif time.monotonic() - self._last_used > limit:
+                log.info("idle for %.0f s: ending", limit)
+                self._stopping.set()
+
+    # -- connections --------------------------------------------------------------------------------------------------
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections[task] = writer
+        self._last_used = time.monotonic()
+        try:
+            await self._serve(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        except Exception:
+            log.exception("a connection failed")
+        finally:
+            self._connections.pop(task, None)
+            self._last_used = time.monotonic()
+            with suppress(Exception):
+                writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            hello = json.loads(await reader.readline())
+            role, version, protocol = str(hello["role"]), str(hello["version"]), int(hello["recollect"])
+        except (ValueError, KeyError, TypeError):
+            return  # not one of ours
+        if _number(version) > _number(__version__):
+            log.info("a client of version %s came: making way for its daemon", version)
+            writer.write(b'{"handover": true}\n')
+            await writer.drain()
+            self._stopping.set()
+            return
+        if protocol != PROTOCOL:
+            error = UserError(
+                f"the daemon is of version {__version__}, this client of {version}",
+                hint="recollect daemon restart",
+                code="version",
+            )
+            writer.write(json.dumps({"error": error.to_dict()}).encode() + b"\n")
+            return
+        writer.write(json.dumps({"recollect": PROTOCOL, "version": __version__, "pid": os.getpid()}).encode() + b"\n")
+        caller = _caller(hello, agent=role == "mcp")
+        if role == "mcp":
+            await self._ready.wait()
+            from recollect.server.mcp import Client
+
+            toolsets = hello.get("toolsets")
+            await self._mcp.serve(reader, writer, Client(caller, tuple(toolsets) if toolsets else None))
+        else:
+            await _Calls(self, reader, writer, caller).run()
+
+    # -- calls --------------------------------------------------------------------------------------------------------
+
+    async def call(
+        self,
+        method: str,
+        params: dict[str, Any],
+        caller: Caller,
+        report: Callable[[Any], None],
+        cancelled: threading.Event,
+    ) -> Any:
+        """One call of the command line. Raises RecollectError."""
+        if method == "stop":
+            asyncio.get_running_loop().call_later(0.05, self._stopping.set)
+            return {"pid": os.getpid(), "status": "stopping"}
+        from recollect.server import methods
+
+        run, waits = methods.find(method)
+        executor = self._waiting if waits else self._quick
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(executor, run, self._workspace, params, caller, report, cancelled)
+
+    def close(self) -> None:
+        """After `run`: end what still works in threads, and the indexer."""
+        self._workspace.close()
+        self._quick.shutdown(wait=False, cancel_futures=True)
+        self._waiting.shutdown(wait=False, cancel_futures=True)
+
+
+class _Calls:
+    """One connection of the command line: any number of calls at once; closing it cancels those that wait."""
+
+    def __init__(
+        self, daemon: Daemon, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: Caller
+    ) -> None:
+        self._daemon = daemon
+        self._reader = reader
+        self._writer = writer
+        self._caller = caller
+        self._loop = asyncio.get_running_loop()
+        self._running: dict[Any, threading.Event] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        try:
+            while line := await self._line():
+                message = json.loads(line)
+                if "cancel" in message:
+                    event = self._running.get(message["cancel"])
+                    if event is not None:
+                        event.set()
+                    continue
+                task = asyncio.create_task(self._call(message), name=f"call-{message.get('method')}")
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        except ValueError as error:
+            self._send({"id": None, "error": UserError(f"not understood: {error}", code="protocol").to_dict()})
+        finally:
+            for event in self._running.values():
+                event.set()
+
+    async def _line(self) -> bytes:
+        try:
+            return await self._reader.readline()
+        except ConnectionError:
+            return b""
+
+    async def _call(self, message: dict[str, Any]) -> None:
+        number, method = message.get("id"), str(message.get("method"))
+        cancelled = self._running[number] = threading.Event()
+
+        def report(progress: Any) -> None:
+            self._loop.call_soon_threadsafe(self._send, {"id": number, "progress": progress})
+
+        try:
+            result = await self._daemon.call(method, message.get("params") or {}, self._caller, report, cancelled)
+            self._send({"id": number, "result": result})
+        except RecollectError as error:
+            self._send({"id": number, "error": error.to_dict()})
+        except Exception as error:
+            log.exception("call %s failed", method)
+            failure = RecollectError(f"{type(error).__name__}: {error}", hint="The log has more: recollect daemon logs")
+            self._send({"id": number, "error": failure.to_dict()})
+        finally:
+            self._running.pop(number, None)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(json.dumps(message).encode() + b"\n")
+
+
+def _caller(hello: dict[str, Any], agent: bool) -> Caller:
+    from recollect.workspace import Caller
+
+    cwd, project = hello.get("cwd"), hello.get("project_dir")
+    return Caller(cwd=str(cwd) if cwd else None, project_dir=str(project) if project else None, agent=agent)
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else 0 for part in version.split(".")[:3])
+
+
+# -- start ------------------------------------------------------------------------------------------------------------
+
+
+def _listen(home: Path) -> socket.socket:
+    """The listening socket; a stale file of a dead daemon is removed (the lock is held)."""
+    path = socket_path(home)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(os.fspath(path))
+    listener.listen(512)
+    return listener
+
+
+def _set_up_log(home: Path, level: str) -> None:
+    handler = logging.handlers.RotatingFileHandler(run_folder(home) / "daemon.log", maxBytes=2_000_000, backupCount=2)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _serve(home: Path, tell: Callable[[bytes], None]) -> None:
+    """Own the home, listen, serve, and leave nothing behind. Raises RecollectError where it cannot start."""
+    lock = _own(home)
+    listener = _listen(home)
+    try:
+        from recollect.config import Settings
+        from recollect.workspace import Workspace
+
+        settings = Settings.load(home)
+        _set_up_log(home, settings.recollect_log_level)
+        workspace = Workspace(home, settings=settings, locked=True)
+        log.info("version %s, home %s", __version__, home)
+        tell(b"listening\n")
+
+        async def serve() -> None:
+            daemon = Daemon(home, listener)
+            try:
+                await daemon.run(workspace)
+            finally:
+                socket_path(home).unlink(missing_ok=True)
+                daemon.close()
+
+        asyncio.run(serve())
+        log.info("ended")
+    finally:
+        socket_path(home).unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _own(home: Path) -> int:
+    """The lock of the home; waits a little for a daemon that is ending. Raises AlreadyRunning."""
+    import fcntl
+
+    descriptor = os.open(run_folder(home) / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for _ in range(100):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            time.sleep(0.05)
+    os.close(descriptor)
+    raise AlreadyRunning(f"{home} is in use by another daemon or Workspace")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="recollect.server.daemon")
+    parser.add_argument("home", type=Path)
+    parser.add_argument("--ready", type=int, help="descriptor to tell on that it listens, or why not")
+    given = parser.parse_args(arguments)
+
+    def tell(said: bytes) -> None:
+        if given.ready is not None:
+            with suppress(OSError):
+                os.write(given.ready, said)
+                os.close(given.ready)
+
+    os.umask(0o077)
+    os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
+    sys.setswitchinterval(0.0002)
+    try:
+        _serve(given.home.absolute(), tell)
+    except RecollectError as error:
+        tell(json.dumps(error.to_dict()).encode() + b"\n")
+        sys.stderr.write(f"{error.message}\n")
+        os._exit(error.exit_code)
+    os._exit(0)  # threads that still wait for something have nobody to answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""MCP over one connection of the daemon's socket: the SDK's low-level server on our streams, our own validation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import anyio
+from mcp import types
+from mcp.server.lowlevel import Server
+from mcp.server.runner import serve_dual_era_loop
+from mcp.shared.message import SessionMessage
+
+from recollect import __version__
+from recollect.errors import RecollectError, UserError
+from recollect.model import Progress
+from recollect.server import schema, tools
+from recollect.sync import git
+from recollect.workspace import Caller, Workspace
+
+log = logging.getLogger("recollect.mcp")
+_INSTRUCTIONS = (
+    "Recollect indexes the repositories on this machine. Prefer search_code over grep or listing files to find code: ask in "
+    'words, or give a symbol. It covers the current project by default; repository="*" covers all. find_symbol gives exact '
+    "definitions and uses. A new folder is indexed by sync_repository, or by the first search in it."
+)
+_ROOTS_S = 2.0
+
+
+@dataclass(slots=True)
+class Client:
+    """The connection that a request came by."""
+
+    caller: Caller
+    toolsets: tuple[str, ...] | None
+    roots: tuple[str, ...] | None = field(default=None)
+
+
+client_of_request: ContextVar[Client] = ContextVar("client_of_request")
+
+
+class Mcp:
+    """One server object for all connections."""
+
+    def __init__(self, workspace: Workspace, quick: Executor, waiting: Executor) -> None:
+        self._workspace = workspace
+        self._quick = quick
+        self._waiting = waiting
+        self._server: Server[Any] = Server(
+            "recollect",
+            version=__version__,
+            instructions=_INSTRUCTIONS,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+        )
+        self._server.middleware.clear()  # telemetry that nobody reads
+        self._options = self._server.create_initialization_options()
+        self._listings: dict[tuple[str, ...] | None, types.ListToolsResult] = {}
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: Client) -> None:
+        """Serve a connection until it ends."""
+        client_of_request.set(client)
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await serve_dual_era_loop(
+                self._server, _Lines(reader), _Out(writer), lifespan_state={}, init_options=self._options
+            )
+
+    async def _list_tools(self, context: Any, params: Any) -> types.ListToolsResult:
+        toolsets = client_of_request.get().toolsets
+        if toolsets not in self._listings:
+            shown = [_described(tool) for tool in tools.listed(toolsets)]
+            self._listings[toolsets] = types.ListToolsResult(tools=shown)
+        return self._listings[toolsets]
+
+    async def _call_tool(self, context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+        try:
+            tool = tools.BY_NAME.get(params.name)
+            if tool is None:
+                known = ", ".join(item.name for item in tools.listed(None))
+                raise UserError(f"there is no tool {params.name}", hint=f"Known: {known}", code="unknown_tool")
+            answer, text = await self._run(tool, params.arguments, context)
+        except RecollectError as error:
+            return _failure(error)
+        except Exception as error:  # whatever it is, the agent gets no trace of our insides
+            log.exception("tool %s failed", params.name)
+            return _failure(
+                RecollectError(
+                    f"{type(error).__name__} in {params.name}", hint="The daemon's log has it: recollect daemon logs"
+                )
+            )
+        return types.CallToolResult(content=[types.TextContent(type="text", text=text)], structured_content=answer)
+
+    async def _run(self, tool: tools.Tool, arguments: dict[str, Any] | None, context: Any) -> tools.Answer:
+        client = client_of_request.get()
+        caller = await self._with_roots(client, context)
+        cancelled = threading.Event()
+        on_progress = _progress_sender(context) if tool.waits else (lambda progress: None)
+        call = tools.Call(self._workspace, caller, on_progress, cancelled)
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(
+                self._waiting if tool.waits else self._quick, tools.call, tool.name, arguments, call
+            )
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async def _with_roots(self, client: Client, context: Any) -> Caller:
+        """The caller, with the client's roots where its working directory is no repository."""
+        caller = client.caller
+        if client.roots is None:
+            client.roots = ()
+            if caller.project_dir is None and (caller.cwd is None or not _in_work_tree(caller.cwd)):
+                with (
+                    suppress(Exception),
+                    warnings.catch_warnings(),
+                ):  # most clients offer none, and newer protocols cannot ask
+                    warnings.simplefilter("ignore", UserWarning)
+                    found = await asyncio.wait_for(context.session.list_roots(), _ROOTS_S)
+                    client.roots = tuple(root.uri.path or "" for root in found.roots if root.uri.scheme == "file")
+        return replace(caller, roots=client.roots)
+
+
+def _in_work_tree(folder: str) -> bool:
+    from pathlib import Path
+
+    return git.work_tree_root(Path(folder)) is not None
+
+
+def _progress_sender(context: Any) -> Callable[[Progress], None]:
+    """Hands progress from a working thread to the session; what cannot be sent is lost."""
+    loop = asyncio.get_running_loop()
+
+    async def send(progress: Progress) -> None:
+        with suppress(Exception):
+            told = f"{progress.phase}: {progress.files_done} of {progress.files_total or '?'} files"
+            await context.session.report_progress(progress.percentage, 100.0, told)
+
+    def on_progress(progress: Progress) -> None:
+        asyncio.run_coroutine_threadsafe(send(progress), loop)
+
+    return on_progress
+
+
+def _described(tool: tools.Tool) -> types.Tool:
+    output: dict[str, Any] = {"type": "object", "required": list(tool.output)}
+    return types.Tool(
+        name=tool.name,
+        description=tool.description,
+        input_schema=schema.input_schema(tool.parameters),
+        output_schema=output,
+        annotations=types.ToolAnnotations(
+            read_only_hint=tool.reads,
+            destructive_hint=tool.destroys,
+            idempotent_hint=True,
+            open_world_hint=False,
+        ),
+    )
+
+
+def _failure(error: RecollectError) -> types.CallToolResult:
+    said = {key: value for key, value in error.to_dict().items() if key in ("code", "message", "hint", "retry")}
+    text = f"{said['code']}: {said['message']}" + (f"\n{said['hint']}" if said["hint"] else "")
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)], structured_content=said, is_error=True
+    )
+
+
+class _Lines:
+    """The SDK's read stream over a socket: one JSON-RPC message a line."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+
+    async def receive(self) -> SessionMessage | Exception:
+        while True:
+            try:
+                line = await self._reader.readline()
+            except ValueError as error:
+                return error  # longer than the limit; the rest of it is skipped
+            except ConnectionError as error:
+                raise anyio.EndOfStream from error
+            if not line:
+                raise anyio.EndOfStream
+            if line.strip():
+                break
+        try:
+            return SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False))
+        except ValueError as error:
+            return error
+
+    async def aclose(self) -> None:
+        pass
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> bool | None:
+        return None
+
+
+class _Out:
+    """The SDK's write stream over a socket."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    async def send(self, item: SessionMessage, /) -> None:
+        try:
+            self._writer.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+            await self._writer.drain()
+        except (ConnectionError, RuntimeError) as error:
+            raise anyio.BrokenResourceError from error
+
+    async def aclose(self) -> None:
+        pass
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> bool | None:
+        return None
+
+
+def tools_list_tokens(toolsets: tuple[str, ...] | None = None) -> int:
+    """Tokens (of four characters) that `tools/list` costs an agent."""
+    listing = types.ListToolsResult(tools=[_described(tool) for tool in tools.listed(toolsets)])
+    return len(json.dumps(listing.model_dump(mode="json", by_alias=True, exclude_none=True), ensure_ascii=False)) // 4

@@ -1,0 +1,84 @@
+"""What the command line may call over the socket: a method of `Workspace` each, with its results as JSON."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from recollect.config import table
+from recollect.errors import UserError
+from recollect.model import Progress, Record
+from recollect.workspace import Caller, Workspace
+
+Report = Callable[[Any], None]
+_PLAIN: Final = {  # those that take the caller and answer at once
+    "search": "search",
+    "symbol": "symbol",
+    "read": "read",
+    "sync_status": "sync_status",
+    "cancel": "cancel",
+    "status": "status",
+    "files": "files",
+    "why": "why",
+    "add": "add",
+    "forget": "forget",
+}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_dict()
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _caller_method(name: str) -> Callable[..., Any]:
+    def run(
+        workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+    ) -> Any:
+        return _plain(getattr(workspace, name)(**params, caller=caller))
+
+    return run
+
+
+def _sync(
+    workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+) -> Any:
+    def on_progress(progress: Progress) -> None:
+        report(progress.to_dict())
+
+    return _plain(workspace.sync(**params, caller=caller, on_progress=on_progress, cancelled=cancelled))
+
+
+def _sync_all(
+    workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+) -> Any:
+    return _plain(workspace.sync_all(**params, cancelled=cancelled))
+
+
+def _without_caller(name: str) -> Callable[..., Any]:
+    def run(
+        workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+    ) -> Any:
+        return _plain(getattr(workspace, name)(**params))
+
+    return run
+
+
+def _config(
+    workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+) -> Any:
+    return table(workspace.home)
+
+
+def find(method: str) -> tuple[Callable[..., Any], bool]:
+    """(function, whether it may wait long) of a method. Raises UserError."""
+    if method in _PLAIN:
+        return _caller_method(_PLAIN[method]), method in ("cancel", "forget")
+    if method in ("sync", "sync_all"):
+        return (_sync if method == "sync" else _sync_all), True
+    if method in ("repositories", "statuses", "about"):
+        return _without_caller(method), False
+    if method == "config":
+        return _config, False
+    raise UserError(f"the daemon knows no method {method!r}", hint="recollect daemon restart", code="unknown_method")

@@ -1,0 +1,114 @@
+"""Results as text for agents: the same answer as the structured one, complete and compact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recollect.model import (
+    CodeResult,
+    Freshness,
+    Progress,
+    RepositoryList,
+    RepositoryStatus,
+    RepositorySyncStatus,
+    SearchResult,
+    SymbolHit,
+    SymbolResult,
+    SyncResult,
+)
+
+
+def search(result: SearchResult) -> str:
+    """Each hit as `repository:path:first-last symbol (kind)` with its lines below."""
+    lines = []
+    for number, hit in enumerate(result.hits, 1):
+        what = f" {hit.symbol} ({hit.kind})" if hit.symbol else ""
+        more = "; also lines " + ", ".join(f"{a}-{b}" for a, b in hit.more) if hit.more else ""
+        copies = "; same content in " + ", ".join(hit.also_in) if hit.also_in else ""
+        place = f"{hit.repository}:{hit.path}:{hit.start_line}-{hit.end_line}"
+        lines.append(f"{number}. {place}{what} score {hit.score:g}{more}{copies}")
+        if hit.snippet:
+            lines.append(_numbered(hit.snippet, hit.snippet_line))
+    if not result.hits:
+        lines.append('No hits. Try other words, content="all", or repository="*".')
+    return "\n".join([*lines, *_not_fresh(result.freshness)])
+
+
+def symbols(result: SymbolResult) -> str:
+    lines = [_symbol(hit) for hit in result.definitions] or [f"No definition of {result.name}."]
+    if result.references is not None:
+        lines.append(f"Uses ({len(result.references)}):")
+        lines += [f"{hit.repository}:{hit.path}:{hit.start_line} {hit.signature}" for hit in result.references]
+    return "\n".join([*lines, *_not_fresh(result.freshness)])
+
+
+def _symbol(hit: SymbolHit) -> str:
+    return f"{hit.repository}:{hit.path}:{hit.start_line}-{hit.end_line} {hit.kind} {hit.qualified_name}\n    {hit.signature}"
+
+
+def code(result: CodeResult) -> str:
+    head = f"{result.repository}:{result.path}:{result.start_line}-{result.end_line} of {result.total_lines} lines"
+    said = " (from the index: the file is gone or is shown by cells)" if result.from_index else ""
+    rest = f"\n… cut; go on at line {result.end_line + 1}" if result.truncated else ""
+    return f"{head}{said}\n{_numbered(result.text, result.start_line)}{rest}"
+
+
+def _numbered(text: str, first: int) -> str:
+    return "\n".join(f"{number}\t{line}" for number, line in enumerate(text.split("\n"), first))
+
+
+def sync(result: SyncResult) -> str:
+    if result.status == "running":
+        done = f" {result.processed_files} of {result.total_files} files" if result.total_files else ""
+        return f"{result.repository}: sync running{done}; what is indexed answers already. Ask get_sync_status."
+    counts = f"{result.total_files} files ({result.new_files} new, {result.modified_files} changed, {result.deleted_files} deleted)"
+    text = f"{result.repository}: {result.status}, {counts}, {result.chunks_total} chunks, {result.duration_s:.2f} s"
+    errors = [f"\n{error.kind}: {error.path} {error.message}" for error in result.errors[:10]]
+    return text + "".join(errors)
+
+
+def syncs(results: Sequence[SyncResult]) -> str:
+    return "\n".join(sync(result) for result in results) or "No repository is tracked yet."
+
+
+def sync_status(status: RepositorySyncStatus) -> str:
+    text = f"{status.repository}: {status.status}{_progress(status.progress)}"
+    return text + (f"\nlast: {sync(status.last_sync)}" if status.last_sync is not None else "")
+
+
+def repositories(result: RepositoryList) -> str:
+    lines = [
+        f"{item.name}  {item.path}  {item.language or '-'}  {item.files} files, {item.chunks} chunks  {item.state}"
+        + (f", {item.activity}" if item.activity != "idle" else "")
+        for item in result.repositories
+    ]
+    rest = result.total - len(lines)
+    return (
+        "\n".join([*lines, *([f"… and {rest} more"] if rest else [])])
+        or "No repository is known yet: sync_repository adds one."
+    )
+
+
+def repository(status: RepositoryStatus) -> str:
+    return "\n".join(
+        [
+            f"{status.name}  {status.path}{f'  {status.url}' if status.url else ''}",
+            f"{status.state}, {status.activity}{_progress(status.progress)}",
+            f"{status.files} files, {status.chunks} chunks, {status.size_bytes / 1e6:.1f} MB, "
+            f"{status.language or 'no code'}, generation {status.generation}",
+            *([f"last sync: {sync(status.last_sync)}"] if status.last_sync is not None else []),
+            *_not_fresh(status.freshness),
+        ]
+    )
+
+
+def _progress(progress: Progress) -> str:
+    if progress.phase == "idle":
+        return ""
+    share = f" {progress.percentage:.0f} %" if progress.total_known else ""
+    eta = f", {progress.eta_s:.0f} s left" if progress.eta_s is not None else ""
+    return f" ({progress.phase}{share}, {progress.files_done} of {progress.files_total or '?'} files{eta})"
+
+
+def _not_fresh(freshness: Freshness) -> list[str]:
+    return [] if freshness.fresh else [f"(freshness: {freshness.reason})"]

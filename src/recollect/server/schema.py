@@ -1,0 +1,159 @@
+"""The parameters of every MCP tool: validated here, and told to agents in as few tokens as possible."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from recollect.errors import UserError
+
+Text = Annotated[str, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True)]
+Names = Text | list[Text]
+
+
+class Parameters(BaseModel):
+    """Base of all; arguments that no tool knows are an error, for they are mistakes that would be silently lost."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole_numbers(cls, value: Any) -> Any:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)  # some clients send every number as 10.0
+        return value
+
+
+class SearchCode(Parameters):
+    query: Text = Field(description='question in words, symbol, path or "exact phrase"')
+    repository: Names | None = Field(
+        None, description='name, path, URL, list of these, or "*" for all; default: current project'
+    )
+    language: Names | None = Field(None, description="e.g. python")
+    path_glob: Names | None = Field(None, description="e.g. src/**/*.ts")
+    content: Literal["code", "docs", "config", "all"] = "code"
+    mode: Literal["hybrid"] = "hybrid"
+    changed_since: Text | None = Field(None, description="only files changed since this git revision")
+    limit: Whole = Field(10, ge=1, le=100)
+    snippet_lines: Whole = Field(12, ge=0, le=200)
+    max_tokens: Whole | None = Field(None, ge=50, description="budget of the whole answer")
+
+
+class FindSymbol(Parameters):
+    name: Text = Field(description="name, Class.method or beginning of a name")
+    kind: Text | None = Field(None, description="class, function, method …")
+    repository: Names | None = None
+    references: bool = Field(False, description="also list uses")
+    limit: Whole = Field(20, ge=1, le=200)
+
+
+class ReadCode(Parameters):
+    path: Text = Field(description="relative to the repository, or absolute")
+    start_line: Whole | None = Field(None, ge=1)
+    end_line: Whole | None = Field(None, ge=1)
+    repository: Text | None = None
+
+
+class SyncRepository(Parameters):
+    repository_path: Text | None = Field(None, description="folder; none: all tracked")
+    repository_name: Text | None = Field(None, description="a known repository, or a name for a new one")
+    background: bool = False
+    wait_s: float = Field(20, ge=0, le=3600, description="then answers running")
+    incremental: bool = True
+    force_full: bool = Field(False, description="index everything anew")
+
+
+class ByName(Parameters):
+    repository_name: Text = Field(description="name or path")
+
+
+class ListRepositories(Parameters):
+    query: Text | None = Field(None, description="part of name, path or URL")
+    limit: Whole = Field(100, ge=1, le=1000)
+
+
+# -- forms that users of other tools send -----------------------------------------------------------------------------
+
+
+class SearchAnyForm(Parameters):
+    """claude-context `search_code(path=…)`, semble `search(query, repo, top_k)`, rust-code-mcp `search(keyword, directory)`."""
+
+    query: Text = Field(validation_alias=AliasChoices("query", "keyword", "code"), description="what to find")
+    repository: Names | None = Field(None, validation_alias=AliasChoices("repository", "repo", "path", "directory"))
+    limit: Whole = Field(10, ge=1, le=100, validation_alias=AliasChoices("limit", "top_k", "max_results"))
+    extension_filter: list[Text] | None = Field(
+        None, validation_alias=AliasChoices("extension_filter", "extensionFilter")
+    )
+    content: Literal["code", "docs", "config", "all"] = "code"
+    mode: Text | None = None
+
+
+class IndexCodebase(Parameters):
+    """claude-context `index_codebase(path, force, …)`, rust-code-mcp `index_codebase(directory, force_reindex)`."""
+
+    path: Text = Field(validation_alias=AliasChoices("path", "directory", "repo_path", "repository_path"))
+    force: bool = Field(False, validation_alias=AliasChoices("force", "force_reindex"))
+    splitter: Text | None = Field(None, description="ignored: chunks follow the syntax")
+    custom_extensions: list[Text] | None = Field(
+        None,
+        validation_alias=AliasChoices("custom_extensions", "customExtensions"),
+        description="ignored: all text is indexed",
+    )
+    ignore_patterns: list[Text] | None = Field(
+        None,
+        validation_alias=AliasChoices("ignore_patterns", "ignorePatterns"),
+        description="ignored: use .recollectignore",
+    )
+
+
+class ByPath(Parameters):
+    path: Text = Field(validation_alias=AliasChoices("path", "directory", "repo_path", "repository_name"))
+
+
+def validated(model: type[Parameters], arguments: dict[str, Any] | None) -> Parameters:
+    """Raises UserError with one sentence for each wrong argument."""
+    try:
+        return model.model_validate(arguments or {})
+    except ValidationError as error:
+        raise UserError(
+            "; ".join(dict.fromkeys(_sentence(item, model) for item in error.errors())), code="invalid_argument"
+        ) from None
+
+
+def _sentence(error: Any, model: type[Parameters]) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "arguments"
+    if error["type"] == "missing":
+        return f"{name} is required"
+    if error["type"] == "extra_forbidden":
+        return f"there is no argument {name}; known: {', '.join(model.model_fields)}"
+    return f"{name}: {str(error['msg'])[:200]}"
+
+
+def input_schema(model: type[Parameters]) -> dict[str, Any]:
+    """JSON schema without what agents do not need: titles, and null beside every optional type."""
+    schema = model.model_json_schema(by_alias=False)
+    properties = {name: _slim(part) for name, part in schema["properties"].items()}
+    slim: dict[str, Any] = {"type": "object", "properties": properties}
+    if schema.get("required"):
+        slim["required"] = schema["required"]
+    return slim
+
+
+def _slim(part: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in part.items() if key not in ("title", "minimum", "maximum")}
+    options = [option for option in kept.pop("anyOf", []) if option.get("type") != "null"]
+    if len(options) == 1:
+        kept = {**options[0], **kept}
+        kept = {key: value for key, value in kept.items() if key not in ("title", "minimum", "maximum")}
+    elif options:
+        kept["type"] = [option["type"] for option in options]
+        for option in options:
+            if "items" in option:
+                kept["items"] = option["items"]
+    if kept.get("default", 0) is None:
+        del kept["default"]
+    if "const" in kept:
+        kept["enum"] = [kept.pop("const")]
+    return kept

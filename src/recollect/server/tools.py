@@ -1,0 +1,309 @@
+"""The MCP tools: name → parameters, what is called, how the answer reads. They translate; they decide nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from recollect.model import Progress, Record, SyncResult
+from recollect.server import render, schema
+from recollect.server.schema import Parameters
+from recollect.workspace import Caller, Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call: who asks, where progress goes, and whether it was cancelled."""
+
+    workspace: Workspace
+    caller: Caller
+    on_progress: Callable[[Progress], None]
+    cancelled: threading.Event
+
+
+Answer = tuple[dict[str, Any], str]
+"""(structured content, text)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    name: str
+    toolset: str
+    description: str
+    parameters: type[Parameters]
+    run: Callable[[Call, Any], Answer]
+    output: tuple[str, ...] = ()
+    """names that the structured content always has"""
+    reads: bool = True
+    destroys: bool = False
+    waits: bool = False
+    """may take longer than a moment: runs beside the others"""
+
+
+def _answer(result: Record, text: str) -> Answer:
+    return result.to_dict(), text
+
+
+def _search(call: Call, p: schema.SearchCode) -> Answer:
+    result = call.workspace.search(
+        p.query,
+        p.repository,
+        p.limit,
+        caller=call.caller,
+        language=p.language,
+        path_glob=p.path_glob,
+        content=p.content,
+        mode=p.mode,
+        changed_since=p.changed_since,
+        snippet_lines=p.snippet_lines,
+        max_tokens=p.max_tokens,
+    )
+    return _answer(result, render.search(result))
+
+
+def _search_any_form(call: Call, p: schema.SearchAnyForm) -> Answer:
+    globs = [f"*.{extension.lstrip('.')}" for extension in p.extension_filter or ()] or None
+    content = "all" if globs else p.content
+    result = call.workspace.search(p.query, p.repository, p.limit, caller=call.caller, path_glob=globs, content=content)
+    return _answer(result, render.search(result))
+
+
+def _symbol(call: Call, p: schema.FindSymbol) -> Answer:
+    result = call.workspace.symbol(
+        p.name, p.repository, caller=call.caller, kind=p.kind, references=p.references, limit=p.limit
+    )
+    return _answer(result, render.symbols(result))
+
+
+def _read(call: Call, p: schema.ReadCode) -> Answer:
+    result = call.workspace.read(
+        p.path, repository=p.repository, caller=call.caller, start_line=p.start_line, end_line=p.end_line
+    )
+    return _answer(result, render.code(result))
+
+
+def _sync(call: Call, p: schema.SyncRepository) -> Answer:
+    wait = p.wait_s if call.workspace.settings.use_async_sync else None
+    full = p.force_full or not p.incremental
+    if p.repository_path is None and p.repository_name is None:
+        return _all(call.workspace.sync_all(full=full, background=p.background, wait_s=wait, cancelled=call.cancelled))
+    result = call.workspace.sync(
+        p.repository_path,
+        name=p.repository_name,
+        caller=call.caller,
+        full=full,
+        background=p.background,
+        wait_s=wait,
+        on_progress=call.on_progress,
+        cancelled=call.cancelled,
+    )
+    return _answer(result, render.sync(result))
+
+
+def _all(results: Sequence[SyncResult]) -> Answer:
+    states = {result.status for result in results}
+    status = next((state for state in ("failed", "running", "cancelled") if state in states), "completed")
+    return {"status": status, "repositories": [result.to_dict() for result in results]}, render.syncs(results)
+
+
+def _index_codebase(call: Call, p: schema.IndexCodebase) -> Answer:
+    result = call.workspace.sync(
+        p.path, caller=call.caller, full=p.force, wait_s=20, on_progress=call.on_progress, cancelled=call.cancelled
+    )
+    return _answer(result, render.sync(result))
+
+
+def _sync_status(call: Call, p: schema.ByName) -> Answer:
+    result = call.workspace.sync_status(p.repository_name, caller=call.caller)
+    return _answer(result, render.sync_status(result))
+
+
+def _indexing_status(call: Call, p: schema.ByPath) -> Answer:
+    result = call.workspace.sync_status(p.path, caller=call.caller)
+    return _answer(result, render.sync_status(result))
+
+
+def _cancel(call: Call, p: schema.ByName) -> Answer:
+    result = call.workspace.cancel(p.repository_name, caller=call.caller)
+    return _answer(result, render.sync_status(result))
+
+
+def _list(call: Call, p: schema.ListRepositories) -> Answer:
+    result = call.workspace.repositories(p.query, p.limit)
+    return _answer(result, render.repositories(result))
+
+
+def _status(call: Call, p: schema.ByName) -> Answer:
+    result = call.workspace.status(p.repository_name, caller=call.caller)
+    return _answer(result, render.repository(result))
+
+
+def _forget(call: Call, p: schema.ByName) -> Answer:
+    result = call.workspace.forget(p.repository_name, caller=call.caller)
+    return result, f"{result['repository']} is forgotten: its index is deleted, its files are untouched."
+
+
+def _clear(call: Call, p: schema.ByPath) -> Answer:
+    return _forget(call, schema.ByName(repository_name=p.path))
+
+
+_HITS = ("query", "took_ms", "freshness", "hits")
+_SYNC = ("status",)
+_SYNC_STATUS = ("repository", "status", "progress", "last_sync")
+
+TOOLS: Final[tuple[Tool, ...]] = (
+    Tool(
+        "search_code",
+        "code",
+        "Find code by meaning, words or symbol. Use before grep: ranked files with their best lines.",
+        schema.SearchCode,
+        _search,
+        _HITS,
+    ),
+    Tool(
+        "find_symbol",
+        "code",
+        "Where a class, function or other name is defined, and used.",
+        schema.FindSymbol,
+        _symbol,
+        ("name", "took_ms", "freshness", "definitions"),
+    ),
+    Tool(
+        "read_code",
+        "code",
+        "Lines of a file of any known repository.",
+        schema.ReadCode,
+        _read,
+        ("repository", "path", "start_line", "end_line", "total_lines", "text"),
+    ),
+    Tool(
+        "sync_repository",
+        "repositories",
+        "Make a repository's index equal to its files now; registers new folders.",
+        schema.SyncRepository,
+        _sync,
+        _SYNC,
+        reads=False,
+        waits=True,
+    ),
+    Tool(
+        "get_sync_status",
+        "repositories",
+        "Progress of a sync and how the last one ended.",
+        schema.ByName,
+        _sync_status,
+        _SYNC_STATUS,
+    ),
+    Tool(
+        "cancel_sync",
+        "repositories",
+        "Stop a sync; what it committed stays.",
+        schema.ByName,
+        _cancel,
+        _SYNC_STATUS,
+        reads=False,
+        waits=True,
+    ),
+    Tool(
+        "list_repositories",
+        "repositories",
+        "Known repositories.",
+        schema.ListRepositories,
+        _list,
+        ("repositories", "total"),
+    ),
+    Tool(
+        "get_repository_status",
+        "repositories",
+        "All about one repository: state, freshness, counts, last sync.",
+        schema.ByName,
+        _status,
+        ("name", "path", "state", "activity", "freshness"),
+    ),
+    Tool(
+        "forget_repository",
+        "repositories",
+        "Delete a repository's index (not its files).",
+        schema.ByName,
+        _forget,
+        ("repository", "status"),
+        reads=False,
+        destroys=True,
+        waits=True,
+    ),
+    Tool(
+        "search",
+        "compat",
+        "Same as search_code (query/keyword, repo/directory, top_k).",
+        schema.SearchAnyForm,
+        _search_any_form,
+        _HITS,
+    ),
+    Tool(
+        "get_similar_code",
+        "compat",
+        "Code similar to a piece of code (query, directory, limit).",
+        schema.SearchAnyForm,
+        _search_any_form,
+        _HITS,
+    ),
+    Tool(
+        "index_codebase",
+        "compat",
+        "Same as sync_repository (path/directory, force/force_reindex).",
+        schema.IndexCodebase,
+        _index_codebase,
+        _SYNC,
+        reads=False,
+        waits=True,
+    ),
+    Tool(
+        "refresh_repo",
+        "compat",
+        "Same as sync_repository (repo_path).",
+        schema.IndexCodebase,
+        _index_codebase,
+        _SYNC,
+        reads=False,
+        waits=True,
+    ),
+    Tool(
+        "get_indexing_status",
+        "compat",
+        "Same as get_sync_status (path).",
+        schema.ByPath,
+        _indexing_status,
+        _SYNC_STATUS,
+    ),
+    Tool(
+        "clear_index",
+        "compat",
+        "Same as forget_repository (path).",
+        schema.ByPath,
+        _clear,
+        ("repository", "status"),
+        reads=False,
+        destroys=True,
+        waits=True,
+    ),
+)
+BY_NAME: Final = {tool.name: tool for tool in TOOLS}
+TOOLSETS: Final = ("code", "repositories", "compat")
+_DEFAULT: Final = frozenset({"code", "repositories"})
+
+
+def listed(toolsets: Sequence[str] | None) -> list[Tool]:
+    """Tools that a connection is shown; the others can be called all the same."""
+    wanted = frozenset(toolsets) if toolsets else _DEFAULT
+    return [tool for tool in TOOLS if tool.toolset in wanted]
+
+
+def call(name: str, arguments: dict[str, Any] | None, call: Call) -> Answer:
+    """Run a tool. Raises RecollectError."""
+    tool = BY_NAME[name]
+    given = dict(arguments or {})
+    if name == "search_code" and given.keys() & {"path", "repo", "extensionFilter", "top_k"}:
+        return _search_any_form(call, schema.validated(schema.SearchAnyForm, given))  # type: ignore[arg-type]
+    return tool.run(call, schema.validated(tool.parameters, given))
