@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
 
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _IDENTIFIER_UNICODE = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
 _PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _PARTS_UNICODE = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
+_PARTS_AND_ENDS = re.compile(_PARTS.pattern + r"|\n")
 MAX_IDENTIFIER = 200  # longer runs of word characters are data (base64, hashes), not names
 
 # Words that carry no meaning in a question about code.
@@ -86,6 +88,30 @@ def whole_term(identifier: str, parts: tuple[str, ...]) -> str | None:
     if len(parts) < 2:
         return None
     return identifier.lower().replace("_", "").replace("$", "")
+
+
+def split_all(names: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
+    """(identifier, `split_identifier` of it, `whole_term` of it) for many: the same, in a fraction of the time."""
+    plain = [name for name in names if name.isascii() and len(name) <= MAX_IDENTIFIER]
+    yield from (
+        (name, parts := split_identifier(name), whole_term(name, parts))
+        for name in names
+        if len(name) > MAX_IDENTIFIER or not name.isascii()
+    )
+    if not plain:
+        return
+    joined = "\n".join(plain)
+    parts_and_ends = "\0".join(_PARTS_AND_ENDS.findall(joined)).lower().split("\0")
+    wholes = joined.lower().replace("_", "").replace("$", "").split("\n")
+    at = 0
+    for name, whole in zip(plain, wholes, strict=True):
+        found = []
+        while at < len(parts_and_ends) and (part := parts_and_ends[at]) != "\n":
+            if len(part) <= 2 or not part.isdigit():
+                found.append(part)
+            at += 1
+        at += 1
+        yield name, tuple(found), whole if len(found) > 1 else None
 
 
 def words(text: str) -> dict[str, int]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
 from typing import Final
 
 from tree_sitter import Node
@@ -33,19 +35,28 @@ Span = tuple[int, int]  # first and last line, 0-based, inclusive
 
 def by_syntax(root: Node, lines: Sequence[str], symbols: Sequence[Symbol]) -> list[Chunk]:
     """Chunks along the syntax tree."""
+    lines = _Lines(lines)
     return _named(_packed(_blocks(root, 0, len(lines) - 1, lines), lines), lines, symbols)
 
 
 def by_lines(lines: Sequence[str], symbols: Sequence[Symbol] = ()) -> list[Chunk]:
     """Chunks of lines, broken where a line begins at the margin."""
+    lines = _Lines(lines)
     return _named(_packed(_windows(0, len(lines) - 1, lines), lines), lines, symbols)
 
 
-def _size(lines: Sequence[str], first: int, last: int) -> int:
-    return sum(map(len, lines[first : last + 1])) + last - first + 1
+class _Lines(list[str]):
+    """Lines that know how many characters some of them have."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__(lines)
+        self._before = [0, *accumulate(len(line) + 1 for line in lines)]
+
+    def size(self, first: int, last: int) -> int:
+        return self._before[last + 1] - self._before[first]
 
 
-def _blocks(node: Node, first: int, last: int, lines: Sequence[str]) -> list[tuple[Span, bool]]:
+def _blocks(node: Node, first: int, last: int, lines: _Lines) -> list[tuple[Span, bool]]:
     """Spans that cover lines `first` to `last`, each with whether it begins something (a definition, a section)."""
     if node.child_count > MAX_CHILDREN or node.child_count == 0:
         return _windows(first, last, lines)
@@ -55,7 +66,7 @@ def _blocks(node: Node, first: int, last: int, lines: Sequence[str]) -> list[tup
         row = child.start_point[0]
         if row < first or row > last:
             continue
-        if _leads(child):
+        if _leads(child.type):
             carried = row if carried is None else carried
             ends = child.end_point[0]
             if ends + 1 < len(lines) and not lines[ends + 1].strip():
@@ -73,7 +84,7 @@ def _blocks(node: Node, first: int, last: int, lines: Sequence[str]) -> list[tup
     spans = [(start, end - 1) for start, end in zip(starts, [*starts[1:], last + 1], strict=True)]
     blocks: list[tuple[Span, bool]] = []
     for start, end in spans:
-        if _size(lines, start, end) <= LARGEST:
+        if lines.size(start, end) <= LARGEST:
             blocks.append(((start, end), end > start))
             continue
         inner = _largest_child(node, start, end)
@@ -81,8 +92,8 @@ def _blocks(node: Node, first: int, last: int, lines: Sequence[str]) -> list[tup
     return blocks
 
 
-def _leads(node: Node) -> bool:
-    kind = node.type
+@cache
+def _leads(kind: str) -> bool:
     return "comment" in kind or kind in ("decorator", "attribute_item", "annotation", "attribute", "attribute_list")
 
 
@@ -104,13 +115,13 @@ def _windows(first: int, last: int, lines: Sequence[str]) -> list[tuple[Span, bo
     ]
 
 
-def _packed(blocks: Sequence[tuple[Span, bool]], lines: Sequence[str]) -> list[Span]:
+def _packed(blocks: Sequence[tuple[Span, bool]], lines: _Lines) -> list[Span]:
     """Neighbouring blocks put together up to the target size."""
     spans: list[Span] = []
     start, size = 0, 0
     end = -1
     for (first, last), begins in blocks:
-        extra = _size(lines, first, last)
+        extra = lines.size(first, last)
         if size and (size + extra > TARGET or (begins and size > _BREAK)):
             spans.append((start, end))
             start, size = first, 0

@@ -1,6 +1,7 @@
 """What to look for in each grammar's syntax trees: definitions, scopes that qualify names, uses of names.
 
-One line per grammar and subject, so that the whole is a table: `node=kind` for definitions, node types for scopes, and
+One line per grammar and subject, so that the whole is a table: `node=kind` for definitions (`parent>node=kind`: only
+there, which spares looking at every assignment), node types for scopes, and
 `node.field` (or a bare node type) for uses. Names come from a node's `name` field unless `symbols.py` knows better.
 """
 
@@ -80,7 +81,7 @@ _C: Final = (
 )
 
 DEFINITIONS: Final[dict[str, str]] = {
-    "python": "function_definition=function class_definition=class assignment=constant type_alias_statement=type",
+    "python": "function_definition=function class_definition=class module>expression_statement>assignment=constant type_alias_statement=type",
     "javascript": _JAVASCRIPT,
     "typescript": _TYPESCRIPT,
     "tsx": _TYPESCRIPT,
@@ -198,7 +199,7 @@ def load(name: str) -> Grammar | None:
     with warnings.catch_warnings():  # some packages still hand over the pointer as a number
         warnings.simplefilter("ignore", DeprecationWarning)
         language = tree_sitter.Language(pointer)
-    kinds = dict(item.split("=") for item in DEFINITIONS.get(name, "").split())
+    kinds = dict(item.rpartition(">")[2].split("=") for item in DEFINITIONS.get(name, "").split())
     scopes = frozenset(SCOPES.get(name, "").split())
     source = query_source(name)
     query = tree_sitter.Query(language, source) if source else None
@@ -208,7 +209,7 @@ def load(name: str) -> Grammar | None:
 def query_source(name: str) -> str:
     """The tree-sitter query that captures what the tables above name."""
     kinds = [item.split("=")[0] for item in DEFINITIONS.get(name, "").split()]
-    lines = [f"({node}) @d" for node in kinds]
+    lines = [f"({'('.join(node.split('>'))}) @d{')' * node.count('>')}" for node in kinds]
     lines += [f"({node}) @s" for node in SCOPES.get(name, "").split()]
     for use in USES.get(name, "").split():
         node, _, field = use.partition(".")

@@ -175,7 +175,8 @@ def skip_by_content(path: str, data: bytes) -> str | None:
         return "empty"
     if b"\0" in data[:8000] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "binary"
-    if _GENERATED.search(data[:_HEAD]):
+    head = data[:_HEAD].lower()
+    if (b"generated" in head or b"do not edit" in head) and _GENERATED.search(head):
         return "generated"
     lines = data.count(b"\n") + 1
     if len(data) > _LONG_LINE and not path.endswith(".ipynb"):

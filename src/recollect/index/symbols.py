@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import tree_sitter
 from tree_sitter import Node
 
@@ -37,19 +38,24 @@ def find(grammar: Grammar, root: Node, data: bytes) -> tuple[list[Symbol], list[
         return [], []
     captures = tree_sitter.QueryCursor(grammar.query).captures(root)
     definitions = _definitions(grammar, captures.get("d", []), captures.get("s", []), data)
-    return definitions, _uses(captures.get("u", []), data)
+    return definitions, _uses([(node.start_byte, node.end_byte) for node in captures.get("u", [])[:_MAX_USES]], data)
 
 
-def _uses(nodes: list[Node], data: bytes) -> list[tuple[str, int]]:
+def _uses(spans: list[tuple[int, int]], data: bytes) -> list[tuple[str, int]]:
+    plain = data.decode("ascii") if data.isascii() else None  # then bytes count as characters
+    ends_of_lines = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
+    rows = np.searchsorted(ends_of_lines, [end - 1 for _, end in spans]).tolist()
     found: dict[tuple[str, int], None] = {}
-    for node in nodes[:_MAX_USES]:
-        end = node.end_byte
-        text = data[max(node.start_byte, end - 200) : end].decode("utf-8", "replace")
-        if text.endswith((")", "]", "}", ">")):  # `f(x)(y)`, `List<int>`: the head is what is used
-            text = re.split(r"[(\[{<]", text, maxsplit=1)[0]
-        match = _LAST_NAME.search(text)
-        if match and len(match[1]) > 1:
-            found[match[1], node.end_point[0] + 1 if "\n" not in text else node.start_point[0] + 1] = None
+    for (start, end), row in zip(spans, rows, strict=True):
+        text = plain[start:end] if plain is not None else data[start:end].decode("utf-8", "replace")
+        name = text.rpartition(".")[2]
+        if not name.isidentifier():
+            if text.endswith((")", "]", "}", ">")):  # `f(x)(y)`, `List<int>`: the head is what is used
+                text = re.split(r"[(\[{<]", text, maxsplit=1)[0]
+            match = _LAST_NAME.search(text[-200:])
+            name = match[1] if match else ""
+        if len(name) > 1:
+            found[name, row + 1] = None
     return list(found)
 
 
@@ -97,6 +103,9 @@ def _text(node: Node | None, data: bytes) -> str:
 
 def _signature(node: Node, data: bytes) -> str:
     text = data[node.start_byte : min(node.end_byte, node.start_byte + 400)].decode("utf-8", "replace")
+    first, _, rest = text.partition("\n")
+    if first.count("(") <= first.count(")") and "{" not in first:
+        return first.strip()[:_MAX_SIGNATURE]
     for mark in ("{", "\n\n"):
         text = text.split(mark, 1)[0]
     lines = [line.strip() for line in text.splitlines()]
@@ -157,9 +166,8 @@ _BODIES: Final = frozenset(
 
 def _python(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     if node.type == "assignment":
-        left, parent = node.child_by_field_name("left"), node.parent
-        top = parent is not None and parent.parent is not None and parent.parent.type == "module"
-        if not top or left is None or left.type != "identifier":
+        left = node.child_by_field_name("left")
+        if left is None or left.type != "identifier":
             return None
         return _text(left, data), kind
     if node.type == "function_definition" and inside:

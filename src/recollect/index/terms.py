@@ -7,6 +7,8 @@ With a million distinct terms the chance of any two colliding is below one in te
 from __future__ import annotations
 
 import hashlib
+from array import array
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,26 +39,23 @@ class _Lists:
     """A growing list of short integer lists, kept as one flat array with starts (NumPy needs it for `repeat`)."""
 
     def __init__(self) -> None:
-        self.start = np.zeros(1024, np.int64)
-        self.length = np.zeros(1024, np.int64)
-        self.flat = np.zeros(4096, np.int64)
-        self.n = self.used = 0
+        self._start = array("q")
+        self._length = array("q")
+        self._flat = array("q")
 
     def append(self, values: list[int]) -> None:
-        if self.n == len(self.start):
-            self.start, self.length = np.resize(self.start, 2 * self.n), np.resize(self.length, 2 * self.n)
-        if self.used + len(values) > len(self.flat):
-            self.flat = np.resize(self.flat, 2 * (self.used + len(values)))
-        self.start[self.n], self.length[self.n] = self.used, len(values)
-        self.flat[self.used : self.used + len(values)] = values
-        self.n, self.used = self.n + 1, self.used + len(values)
+        self._start.append(len(self._flat))
+        self._length.append(len(values))
+        self._flat.extend(values)
 
     def expand(self, items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """All values of `items` in turn, and for each the position in `items` that it came from."""
-        lengths = self.length[items]
+        # Views of the arrays' own memory: they must be gone before the next `append`.
+        lengths = np.frombuffer(self._length, np.int64)[items]
+        starts = np.frombuffer(self._start, np.int64)[items]
         source = np.repeat(np.arange(len(items)), lengths)
         offset = np.arange(len(source)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        return self.flat[self.start[items][source] + offset], source
+        return np.frombuffer(self._flat, np.int64)[starts[source] + offset], source
 
 
 class _Interned(dict[str, int]):
@@ -66,25 +65,31 @@ class _Interned(dict[str, int]):
         super().__init__()
         self.terms, self.pieces = _Lists(), _Lists()
         self._term_number: dict[str, int] = {}
-        self.term_keys = np.zeros(4096, np.uint64)
-        self._model = embed.model()
+        self._term_keys = array("Q")
+        self._pieces_of = embed.model().pieces
 
-    def __missing__(self, identifier: str) -> int:
-        parts = text.split_identifier(identifier)
-        whole = text.whole_term(identifier, parts)
-        self.terms.append([self._number(term) for term in (*parts, *((whole,) if whole is not None else ()))])
-        self.pieces.append([piece for part in parts for piece in self._model.pieces(part)])
-        number = self[identifier] = len(self)
+    def add(self, identifiers: Sequence[str]) -> None:
+        """Note identifiers that are new."""
+        known, pieces_of = self._term_number, self._pieces_of
+        for identifier, parts, whole in text.split_all(identifiers):
+            terms = parts if whole is None else (*parts, whole)
+            self.terms.append([known[term] if term in known else self._new_term(term) for term in terms])
+            self.pieces.append([piece for part in parts for piece in pieces_of(part)])
+            self[identifier] = len(self)
+
+    def _new_term(self, term: str) -> int:
+        number = self._term_number[term] = len(self._term_number)
+        self._term_keys.append(term_key(term))
         return number
 
-    def _number(self, term: str) -> int:
-        number = self._term_number.get(term)
-        if number is None:
-            number = self._term_number[term] = len(self._term_number)
-            if number == len(self.term_keys):
-                self.term_keys = np.resize(self.term_keys, 2 * number)
-            self.term_keys[number] = term_key(term)
-        return number
+    @property
+    def n_terms(self) -> int:
+        return len(self._term_number)
+
+    def keys_of(self, terms: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Keys of terms by their numbers."""
+        keys: NDArray[np.uint64] = np.frombuffer(self._term_keys, np.uint64)[terms]
+        return keys
 
 
 _interned: _Interned | None = None
@@ -96,21 +101,27 @@ def count_terms(chunks: list[str]) -> TermCounts:
     if _interned is None or len(_interned) > _MAX_IDENTIFIERS:
         _interned = _Interned()
     table = _interned
-    found: list[int] = []
+    names: list[str] = []
     sizes: list[int] = []
     for chunk in chunks:
-        before = len(found)
-        found.extend(map(table.__getitem__, text.identifiers(chunk)))
-        sizes.append(len(found) - before)
+        here = text.identifiers(chunk)
+        names += here
+        sizes.append(len(here))
+    table.add([name for name in set(names) if name not in table])
+    found = list(map(table.__getitem__, names))
+    if not found:
+        none = np.zeros(0, np.int64)
+        indptr, keys, counts = np.zeros(len(chunks) + 1, np.int64), none.astype(np.uint64), none.astype(np.uint16)
+        return TermCounts(indptr, keys, counts, np.zeros(len(chunks), np.uint32), _body(len(chunks), none, none, none))
     chunk_of = np.repeat(np.arange(len(chunks)), sizes)
     chunk_of, items, times = _sum(chunk_of, np.array(found, np.int64), None, len(table))
     term, source = table.terms.expand(items)
-    rows, term, counts = _sum(chunk_of[source], term, times[source], len(table._term_number))
+    rows, term, counts = _sum(chunk_of[source], term, times[source], table.n_terms)
     piece, source = table.pieces.expand(items)
-    body = _body(len(chunks), *_sum(chunk_of[source], piece, times[source], len(table._model.rows)))
+    body = _body(len(chunks), *_sum(chunk_of[source], piece, times[source], len(embed.model().rows)))
     indptr = np.searchsorted(rows, np.arange(len(chunks) + 1)).astype(np.int64)
     lengths = np.bincount(rows, weights=counts, minlength=len(chunks)).astype(np.uint32)
-    return TermCounts(indptr, table.term_keys[term], np.minimum(counts, 65535).astype(np.uint16), lengths, body)
+    return TermCounts(indptr, table.keys_of(term), np.minimum(counts, 65535).astype(np.uint16), lengths, body)
 
 
 def _sum(

@@ -57,6 +57,7 @@ class IndexWriter:
         self._db = schema.open_for_writing(folder)
         segments_folder(folder).mkdir(exist_ok=True, mode=0o700)
         self.repaired: str | None = None
+        self._counts: tuple[int, dict[str, int]] | None = None
         try:
             self._meta: dict[str, Any] = dict(self._db.execute("SELECT key, value FROM meta"))
             self._tree: Tree | None = None
@@ -117,7 +118,7 @@ class IndexWriter:
         meta.update({key: value for key, value in (("signature", signature), ("head", head)) if value is not None})
         changed = bool(analysed or removed or meta["root_hash"] != self.root_hash or bool(complete) != self.complete)
         if not (changed or upserts or gone or any(self._meta.get(key) != value for key, value in meta.items())):
-            return Committed(self.generation, 0, 0, self.chunks_total)
+            return Committed(self.generation, 0, 0, self.counts()["chunks"])
         meta["generation"] = self.generation + 1 if changed else self.generation
         file_ids, next_file = dict(self._file_ids) if changed else self._file_ids, self._next_file
         self._db.execute("BEGIN IMMEDIATE")
@@ -326,8 +327,11 @@ class IndexWriter:
 
     def counts(self) -> dict[str, int]:
         """Number of files by status, and of chunks."""
-        found = dict(self._db.execute("SELECT status, count(*) FROM files GROUP BY status"))
-        return {"indexed": 0, "skipped": 0, "failed": 0, **found, "chunks": self.chunks_total}
+        if self._counts is None or self._counts[0] != self.generation:
+            found = dict(self._db.execute("SELECT status, count(*) FROM files GROUP BY status"))
+            counts = {"indexed": 0, "skipped": 0, "failed": 0, **found, "chunks": self.chunks_total}
+            self._counts = (self.generation, counts)
+        return dict(self._counts[1])
 
     def close(self) -> None:
         self._db.close()

@@ -50,8 +50,10 @@ class _Running:
 class IndexerProcess:
     """Thread-safe. Callbacks come from the thread that reads the socket: they must be short."""
 
-    def __init__(self, home: Path, log_path: Path | None = None) -> None:
+    def __init__(self, home: Path, workers: int = 2, queue_size: int = 10_000, log_path: Path | None = None) -> None:
+        """`queue_size`: chunks that may wait between parse workers and writer."""
         self._home = home
+        self._arguments = [str(workers), str(queue_size)]
         self._log_path = log_path
         self._lock = threading.RLock()
         self._ids = itertools.count(1)
@@ -66,6 +68,12 @@ class IndexerProcess:
     def pid(self) -> int | None:
         """Process id of the running indexer."""
         return self._process.pid if self._process is not None else None
+
+    def warm(self) -> None:
+        """Start the process before it is needed."""
+        with self._lock:
+            if self._pipe is None and not self._closed:
+                self._launch()
 
     def sync(
         self,
@@ -128,7 +136,8 @@ class IndexerProcess:
 
     def _launch(self) -> None:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "recollect.server.indexer", str(theirs.fileno()), os.fspath(self._home)]
+        command = [sys.executable, "-m", "recollect.server.indexer", str(theirs.fileno())]
+        command += [os.fspath(self._home), *self._arguments]
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         with theirs, open(self._log_path or os.devnull, "ab") as errors:
             self._process = subprocess.Popen(

@@ -133,17 +133,22 @@ class ParsePool:
     def submit(self, tasks: Sequence[Task], *, interactive: bool = False) -> Job:
         """Start analysing; the caller takes `job.answers()`, or cancels the job."""
         job = Job([self._checked(task) for task in tasks], interactive, self._max_waiting)
+        if tasks:
+            self.warm()
         with self._changed:
             if tasks:
                 heapq.heappush(self._jobs, (0 if interactive else 1, next(self._order), job))
-            wanted = min(self._size, max(1, len(tasks) // 8))
-            while len(self._threads) < wanted:
+            self._changed.notify_all()
+        return job
+
+    def warm(self) -> None:
+        """Start the workers before they are needed."""
+        with self._changed:
+            while len(self._threads) < self._size:
                 number = len(self._threads)
                 thread = threading.Thread(target=self._drive, args=(number,), name=f"parse-{number}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
-            self._changed.notify_all()
-        return job
 
     def close(self) -> None:
         """End all workers, whatever they are doing."""
@@ -160,25 +165,30 @@ class ParsePool:
     # -- one thread per worker ----------------------------------------------------------------------------------------
 
     def _drive(self, number: int) -> None:
-        worker: _Worker | None = None
+        worker = self._started(number)
         while True:
             taken = self._take()
             if taken is None:
                 break
             job, batch = taken
-            try:
-                if worker is None:
-                    worker = _Worker(self._cache_path)
-                    self._processes[number] = worker.process
-                done = worker.run(batch, job)
-            except OSError as error:
-                job.fail(Unavailable(f"a parse worker cannot be started: {error}", code="no_worker"))
+            worker = worker or self._started(number)
+            if worker is None:
+                job.fail(Unavailable("a parse worker cannot be started", code="no_worker"))
                 continue
+            done = worker.run(batch, job)
             if done < len(batch):
                 self._lost(job, batch[done:], worker)
                 worker = None
         if worker is not None:
             worker.end()
+
+    def _started(self, number: int) -> _Worker | None:
+        try:
+            worker = _Worker(self._cache_path)
+        except OSError:
+            return None
+        self._processes[number] = worker.process
+        return worker
 
     def _take(self) -> tuple[Job, list[Task]] | None:
         """The next few files of the most urgent job; None at the end of the pool."""

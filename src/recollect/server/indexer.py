@@ -1,4 +1,4 @@
-"""The indexer process: `python -m recollect.server.indexer FD HOME`. All that costs processor time and writes an index.
+"""The indexer process: `python -m recollect.server.indexer FD HOME WORKERS QUEUE_SIZE`. All that costs processor time and writes an index.
 
 Requests come and events go over one socket; each sync has its thread here, all share the parse workers. When the other
 end of the socket goes, so does this process, and its workers with it.
@@ -20,7 +20,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from recollect.config import Settings
 from recollect.errors import Corrupt, RecollectError
 from recollect.index.writer import IndexWriter
 from recollect.jobs.indexer import Request
@@ -73,11 +72,11 @@ class _Indexes:
 
 
 class Indexer:
-    def __init__(self, pipe: Pipe, home: Path) -> None:
-        settings = Settings.load(home)
+    def __init__(self, pipe: Pipe, home: Path, workers: int, queue_size: int) -> None:
         self._pipe = pipe
         self._indexes = _Indexes()
-        self._pool = ParsePool(home / "cache.db", settings.workers, settings.sync_queue_size)
+        self._pool = ParsePool(home / "cache.db", workers, queue_size)
+        self._pool.warm()
         self._cancelled: dict[int, threading.Event] = {}
 
     def run(self) -> None:
@@ -181,7 +180,8 @@ def main() -> None:
         os.nice(10)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     sys.setswitchinterval(0.001)
-    indexer = Indexer(Pipe(socket.socket(fileno=int(sys.argv[1]))), Path(sys.argv[2]))
+    descriptor, home, workers, queue_size = sys.argv[1:]
+    indexer = Indexer(Pipe(socket.socket(fileno=int(descriptor))), Path(home), int(workers), int(queue_size))
     indexer.run()
     indexer._pool.close()
     os._exit(0)  # syncs that still run have nobody to answer; what they committed stays

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from recollect.index import analyse
+from recollect.index import analyse, embed
 from recollect.jobs.pipe import Pipe
 from recollect.jobs.pool import DEADLINE_CPU_S, Answer, Task
 from recollect.store.cache import ParseCache
@@ -71,6 +71,7 @@ def main() -> None:
     os.nice(19 - os.nice(0))
     pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
     cache = ParseCache(Path(sys.argv[2]))
+    embed.model()  # before the first file comes
     while True:
         try:
             batch: list[Task] = pipe.receive()

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from blake3 import blake3
 
@@ -78,7 +78,9 @@ def scan(
     except _Relist:
         scanner = _Scanner(root, previous or EMPTY, max_file_bytes, exclude, cancelled, progress)
         tree = scanner.list_all()
-    return Scan(tree, tuple(scanner.problems), scanner.signature(now, tree), tuple(scanner.nested(tree)))
+    same = previous is not None and tree.root is previous.root
+    after = now if same else scanner.signature(now, tree)
+    return Scan(tree, tuple(scanner.problems), after, tuple(scanner.nested(tree)))
 
 
 class _Scanner:
@@ -102,29 +104,29 @@ class _Scanner:
         self._names = GitNames(root)
         self._seen = 0
         self._unknown: list[str] = []
+        self._lstat = os.lstat
         self.problems: list[Problem] = []
         self.rules = Rules()
         if self._work_tree is not None:
             self._read_own_rules(previous)
 
     def signature(self, old: str, tree: Tree | None = None) -> str:
-        folders = _folders_without_ignore_file((tree or self._previous).root, "")
+        folders = _noted((tree or self._previous).root).bare
         return signature(self._root, self._work_tree, folders, self._exclude, old)
 
     def nested(self, tree: Tree) -> list[str]:
-        return [path for path, entry in tree.root.walk("") if isinstance(entry, Leaf) and entry.kind is Kind.NESTED]
+        return list(_noted(tree.root).nested)
 
     def _read_own_rules(self, tree: Tree) -> None:
         """`.recollectignore` files, outer ones first: that of the root, and those that the tree names."""
-        folders = {""} | {path[: -len(OWN_FILE)] for path, _ in tree.root.walk("") if path.endswith("/" + OWN_FILE)}
-        for folder in sorted(folders):
+        for folder in sorted({"", *_noted(tree.root).own}):
             self.rules.read(self._base, folder, OWN_FILE)
 
     # -- the three ways ---------------------------------------------------------------------------------------------
 
     def check(self) -> Tree:
         """Everything by stat, names only where a directory changed."""
-        root = self._known(self._previous.root, "", None)
+        root = self._known(self._previous.root, "", None, os.stat(self._base))
         return Tree(self._with_unknown(root))
 
     def look_at(self, dirty: Collection[str]) -> Tree:
@@ -140,7 +142,7 @@ class _Scanner:
                 level = below
             else:
                 level[name] = None
-        root = self._known(self._previous.root, "", wanted)
+        root = self._known(self._previous.root, "", wanted, os.stat(self._base))
         return Tree(self._with_unknown(root))
 
     def list_all(self) -> Tree:
@@ -155,19 +157,20 @@ class _Scanner:
 
     # -- known directories ------------------------------------------------------------------------------------------
 
-    def _known(self, old: Directory, prefix: str, wanted: Listing | None) -> Directory:
-        """A directory of the previous tree as it is now. `wanted`: only these names of it, else all."""
+    def _known(self, old: Directory, prefix: str, wanted: Listing | None, found: os.stat_result) -> Directory:
+        """A directory of the previous tree as it is now (`found`). `wanted`: only these names of it, else all."""
         if self._cancelled():
             raise Cancelled("the sync was cancelled")
         names = old.entries.keys()
         own = old.stat
         if wanted is None:
-            own, gone = self._names_now(old, prefix)
+            own, gone = self._names_now(old, prefix, _stat_of(found))
         else:
             gone = set()
             for name in wanted.keys() - names:
                 self._ask(prefix + name)
         changed: dict[str, Leaf | Directory | None] = {}
+        leaf = self._leaf
         for name, entry in old.entries.items():
             if wanted is not None and name not in wanted:
                 continue
@@ -177,7 +180,7 @@ class _Scanner:
                 below = wanted[name] if wanted is not None else None
                 new = self._known_directory(entry, prefix + name, below)
             else:
-                new = self._leaf(prefix + name, entry)  # type: ignore[arg-type]
+                new = leaf(prefix + name, entry)  # type: ignore[arg-type]
             if new is not entry:
                 changed[name] = new
                 if name in IGNORE_FILES:
@@ -187,10 +190,9 @@ class _Scanner:
         merged = {name: changed.get(name, entry) for name, entry in old.entries.items()}
         return Directory({name: entry for name, entry in merged.items() if entry is not None}, own)
 
-    def _names_now(self, old: Directory, prefix: str) -> tuple[Stat, set[str]]:
+    def _names_now(self, old: Directory, prefix: str, own: Stat) -> tuple[Stat, set[str]]:
         """(stat to record, names that are gone); names that are new are noted to be asked for."""
         now = time.time_ns()
-        own = _stat_of(os.stat(self._base + prefix))
         if own == old.stat:
             return own, set()
         with os.scandir(self._base + prefix) as listing:
@@ -206,8 +208,9 @@ class _Scanner:
 
     def _known_directory(self, old: Directory, path: str, wanted: Listing | None) -> Directory | Leaf | None:
         try:
-            if stats.S_ISDIR(os.lstat(self._base + path).st_mode):
-                return self._known(old, path + "/", wanted)
+            found = os.lstat(self._base + path)
+            if stats.S_ISDIR(found.st_mode):
+                return self._known(old, path + "/", wanted, found)
         except OSError as error:
             if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
                 self.problems.append(Problem(printable(path), "unreadable", error.strerror or str(error)))
@@ -219,7 +222,7 @@ class _Scanner:
     def _leaf(self, path: str, old: Leaf | None) -> Leaf | Directory | None:
         """A file, link or the like as it is now; the very `old` where its stat did not change."""
         try:
-            found = os.lstat(self._base + path)
+            found = self._lstat(self._base + path)
         except OSError:
             return None
         self._seen += 1
@@ -228,13 +231,13 @@ class _Scanner:
             if self._cancelled():
                 raise Cancelled("the sync was cancelled")
         if old is not None:
-            recorded = old.stat
+            size, mtime_ns, ctime_ns, inode, mode = old.stat
             if (
-                found.st_mtime_ns == recorded.mtime_ns
-                and found.st_ctime_ns == recorded.ctime_ns
-                and found.st_size == recorded.size
-                and found.st_ino == recorded.inode
-                and found.st_mode == recorded.mode
+                found.st_mtime_ns == mtime_ns
+                and found.st_ctime_ns == ctime_ns
+                and found.st_size == size
+                and found.st_ino == inode
+                and found.st_mode == mode
             ):
                 return old
         return self._read(path, found, old)
@@ -503,9 +506,27 @@ def _nested_listing(names: Sequence[str]) -> Listing:
     return root
 
 
-def _folders_without_ignore_file(directory: Directory, prefix: str) -> list[str]:
-    found = [] if ".gitignore" in directory.entries else [prefix]
+class _Noted(NamedTuple):
+    """Paths below a directory, relative to it, that every scan asks for."""
+
+    nested: tuple[str, ...]  # repositories inside
+    own: tuple[str, ...]  # folders with a `.recollectignore` ("" or "a/b/")
+    bare: tuple[str, ...]  # folders without a `.gitignore` of their own
+
+
+def _noted(directory: Directory) -> _Noted:
+    if isinstance(directory.memo, _Noted):
+        return directory.memo
+    nested: list[str] = []
+    own = [""] if OWN_FILE in directory.entries else []
+    bare = [] if ".gitignore" in directory.entries else [""]
     for name, entry in directory.entries.items():
         if isinstance(entry, Directory):
-            found += _folders_without_ignore_file(entry, f"{prefix}{name}/")
+            below = _noted(entry)
+            nested += (f"{name}/{path}" for path in below.nested)
+            own += (f"{name}/{path}" for path in below.own)
+            bare += (f"{name}/{path}" for path in below.bare)
+        elif entry.kind is Kind.NESTED:
+            nested.append(name)
+    directory.memo = found = _Noted(tuple(nested), tuple(own), tuple(bare))
     return found

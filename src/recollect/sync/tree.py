@@ -66,13 +66,17 @@ class Leaf(NamedTuple):
 
 
 class Directory:
-    """Entries by name; `stat` is the directory's own. Never changed after it was made."""
+    """Entries by name; `stat` is the directory's own. Never changed after it was made.
 
-    __slots__ = ("_files", "_hash", "_leaves", "entries", "stat")
+    `memo`: what others derive from it once and for all; unchanged directories are shared, so it lasts.
+    """
+
+    __slots__ = ("_files", "_hash", "_leaves", "entries", "memo", "stat")
 
     def __init__(self, entries: Mapping[str, Leaf | Directory], stat: Stat) -> None:
         self.entries = entries
         self.stat = stat
+        self.memo: object = None
         self._hash: bytes | None = None
         self._files: int | None = None
         self._leaves: bool | None = None

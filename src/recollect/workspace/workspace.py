@@ -84,7 +84,9 @@ class Workspace:
         self._catalog = Catalog(self.home / "catalog.db")
         self._registry = Registry(self._catalog, self.settings.auto_sync_paths, self.home)
         self._library = Library(self._folder, self._damaged)
-        self._indexer = IndexerProcess(self.home, run_folder(self.home) / "indexer.log")
+        arguments = (self.settings.workers, self.settings.sync_queue_size, run_folder(self.home) / "indexer.log")
+        self._indexer = IndexerProcess(self.home, *arguments)
+        self._indexer.warm()
         self._syncs = Syncs(
             self._indexer, self.settings.auto_sync_max_concurrent, self._library.publish, self._sync_ended
         )

@@ -1,0 +1,284 @@
+"""How fast: `python -m benchmarks.speed [--work FOLDER] [--semble PYTHON] [--only WHAT…]`. Prints Markdown tables.
+
+Every row compares two things measured in this run, alternately, on this machine. `semble` is installed from the package
+index into a folder of its own where none is given; without network its rows are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import venv
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks import trees
+
+_HERE = Path(__file__).resolve().parent
+_QUESTIONS = [
+    "parse command line arguments",
+    "http server request handler",
+    "OrderedDict",
+    "how are sockets closed",
+    "json decoder error",
+    "tokenize source code",
+    "TestCase.assertEqual",
+    "thread pool executor shutdown",
+    "compress file with gzip",
+    "logging handler rotation",
+    "url_quote",
+    "email header encoding",
+    "async event loop run forever",
+    "csv dialect sniffer",
+    "temporary directory cleanup",
+    "datetime timezone conversion",
+]
+
+
+@contextmanager
+def home(folder: Path) -> Iterator[dict[str, str]]:
+    """Environment with a data directory of its own; its daemon is stopped at the end."""
+    with tempfile.TemporaryDirectory(prefix="home-", dir=folder) as path:
+        environment = {**os.environ, "RECOLLECT_HOME": path}
+        try:
+            yield environment
+        finally:
+            recollect(["daemon", "stop"], environment)
+
+
+def recollect(arguments: Sequence[str], environment: dict[str, str], cwd: Path | None = None) -> str:
+    command = [sys.executable, "-m", "recollect", *arguments]
+    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False).stdout
+
+
+def timed(run: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+class PeakMemory:
+    """Largest sum of the resident memory of all processes of a data directory (shared pages counted in each)."""
+
+    def __init__(self, marker: str) -> None:
+        self._marker = marker.encode()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.peak = 0
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.25):
+            total = 0
+            for entry in Path("/proc").iterdir():
+                if entry.name.isdigit():
+                    try:
+                        if self._marker in (entry / "cmdline").read_bytes() or self._marker in (entry / "environ").read_bytes():
+                            total += int((entry / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+                    except OSError:
+                        continue
+            self.peak = max(self.peak, total)
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+
+def cold(work: Path, semble: Path | None) -> list[tuple[str, ...]]:
+    """Empty data directories, alternately: whole commands from nothing, and the indexing alone in running processes."""
+    if semble is None:
+        return []
+    model = work / "model"
+    if not model.exists():
+        subprocess.run([semble, _HERE / "peer_semble.py", "model", model], check=True)
+    rows = []
+    for size in trees.SIZES:
+        root = trees.make(size, work)
+        files, held = trees.measure(root)
+        runs = [_cold_once(work, root, semble, model) for _ in range({"small": 5, "middle": 3, "large": 1}[size])]
+        ours, ours_running, our_peak, theirs, theirs_running, their_peak = (
+            statistics.median(column) for column in zip(*runs, strict=True)
+        )
+        rows.append(
+            (
+                size,
+                f"{files:,}",
+                f"{held / 1e6:.1f}",
+                f"{theirs / ours:.1f} ×",
+                f"{theirs_running / ours_running:.1f} ×",
+                f"{our_peak / their_peak:.2f}",
+            )
+        )
+        print(size, [[round(value, 2) for value in run] for run in runs], file=sys.stderr)
+    return rows
+
+
+def _cold_once(work: Path, root: Path, semble: Path, model: Path) -> tuple[float, ...]:
+    """(ours whole, ours with a running daemon, our peak memory, semble's whole, its indexing alone, its peak)."""
+    with home(work) as environment, PeakMemory(environment["RECOLLECT_HOME"]) as memory:
+        whole = timed(lambda: recollect(["sync", str(root)], environment))
+    with home(work) as environment:
+        recollect(["daemon", "start"], environment)
+        time.sleep(1.0)
+        running = timed(lambda: recollect(["sync", str(root)], environment))
+    command = [str(semble), str(_HERE / "peer_semble.py"), "index", str(root), str(model)]
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    theirs = time.perf_counter() - started
+    said = json.loads(done.stdout.splitlines()[-1])
+    return whole, running, memory.peak, theirs, said["index_s"], said["peak_bytes"]
+
+
+def unchanged(work: Path) -> list[tuple[str, ...]]:
+    """A sync that finds nothing, and one of a single changed file, against `git status`."""
+    from recollect.client import Connection
+
+    rows = []
+    for size in trees.SIZES:
+        root = trees.make(size, work)
+        with home(work) as environment:
+            recollect(["sync", str(root)], environment)
+            time.sleep(2.5)  # the racy rule: what was just written proves nothing
+            with Connection(Path(environment["RECOLLECT_HOME"])) as daemon:
+
+                def sync(at: Path = root, to: Connection = daemon) -> dict[str, Any]:
+                    result: dict[str, Any] = to.call("sync", {"path": str(at)})
+                    return result
+
+                sync()
+                ours, git, one = [], [], []
+                for _ in range(20):
+                    git.append(timed(lambda at=root: subprocess.run(["git", "status", "--porcelain"], cwd=at, capture_output=True, check=True)))  # type: ignore[misc]
+                    ours.append(timed(sync))
+                changed = root / "stdlib" / "bench_changed.py"
+                for number in range(20):
+                    changed.write_text(f"def changed_{number}(value):\n    return value + {number}\n")
+                    one.append(timed(sync))
+                changed.unlink()
+                sync()
+        base, with_one, status = (statistics.median(values) for values in (ours, one, git))
+        extra = (with_one - base) * 1000
+        rows.append((size, f"{base / status:.2f} ×", f"{extra:+.1f} ms", f"{status * 1000:.0f} ms"))
+        print(size, "sync", base, "git status", status, "one file", with_one, file=sys.stderr)
+    return rows
+
+
+async def _ask(environment: dict[str, str], root: Path, count: int, stop: threading.Event | None = None) -> list[float]:
+    """Latencies of `search_code` through a real stdio session."""
+    from mcp import Client, StdioServerParameters
+
+    server = StdioServerParameters(command=sys.executable, args=["-m", "recollect", "mcp"], env=environment, cwd=str(root))
+    times: list[float] = []
+    async with Client(server) as client:
+        for warm in _QUESTIONS[:8]:
+            await client.call_tool("search_code", {"query": warm, "repository": str(root)})
+        number = 0
+        while len(times) < count and not (stop is not None and stop.is_set()):
+            arguments = {"query": _QUESTIONS[number % len(_QUESTIONS)], "repository": str(root)}
+            started = time.perf_counter()
+            result = await client.call_tool("search_code", arguments)
+            times.append(time.perf_counter() - started)
+            assert not result.is_error, result.content
+            number += 1
+    return times
+
+
+def latency(work: Path) -> list[tuple[str, ...]]:
+    """Warm questions on the large tree: idle, and while another large tree is indexed."""
+    root = trees.make("large", work)
+    with home(work) as environment:
+        recollect(["sync", str(root)], environment)
+        idle = asyncio.run(_ask(environment, root, 1000))
+        command = [timed(lambda: recollect(["search", _QUESTIONS[0], str(root)], environment)) for _ in range(20)]
+        stop = threading.Event()
+
+        def index() -> None:
+            large_again = work / "large-again"
+            if not large_again.exists():
+                subprocess.run(["cp", "-r", root, large_again], check=True)
+            recollect(["sync", str(large_again), "--full"], environment)
+            stop.set()
+
+        thread = threading.Thread(target=index)
+        thread.start()
+        time.sleep(1.5)  # past the start
+        busy = asyncio.run(_ask(environment, root, 100_000, stop))
+        thread.join()
+    rows = [
+        ("idle", f"{percentile(idle, 0.5) * 1000:.1f} ms", f"{percentile(idle, 0.99) * 1000:.1f} ms", f"{len(idle)}"),
+        ("while a large sync runs", f"{percentile(busy, 0.5) * 1000:.1f} ms", f"{percentile(busy, 0.99) * 1000:.1f} ms", f"{len(busy)}"),
+        ("ratio", f"{percentile(busy, 0.5) / percentile(idle, 0.5):.2f} ×", f"{percentile(busy, 0.99) / percentile(idle, 0.99):.2f} ×", ""),
+        ("`recollect search`, whole process", f"{percentile(command, 0.5) * 1000:.0f} ms", f"{max(command) * 1000:.0f} ms (max)", f"{len(command)}"),
+    ]
+    print(rows, file=sys.stderr)
+    return rows
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+_TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "cold": ("Cold sync against semble, same files", ("tree", "files", "MB", "from nothing", "processes running", "peak memory, ours / semble")),
+    "unchanged": ("Sync of an unchanged tree", ("tree", "sync / git status", "one changed file costs", "git status")),
+    "latency": ("`search_code` over stdio, large tree", ("", "p50", "p99", "questions")),
+}
+
+
+def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"### {title}", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows), ""])
+
+
+def _semble(work: Path, given: str | None) -> Path | None:
+    if given:
+        return Path(given)
+    python = work / "semble" / "bin" / "python"
+    if not python.exists():
+        venv.create(work / "semble", with_pip=True)
+        done = subprocess.run([python, "-m", "pip", "install", "-q", "semble==0.7.*"], capture_output=True, check=False)
+        if done.returncode:
+            print("semble cannot be installed: its rows are left out", file=sys.stderr)
+            return None
+    return python
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "recollect-bench", help="folder for trees and homes")
+    parser.add_argument("--semble", help="python that has semble installed")
+    parser.add_argument("--only", nargs="*", choices=list(_TABLES), default=list(_TABLES))
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    runs: dict[str, Callable[[], list[tuple[str, ...]]]] = {
+        "cold": lambda: cold(given.work, _semble(given.work, given.semble)),
+        "unchanged": lambda: unchanged(given.work),
+        "latency": lambda: latency(given.work),
+    }
+    for name in given.only:
+        rows = runs[name]()
+        if rows:
+            print(_table(*_TABLES[name], rows), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
