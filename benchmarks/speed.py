@@ -94,7 +94,10 @@ class PeakMemory:
             for entry in Path("/proc").iterdir():
                 if entry.name.isdigit():
                     try:
-                        if self._marker in (entry / "cmdline").read_bytes() or self._marker in (entry / "environ").read_bytes():
+                        if (
+                            self._marker in (entry / "cmdline").read_bytes()
+                            or self._marker in (entry / "environ").read_bytes()
+                        ):
                             total += int((entry / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
                     except OSError:
                         continue
@@ -168,7 +171,13 @@ def unchanged(work: Path) -> list[tuple[str, ...]]:
                 sync()
                 ours, git, one = [], [], []
                 for _ in range(20):
-                    git.append(timed(lambda at=root: subprocess.run(["git", "status", "--porcelain"], cwd=at, capture_output=True, check=True)))  # type: ignore[misc]
+                    git.append(
+                        timed(
+                            lambda at=root: subprocess.run(
+                                ["git", "status", "--porcelain"], cwd=at, capture_output=True, check=True
+                            )
+                        )
+                    )  # type: ignore[misc]
                     ours.append(timed(sync))
                 changed = root / "stdlib" / "bench_changed.py"
                 for number in range(20):
@@ -187,7 +196,9 @@ async def _ask(environment: dict[str, str], root: Path, count: int, stop: thread
     """Latencies of `search_code` through a real stdio session."""
     from mcp import Client, StdioServerParameters
 
-    server = StdioServerParameters(command=sys.executable, args=["-m", "recollect", "mcp"], env=environment, cwd=str(root))
+    server = StdioServerParameters(
+        command=sys.executable, args=["-m", "recollect", "mcp"], env=environment, cwd=str(root)
+    )
     times: list[float] = []
     async with Client(server) as client:
         for warm in _QUESTIONS[:8]:
@@ -226,9 +237,24 @@ def latency(work: Path) -> list[tuple[str, ...]]:
         thread.join()
     rows = [
         ("idle", f"{percentile(idle, 0.5) * 1000:.1f} ms", f"{percentile(idle, 0.99) * 1000:.1f} ms", f"{len(idle)}"),
-        ("while a large sync runs", f"{percentile(busy, 0.5) * 1000:.1f} ms", f"{percentile(busy, 0.99) * 1000:.1f} ms", f"{len(busy)}"),
-        ("ratio", f"{percentile(busy, 0.5) / percentile(idle, 0.5):.2f} ×", f"{percentile(busy, 0.99) / percentile(idle, 0.99):.2f} ×", ""),
-        ("`recollect search`, whole process", f"{percentile(command, 0.5) * 1000:.0f} ms", f"{max(command) * 1000:.0f} ms (max)", f"{len(command)}"),
+        (
+            "while a large sync runs",
+            f"{percentile(busy, 0.5) * 1000:.1f} ms",
+            f"{percentile(busy, 0.99) * 1000:.1f} ms",
+            f"{len(busy)}",
+        ),
+        (
+            "ratio",
+            f"{percentile(busy, 0.5) / percentile(idle, 0.5):.2f} ×",
+            f"{percentile(busy, 0.99) / percentile(idle, 0.99):.2f} ×",
+            "",
+        ),
+        (
+            "`recollect search`, whole process",
+            f"{percentile(command, 0.5) * 1000:.0f} ms",
+            f"{max(command) * 1000:.0f} ms (max)",
+            f"{len(command)}",
+        ),
     ]
     print(rows, file=sys.stderr)
     return rows
@@ -237,7 +263,10 @@ def latency(work: Path) -> list[tuple[str, ...]]:
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 _TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "cold": ("Cold sync against semble, same files", ("tree", "files", "MB", "from nothing", "processes running", "peak memory, ours / semble")),
+    "cold": (
+        "Cold sync against semble, same files",
+        ("tree", "files", "MB", "from nothing", "processes running", "peak memory, ours / semble"),
+    ),
     "unchanged": ("Sync of an unchanged tree", ("tree", "sync / git status", "one changed file costs", "git status")),
     "latency": ("`search_code` over stdio, large tree", ("", "p50", "p99", "questions")),
 }
@@ -263,7 +292,9 @@ def _semble(work: Path, given: str | None) -> Path | None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "recollect-bench", help="folder for trees and homes")
+    parser.add_argument(
+        "--work", type=Path, default=Path(tempfile.gettempdir()) / "recollect-bench", help="folder for trees and homes"
+    )
     parser.add_argument("--semble", help="python that has semble installed")
     parser.add_argument("--only", nargs="*", choices=list(_TABLES), default=list(_TABLES))
     given = parser.parse_args()

@@ -102,7 +102,12 @@ def _from_cache(block: bytes) -> tuple[str | None, list[Any], list[Any], bytes] 
     try:
         reason, chunks, symbols, references = json.loads(decompress(block))
         spans = [(start, end, kind, symbol) for start, end, kind, symbol in chunks]
-        return reason, spans, [(a, b, c, d, e, f) for a, b, c, d, e, f in symbols], compress(references) if references else b""
+        return (
+            reason,
+            spans,
+            [(a, b, c, d, e, f) for a, b, c, d, e, f in symbols],
+            compress(references) if references else b"",
+        )
     except (Corrupt, ValueError, TypeError):
         return None  # analysed afresh
 

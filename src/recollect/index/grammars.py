@@ -81,7 +81,8 @@ _C: Final = (
 )
 
 DEFINITIONS: Final[dict[str, str]] = {
-    "python": "function_definition=function class_definition=class module>expression_statement>assignment=constant type_alias_statement=type",
+    "python": "function_definition=function class_definition=class "
+    "module>expression_statement>assignment=constant type_alias_statement=type",
     "javascript": _JAVASCRIPT,
     "typescript": _TYPESCRIPT,
     "tsx": _TYPESCRIPT,

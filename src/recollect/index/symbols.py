@@ -103,7 +103,7 @@ def _text(node: Node | None, data: bytes) -> str:
 
 def _signature(node: Node, data: bytes) -> str:
     text = data[node.start_byte : min(node.end_byte, node.start_byte + 400)].decode("utf-8", "replace")
-    first, _, rest = text.partition("\n")
+    first, _, _ = text.partition("\n")
     if first.count("(") <= first.count(")") and "{" not in first:
         return first.strip()[:_MAX_SIGNATURE]
     for mark in ("{", "\n\n"):

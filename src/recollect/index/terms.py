@@ -111,8 +111,8 @@ def count_terms(chunks: list[str]) -> TermCounts:
     found = list(map(table.__getitem__, names))
     if not found:
         none = np.zeros(0, np.int64)
-        indptr, keys, counts = np.zeros(len(chunks) + 1, np.int64), none.astype(np.uint64), none.astype(np.uint16)
-        return TermCounts(indptr, keys, counts, np.zeros(len(chunks), np.uint32), _body(len(chunks), none, none, none))
+        empty = np.zeros(len(chunks) + 1, np.int64), none.astype(np.uint64), none.astype(np.uint16)
+        return TermCounts(*empty, np.zeros(len(chunks), np.uint32), _body(len(chunks), none, none, none))
     chunk_of = np.repeat(np.arange(len(chunks)), sizes)
     chunk_of, items, times = _sum(chunk_of, np.array(found, np.int64), None, len(table))
     term, source = table.terms.expand(items)

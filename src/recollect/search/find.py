@@ -6,8 +6,9 @@ import fnmatch
 import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,11 @@ from recollect.index.terms import term_key
 from recollect.model import Hit
 from recollect.search import rank, score, snippet
 from recollect.search.query import Query
-from recollect.search.score import Part, Scored
+from recollect.search.score import Part
 from recollect.sync.tree import printable
 
 _PHRASE_FILES = 300  # whose text is looked through for a quoted phrase
+_CHUNKS_SHOWN = 50  # of one file
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +45,35 @@ class Filters:
     paths: tuple[Collection[str] | None, ...] | None = None
 
 
-@dataclass(slots=True)
-class _Chunk:
-    row: int
-    score: float
-    addends: dict[str, float]
+class _Found(NamedTuple):
+    """Candidate chunks, file by file; `total` is `value` (the fused score, 1 at most) with what single chunks get on top."""
+
+    rows: NDArray[np.int64]
+    source: NDArray[np.int64]
+    file_id: NDArray[np.int64]
+    value: NDArray[np.float64]
+    lexical: NDArray[np.float64]
+    total: NDArray[np.float64]
 
 
-@dataclass(slots=True)
+class _Files(NamedTuple):
+    """Spans of `_Found` that belong to one file each."""
+
+    first: NDArray[np.int64]
+    end: NDArray[np.int64]
+    best: NDArray[np.float64]
+    coherence: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
 class _File:
+    """A ranked file; `chunks`: (overall row, score), best first."""
+
     source: int
     info: FileInfo
-    chunks: list[_Chunk] = field(default_factory=list)  # best first
-    score: float = 0.0
-    addends: dict[str, float] = field(default_factory=dict)
+    chunks: list[tuple[int, float]]
+    score: float
+    addends: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +188,7 @@ class _Search:
         self._query = query
         self._sources = sources
         self._parts = parts
+        self._path_match = rank.PathMatch(query.words)
         self._addends: dict[int, dict[str, float]] = defaultdict(dict)  # overall row → addends beyond the fused score
         self._add_definitions()
         self._add_phrases()
@@ -235,83 +253,100 @@ class _Search:
     # chunks → files
 
     def ranked(self, limit: int) -> list[_File]:
-        """Files, best first; all of them where `limit` is large, else at least that many."""
+        """Files, best first: at least `limit` of them, if there are so many."""
+        found = self._candidates()
+        if not len(found.rows):
+            return []
+        files = self._grouped(found)
+        base = files.best + files.coherence
+        reach = self._path_factor() + (rank.PATH_GIVEN if self._query.paths else 0.0)
+        # Path addend and penalties are worked out for the most promising, then for all that could still pass these.
+        order = np.argsort(-base, kind="stable")
+        wanted = 2 * limit + 10
+        done = [self._scored(found, files, at) for at in order[:wanted].tolist()]
+        if len(order) > wanted:
+            threshold = sorted((total for total, *_ in done), reverse=True)[min(2 * limit, len(done)) - 1]
+            rest = order[wanted:]
+            done += [self._scored(found, files, at) for at in rest[base[rest] + reach >= threshold].tolist()]
+        best = sorted(done, key=lambda item: (-item[0], self._sources[item[1]].name, item[2].path))
+        return [self._finished(found, files, at, total, info) for total, _, info, at in best[: 2 * limit]]
+
+    def _scored(self, found: _Found, files: _Files, at: int) -> tuple[float, int, FileInfo, int]:
+        """(score, source, file, number) of a candidate file."""
+        first = int(files.first[at])
+        source = int(found.source[first])
+        info = self._sources[source].snapshot.files[int(found.file_id[first])]
+        total = float(files.best[at]) + float(files.coherence[at]) + sum(self._path_addends(info.path).values())
+        for factor in rank.penalty(info.path, self._query).values():
+            total *= factor
+        return total, source, info, at
+
+    def _path_addends(self, path: str) -> dict[str, float]:
+        addends = {}
+        match = self._path_factor() * self._path_match(path) if self._query.words else 0.0
+        if match:
+            addends["path"] = match
+        if any(f"/{path}".endswith(f"/{given}") for given in self._query.paths):
+            addends["path_given"] = rank.PATH_GIVEN
+        return addends
+
+    def _candidates(self) -> _Found:
+        """Candidate chunks that have any score, in the order of source, file, falling score, line."""
         snapshots = [source.snapshot for source in self._sources]
         scored = score.score(self._query.terms, self._query.text, snapshots, self._parts, list(self._addends))
-        files = self._files(scored)
-        best = max((file.chunks[0].score for file in files), default=0.0)
-        coherences = {id(file): sum(c.score for c in file.chunks if c.score > rank.COHERENT * best) for file in files}
-        most = max(coherences.values(), default=0.0)
-        factor = rank.COHERENCE * (rank.SYMBOL_COHERENCE if self._query.symbol else 1.0)
-        for file in files:
-            file.addends = dict(file.chunks[0].addends)
-            if most > 0 and coherences[id(file)] > 0:
-                file.addends["coherence"] = factor * coherences[id(file)] / most
-            file.score = sum(file.addends.values())
-        return self._finished(files, limit)
-
-    def _files(self, scored: Scored) -> list[_File]:
-        """Candidate files with their chunks' scores, normalised so that the best fused one is 1."""
         fused = rank.LEXICAL * (scored.lexical - scored.lexical_floor) + rank.DENSE * scored.dense
-        fused = np.maximum(fused, 0)
+        fused = np.maximum(fused, 0).astype(np.float64)
         top = float(fused.max()) if len(fused) else 0.0
         scale = 1.0 / top if top > 0 else 0.0
-        kept = np.flatnonzero(fused > 0) if not self._addends else np.arange(len(fused))
-        files: dict[tuple[int, int], _File] = {}
-        for part, span in score.split(self._parts, scored.rows[kept]):
-            rows = scored.rows[kept][span]
-            owners = part.view.segment.file_id[rows - part.offset].tolist()
-            infos = self._sources[part.source].snapshot.files
-            for at, row, owner in zip(kept[span].tolist(), rows.tolist(), owners, strict=True):
-                extra = self._addends.get(row)
-                value = float(fused[at]) * scale
-                if value <= 0 and not extra:
-                    continue
-                file = files.get((part.source, owner))
-                if file is None:
-                    file = files[part.source, owner] = _File(part.source, infos[owner])
-                lexical = rank.LEXICAL * (float(scored.lexical[at]) - scored.lexical_floor) * scale
-                addends = {"lexical": lexical, "dense": value - lexical, **(extra or {})}
-                file.chunks.append(_Chunk(row, value + sum((extra or {}).values()), addends))
-        for file in files.values():
-            file.chunks.sort(key=lambda chunk: (-chunk.score, *self._span(chunk.row)))
-        return list(files.values())
+        extra = np.array(
+            [sum(self._addends[row].values()) if row in self._addends else 0.0 for row in scored.rows.tolist()]
+        )
+        value = fused * scale
+        total = value + extra if len(extra) else value
+        keep = np.flatnonzero(total > 0)
+        lexical = rank.LEXICAL * (scored.lexical.astype(np.float64) - scored.lexical_floor) * scale
+        rows = scored.rows[keep]
+        source, file_id, line = (np.zeros(len(rows), np.int64) for _ in range(3))
+        for part, span in score.split(self._parts, rows):
+            at = rows[span] - part.offset
+            source[span] = part.source
+            file_id[span] = part.view.segment.file_id[at]
+            line[span] = part.view.segment.start_line[at]
+        order = np.lexsort((line, -total[keep], file_id, source))
+        keep = keep[order]
+        return _Found(rows[order], source[order], file_id[order], value[keep], lexical[keep], total[keep])
 
-    def _finished(self, files: list[_File], limit: int) -> list[_File]:
-        """With path addend and penalties; paths are compared only for files that these could still bring to the top."""
-        query = self._query
-        factor = rank.PATH * (rank.SYMBOL_PATH if query.symbol else 1.0)
-        bounds = []
-        for file in files:
-            kept = 1.0
-            for value in rank.penalty(file.info.path, query).values():
-                kept *= value
-            reach = factor + (rank.PATH_GIVEN if query.paths else 0.0)
-            bounds.append(((file.score + reach) * kept, kept))
-        order = sorted(range(len(files)), key=lambda i: -bounds[i][0])
-        done: list[_File] = []
-        best: list[float] = []
-        for at in order:
-            if len(best) >= 2 * limit and bounds[at][0] < sorted(best, reverse=True)[2 * limit - 1]:
-                break
-            file = files[at]
-            self._add_path(file, factor, bounds[at][1])
-            done.append(file)
-            best.append(file.score)
-        return sorted(done, key=lambda file: (-file.score, self._sources[file.source].name, file.info.path))
+    def _grouped(self, found: _Found) -> _Files:
+        key = found.source * (1 << 32) + found.file_id
+        first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+        best = found.total[first]
+        good = np.where(found.total > rank.COHERENT * best.max(), found.total, 0.0)
+        sums = np.add.reduceat(good, first)
+        factor = rank.COHERENCE * (rank.SYMBOL_COHERENCE if self._query.symbol else 1.0)
+        coherence = factor * sums / sums.max() if sums.max() > 0 else np.zeros(len(first))
+        return _Files(first, np.append(first[1:], len(key)), best, coherence)
 
-    def _add_path(self, file: _File, factor: float, kept: float) -> None:
-        query, path = self._query, file.info.path
-        match = factor * rank.path_match(path, query.words)
-        if match:
-            file.addends["path"] = match
-        if any(f"/{path}".endswith(f"/{given}") for given in query.paths):
-            file.addends["path_given"] = rank.PATH_GIVEN
-        total = sum(file.addends.values())
-        for name, value in rank.penalty(path, query).items():
-            file.addends[f"penalty_{name}"] = total * (value - 1.0)
-            total *= value
-        file.score = total
+    def _path_factor(self) -> float:
+        return rank.PATH * (rank.SYMBOL_PATH if self._query.symbol else 1.0)
+
+    def _finished(self, found: _Found, files: _Files, at: int, score_: float, info: FileInfo) -> _File:
+        """One file with its chunks and all its addends by name."""
+        first, end = int(files.first[at]), int(files.end[at])
+        chunks = [(int(found.rows[i]), float(found.total[i])) for i in range(first, min(end, first + _CHUNKS_SHOWN))]
+        lexical = float(found.lexical[first])
+        addends = {
+            "lexical": lexical,
+            "dense": float(found.value[first]) - lexical,
+            **self._addends.get(chunks[0][0], {}),
+        }
+        if files.coherence[at] > 0:
+            addends["coherence"] = float(files.coherence[at])
+        addends.update(self._path_addends(info.path))
+        total = sum(addends.values())
+        for name, factor in rank.penalty(info.path, self._query).items():
+            addends[f"penalty_{name}"] = total * (factor - 1.0)
+            total *= factor
+        return _File(int(found.source[first]), info, chunks, score_, addends)
 
     # hits
 
@@ -333,31 +368,37 @@ class _Search:
                 copies[file.info.hash].append(f"{self._sources[file.source].name}:{printable(file.info.path)}")
         made: list[Hit] = []
         left = shape.max_tokens
-        for file in list(unique.values())[: shape.limit]:
-            for chunk, more in self._shown(file, shape):
-                hit = self._hit(file, chunk, more, copies[file.info.hash], shape)
-                if left is not None:
-                    cost = snippet.tokens(hit.snippet) + snippet.tokens(hit.path) + 20
-                    if made and cost > left:
-                        return tuple(made)
-                    left -= cost
-                made.append(hit)
-                if len(made) >= shape.limit:
-                    return tuple(made)
+        shown = [
+            (file, chunk, more)
+            for file in list(unique.values())[: shape.limit]
+            for chunk, more in self._shown(file, shape)
+        ]
+        if shape.chunks:
+            shown.sort(key=lambda item: -item[0].score * item[1][1] / item[0].chunks[0][1])
+        for file, chunk, more in shown[: shape.limit]:
+            hit = self._hit(file, chunk, more, copies[file.info.hash], shape)
+            if left is not None:
+                cost = snippet.tokens(hit.snippet) + snippet.tokens(hit.path) + 20
+                if made and cost > left:
+                    break
+                left -= cost
+            made.append(hit)
         return tuple(made)
 
-    def _shown(self, file: _File, shape: Shape) -> list[tuple[_Chunk, list[_Chunk]]]:
-        good = [chunk for chunk in file.chunks if chunk.score >= 0.5 * file.chunks[0].score]
+    def _shown(self, file: _File, shape: Shape) -> list[tuple[tuple[int, float], list[int]]]:
+        good = [chunk for chunk in file.chunks if chunk[1] >= 0.5 * file.chunks[0][1]]
         if shape.chunks:
             return [(chunk, []) for chunk in good]
-        return [(file.chunks[0], good[1:6])]
+        return [(file.chunks[0], [row for row, _ in good[1:6]])]
 
-    def _hit(self, file: _File, chunk: _Chunk, more: Sequence[_Chunk], copies: Sequence[str], shape: Shape) -> Hit:
+    def _hit(
+        self, file: _File, chunk: tuple[int, float], more: Sequence[int], copies: Sequence[str], shape: Shape
+    ) -> Hit:
         source = self._sources[file.source]
-        part = self._part(chunk.row)
-        chunk_id = int(part.view.segment.chunk_id[chunk.row - part.offset])
+        part = self._part(chunk[0])
+        chunk_id = int(part.view.segment.chunk_id[chunk[0] - part.offset])
         kind, symbol = source.snapshot.chunk_rows([chunk_id]).get(chunk_id, ("", ""))
-        start, end = self._span(chunk.row)
+        start, end = self._span(chunk[0])
         lines = source.snapshot.text(file.info.id).split("\n")[start - 1 : end]
         first, last = snippet.window(lines, self._query.terms, self._lines_wanted(shape))
         return Hit(
@@ -369,10 +410,10 @@ class _Search:
             language=file.info.language,
             symbol=symbol or None,
             kind=kind or None,
-            score=round(file.score - file.chunks[0].score + chunk.score if shape.chunks else file.score, 4),
+            score=round(file.score * (chunk[1] / file.chunks[0][1]) if shape.chunks else file.score, 4),
             snippet=snippet.shown(lines[first:last]),
             snippet_line=start + first,
-            more=tuple(sorted(self._span(other.row) for other in more)),
+            more=tuple(sorted(self._span(other) for other in more)),
             also_in=tuple(copies),
             explain={name: round(value, 4) for name, value in file.addends.items()} if shape.explain else None,
         )

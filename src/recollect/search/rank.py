@@ -93,24 +93,33 @@ def fold(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
 
 
-def path_match(path: str, words: Sequence[str]) -> float:
-    """How well a path's words are those of the question, 0 to 1: shares of the question and of the file's name."""
-    if not words:
-        return 0.0
-    stem, parent, _ = path_parts(path)
-    found = 0.0
-    for word in words:
-        if any(_alike(word, other) for other in stem):
-            found += 1.0
-        elif any(_alike(word, other) for other in parent):
-            found += 0.5
-    if not found:
-        return 0.0
-    covered = sum(any(_alike(word, other) for word in words) for other in stem) / max(len(stem), 1)
-    return 0.6 * found / len(words) + 0.4 * covered
+class PathMatch:
+    """How well paths' words are those of one question."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = words
+        self._alike: dict[str, int] = {}  # word of a path → bits of the question's words that are like it
+
+    def __call__(self, path: str) -> float:
+        """0 to 1: shares of the question and of the file's name that the other explains."""
+        stem, parent, _ = path_parts(path)
+        in_stem = in_parent = covered = 0
+        for word in stem:
+            bits = self._bits(word)
+            in_stem |= bits
+            covered += bits != 0
+        for word in parent:
+            in_parent |= self._bits(word)
+        found = in_stem.bit_count() + 0.5 * (in_parent & ~in_stem).bit_count()
+        return 0.6 * found / len(self._words) + 0.4 * covered / max(len(stem), 1) if found else 0.0
+
+    def _bits(self, word: str) -> int:
+        bits = self._alike.get(word)
+        if bits is None:
+            bits = self._alike[word] = sum(1 << i for i, other in enumerate(self._words) if _alike(other, word))
+        return bits
 
 
-@functools.lru_cache(maxsize=200_000)
 def _alike(a: str, b: str) -> bool:
     """Equal, one the beginning of the other, or of one root."""
     if a == b:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-
-from recollect import text
+from itertools import accumulate
 
 CHARACTERS_PER_TOKEN = 4
 _LONGEST_LINE = 400
@@ -17,11 +16,11 @@ def window(lines: Sequence[str], terms: Collection[str], size: int) -> tuple[int
     """
     if len(lines) <= size:
         return 0, len(lines)
-    wanted = set(terms)
-    weights = [len(wanted & set(text.terms(line))) for line in lines]
+    folded = [line.lower() for line in lines]
+    before = [0, *accumulate(sum(term in line for term in terms) for line in folded)]
     best, best_at = -1, 0
     for start in range(len(lines) - size + 1):
-        found = sum(weights[start : start + size])
+        found = before[start + size] - before[start]
         if found > best:
             best, best_at = found, start
     while best_at < len(lines) - size and not lines[best_at].strip():
