@@ -101,7 +101,8 @@ def split_all(names: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...], str 
     if not plain:
         return
     joined = "\n".join(plain)
-    parts_and_ends = "\0".join(_PARTS_AND_ENDS.findall(joined)).lower().split("\0")
+    found_parts = _PARTS_AND_ENDS.findall(joined)
+    parts_and_ends = "\0".join(found_parts).lower().split("\0") if found_parts else []
     wholes = joined.lower().replace("_", "").replace("$", "").split("\n")
     at = 0
     for name, whole in zip(plain, wholes, strict=True):

@@ -2,7 +2,7 @@
 
 One line per grammar and subject, so that the whole is a table: `node=kind` for definitions (`parent>node=kind`: only
 there, which spares looking at every assignment), node types for scopes, and
-`node.field` (or a bare node type) for uses. Names come from a node's `name` field unless `symbols.py` knows better.
+`node.field` (or a node type) for uses. Names come from a node's `name` field unless `symbols.py` knows better.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ SCOPES: Final[dict[str, str]] = {
 
 # Uses: `node.field` → the last name in that field; a bare node type → its text.
 USES: Final[dict[str, str]] = {
-    "python": "call.function decorator class_definition.superclasses import_from_statement.name type",
+    "python": "call.function decorator class_definition>argument_list>_ import_from_statement.name type",
     "javascript": "call_expression.function new_expression.constructor class_heritage import_specifier.name",
     "typescript": "call_expression.function new_expression.constructor import_specifier.name type_identifier",
     "tsx": "call_expression.function new_expression.constructor import_specifier.name type_identifier "
@@ -210,12 +210,17 @@ def load(name: str) -> Grammar | None:
 def query_source(name: str) -> str:
     """The tree-sitter query that captures what the tables above name."""
     kinds = [item.split("=")[0] for item in DEFINITIONS.get(name, "").split()]
-    lines = [f"({'('.join(node.split('>'))}) @d{')' * node.count('>')}" for node in kinds]
+    lines = [_nested(node, "d") for node in kinds]
     lines += [f"({node}) @s" for node in SCOPES.get(name, "").split()]
     for use in USES.get(name, "").split():
         node, _, field = use.partition(".")
-        lines.append(f"({node} {field}: (_) @u)" if field else f"({node}) @u")
+        lines.append(f"({node} {field}: (_) @u)" if field else _nested(node, "u"))
     return "\n".join(lines)
+
+
+def _nested(node: str, capture: str) -> str:
+    """`a>b>c` as a pattern: `(a (b (c) @capture))`."""
+    return f"({'('.join(node.split('>'))}) @{capture}{')' * node.count('>')}"
 
 
 def has(name: str | None) -> bool:

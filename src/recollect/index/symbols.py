@@ -139,15 +139,17 @@ def _by_field(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     name = _text(node.child_by_field_name("name"), data).strip()
     if not name:
         for child in node.named_children:
-            if "identifier" in child.type or child.type in ("name", "word", "constant"):
+            if "identifier" in child.type or child.type in _NAMES:
                 name = _text(child, data).strip()
                 break
     name = re.sub(r"[<(\[{].*", "", name, flags=re.DOTALL).strip().strip("\"'`")
     if kind == "function" and inside and node.parent is not None and node.parent.type in _BODIES:
-        kind = "method"
+        holder = node.parent.parent
+        kind = "function" if holder is not None and "mod" in holder.type else "method"
     return (name, kind) if name and len(name) <= 120 and "\n" not in name else None
 
 
+_NAMES: Final = frozenset({"name", "word", "constant", "function_name", "simple_name"})
 _BODIES: Final = frozenset(
     [
         "block",

@@ -1,0 +1,160 @@
+"""Every test gets a data directory of its own; the real home is out of reach; what a test starts, it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+_SANDBOX = tempfile.mkdtemp(prefix="rc-")
+os.environ.update(
+    HOME=_SANDBOX,
+    XDG_CONFIG_HOME=f"{_SANDBOX}/.config",
+    XDG_DATA_HOME=f"{_SANDBOX}/.local/share",
+    XDG_RUNTIME_DIR=_SANDBOX,
+    RECOLLECT_HOME=f"{_SANDBOX}/forbidden",  # a test that forgets to name its own
+    GIT_CONFIG_NOSYSTEM="1",
+    OPENBLAS_NUM_THREADS="1",
+    NO_COLOR="1",
+)
+for _name in ("CLAUDE_PROJECT_DIR", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+    os.environ.pop(_name, None)
+
+MakeRepository = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _no_real_home() -> Iterator[None]:
+    yield
+    assert not Path(os.environ["RECOLLECT_HOME"]).exists() or "forbidden" not in os.environ["RECOLLECT_HOME"], (
+        "a test wrote to the default data directory"
+    )
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data directory with a short path; its processes are gone afterwards, by force if need be."""
+    with tempfile.TemporaryDirectory(prefix="rh-", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("RECOLLECT_HOME", folder)
+        yield Path(folder)
+        for pid in processes_of(Path(folder)):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+def processes_of(home: Path) -> list[int]:
+    """Our processes that work for a data directory, this one left out."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if os.fsencode(home) in command and b"recollect" in command:
+                found.append(int(entry.name))
+    return found
+
+
+def wait_until(true: Callable[[], object], timeout_s: float = 20.0) -> None:
+    until = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def write(root: Path, files: Mapping[str, str | bytes]) -> None:
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+@pytest.fixture
+def make_repository(tmp_path: Path) -> MakeRepository:
+    """`make_repository({name: content}, name="r", git=True)`: a folder with these files, committed."""
+
+    def make(files: Mapping[str, str | bytes], name: str = "project", use_git: bool = True) -> Path:
+        root = tmp_path / name
+        root.mkdir(parents=True, exist_ok=True)
+        write(root, files)
+        if use_git:
+            git(root, "init", "-q")
+            git(root, "add", "-A", "-f")
+            git(root, "commit", "-qm", "first", "--allow-empty")
+        return root
+
+    return make
+
+
+SHOP: dict[str, str | bytes] = {
+    "shop/cart.py": '''"""The shopping cart."""
+
+from shop.prices import price_of
+
+
+class Cart:
+    """What a customer wants to buy."""
+
+    def __init__(self):
+        self.items = []
+
+    def add_item(self, item, quantity=1):
+        """Put an item into the cart."""
+        self.items.append((item, quantity))
+
+    def total_price(self):
+        """Sum of the prices of all items, discounts included."""
+        return sum(price_of(item) * quantity for item, quantity in self.items)
+''',
+    "shop/prices.py": '''"""Prices and discounts."""
+
+DISCOUNT = 0.1
+
+
+def price_of(item):
+    """Price of one item after the discount."""
+    return item.price * (1 - DISCOUNT)
+''',
+    "shop/session.py": '''"""Sessions kept in signed cookies."""
+
+import hmac
+
+
+class SessionStore:
+    def sign_cookie(self, value, key):
+        """Sign the cookie of a session so that nobody can forge it."""
+        return hmac.new(key, value, "sha256").hexdigest()
+''',
+    "tests/test_cart.py": """from shop.cart import Cart
+
+
+def test_the_total_price_of_a_cart():
+    cart = Cart()
+    assert cart.total_price() == 0
+""",
+    "web/router.ts": """export interface Route { path: string }
+
+export class Router {
+  routes: Route[] = [];
+  register(route: Route): void {
+    this.routes.push(route);
+  }
+}
+""",
+    "README.md": "# Shop\n\nA shop with a cart and sessions.\n",
+    ".gitignore": "build/\n*.log\n",
+}

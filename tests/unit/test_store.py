@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from recollect.errors import Corrupt
+from recollect.store.cache import ParseCache
+from recollect.store.catalog import Catalog
+
+
+def test_repositories_survive_and_names_stay_unique(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "catalog.db")
+    first = catalog.add(Path("/a/api"), "api", None, "git")
+    second = catalog.add(Path("/b/api"), "api", None, "git")
+    assert (first.name, second.name) == ("api", "api-2")
+    assert catalog.add(Path("/a/api"), "other", None, "git") == first
+    catalog.update(first.id, last_sync={"status": "completed"}, tracked=1)
+    catalog.close()
+    again = Catalog(tmp_path / "catalog.db")
+    found = again.get(first.id)
+    assert found is not None
+    assert found.tracked
+    assert found.last_sync == {"status": "completed"}
+    again.remove(first.id)
+    assert [item.name for item in again.repositories()] == ["api-2"]
+    again.close()
+
+
+def test_a_damaged_catalog_is_said_to_be_damaged(tmp_path: Path) -> None:
+    (tmp_path / "catalog.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(Corrupt):
+        Catalog(tmp_path / "catalog.db")
+
+
+def test_the_cache_keeps_within_its_limit(tmp_path: Path) -> None:
+    cache = ParseCache(tmp_path / "cache.db", limit_bytes=10_000)
+    for number in range(30):
+        cache.put_many([(b"%d" % number, b"x" * 1000)])
+    assert (tmp_path / "cache.db").exists()
+    held = sum(cache.get(b"%d" % number) is not None for number in range(30))
+    assert held <= 10
+    cache.close()
+
+
+def test_a_damaged_cache_starts_empty(tmp_path: Path) -> None:
+    (tmp_path / "cache.db").write_bytes(b"garbage" * 1000)
+    cache = ParseCache(tmp_path / "cache.db")
+    assert cache.get(b"a") is None
+    cache.put_many([(b"a", b"b")])
+    assert cache.get(b"a") == b"b"
+    cache.quarantine(b"h", "python", "crash")
+    assert cache.quarantined() == {(b"h", "python"): "crash"}
+    cache.close()

@@ -1,0 +1,38 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recollect import text
+
+
+def test_identifiers_are_split_at_case_underscores_and_digits() -> None:
+    assert text.split_identifier("parseHTTPHeader_v2") == ("parse", "http", "header", "v", "2")
+    assert text.split_identifier("__init__") == ("init",)
+    assert text.split_identifier("x" * 300) == ()
+
+
+def test_long_numbers_are_no_words() -> None:
+    assert text.split_identifier("sha256_sum12") == ("sha", "sum", "12")
+
+
+def test_whole_identifiers_are_terms_too() -> None:
+    assert text.terms("getUserName get") == {"get": 2, "user": 1, "name": 1, "getusername": 1}
+
+
+def test_other_alphabets_are_words() -> None:
+    assert "größe" in text.terms("def größe(): pass")
+
+
+@given(st.lists(st.text(alphabet="aBcDeF01_$é日x", min_size=1, max_size=12), max_size=30))
+def test_splitting_many_at_once_gives_the_same(names: list[str]) -> None:
+    unique = list(dict.fromkeys(name for name in names if "\n" not in name))
+    found = {name: (parts, whole) for name, parts, whole in text.split_all(unique)}
+    expected = {
+        name: (text.split_identifier(name), text.whole_term(name, text.split_identifier(name))) for name in unique
+    }
+    assert found == expected
+
+
+def test_a_path_gives_words_of_its_stem_and_its_last_three_folders() -> None:
+    stem, folders = text.path_words("one/two/three/fourFive/http_server.py")
+    assert stem == ("http", "server")
+    assert folders == ("two", "three", "four", "five")
