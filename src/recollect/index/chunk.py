@@ -17,6 +17,7 @@ from recollect.index.symbols import MAX_CHILDREN, Symbol
 
 TARGET: Final = 1_500  # characters; retrieval was tuned with windows of this size
 LARGEST: Final = 2_000  # a definition up to this size stays whole
+_DEEPEST: Final = 200  # levels of nesting followed; real code has some thirty
 _BREAK: Final = 900  # from here on a chunk ends before the next definition
 
 
@@ -56,9 +57,9 @@ class _Lines(list[str]):
         return self._before[last + 1] - self._before[first]
 
 
-def _blocks(node: Node, first: int, last: int, lines: _Lines) -> list[tuple[Span, bool]]:
+def _blocks(node: Node, first: int, last: int, lines: _Lines, depth: int = 0) -> list[tuple[Span, bool]]:
     """Spans that cover lines `first` to `last`, each with whether it begins something (a definition, a section)."""
-    if node.child_count > MAX_CHILDREN or node.child_count == 0:
+    if node.child_count > MAX_CHILDREN or node.child_count == 0 or depth > _DEEPEST:
         return _windows(first, last, lines)
     starts: list[int] = []
     carried: int | None = None  # comments and decorators belong to what follows
@@ -80,7 +81,7 @@ def _blocks(node: Node, first: int, last: int, lines: _Lines) -> list[tuple[Span
     starts = sorted({first, *starts})
     if len(starts) < 2:
         inner = _largest_child(node, first, last)
-        return _blocks(inner, first, last, lines) if inner is not None else _windows(first, last, lines)
+        return _blocks(inner, first, last, lines, depth + 1) if inner is not None else _windows(first, last, lines)
     spans = [(start, end - 1) for start, end in zip(starts, [*starts[1:], last + 1], strict=True)]
     blocks: list[tuple[Span, bool]] = []
     for start, end in spans:
@@ -88,7 +89,7 @@ def _blocks(node: Node, first: int, last: int, lines: _Lines) -> list[tuple[Span
             blocks.append(((start, end), end > start))
             continue
         inner = _largest_child(node, start, end)
-        blocks += _blocks(inner, start, end, lines) if inner is not None else _windows(start, end, lines)
+        blocks += _blocks(inner, start, end, lines, depth + 1) if inner is not None else _windows(start, end, lines)
     return blocks
 
 

@@ -6,6 +6,7 @@ parser cannot be interrupted from Python. Its owner sees which file that was by 
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -35,7 +36,11 @@ def work(task: Task, cache: ParseCache) -> Answer:
     content_hash = blake3(content).digest(16)
     key = analyse.cache_key(content_hash, task.path)
     cached = cache.get(key) if task.use_cache else None
-    result = analyse.analyse(content, task.path, cached=cached, grammar=task.grammar)
+    try:
+        result = analyse.analyse(content, task.path, cached=cached, grammar=task.grammar)
+    except Exception:  # a bug of ours in what looks at the syntax costs this file its symbols, not more
+        logging.getLogger("recollect.worker").exception("%s is indexed by lines", task.path)
+        result = analyse.analyse(content, task.path, grammar=False)
     value = None
     if cached is None and task.grammar and result.status == "indexed":
         value = (key, analyse.to_cache(result))

@@ -1,0 +1,164 @@
+"""Law: an index brought up to date step by step equals one made from scratch: tree, chunks, symbols, order of hits."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recollect.index.snapshot import Snapshot
+from recollect.index.writer import IndexWriter
+from recollect.jobs.pool import ParsePool
+from recollect.jobs.synchronise import Control, Options, synchronise
+from recollect.search.find import Filters, Shape, Source, find
+from recollect.search.query import parse
+
+NAMES = [
+    "app.py",
+    "cart.py",
+    "util.ts",
+    "sub/model.py",
+    "sub/deep/view.go",
+    "docs/a.md",
+    "tests/test_app.py",
+    "x.log",
+    "lib/b.rs",
+    "big.py",
+]
+WORDS = ["cart", "price", "session", "render", "parse", "token", "user", "cache", "http", "queue", "retry", "sum"]
+QUERIES = [
+    "cart price",
+    "session token",
+    "renderUser",
+    "parse http queue",
+    "cache",
+    "where is retry handled",
+    '"user sum"',
+    "Cart.price",
+]
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ParsePool]:
+    made = ParsePool(tmp_path_factory.mktemp("cache") / "cache.db", 1)
+    yield made
+    made.close()
+
+
+def content(name: str, choice: random.Random) -> str:
+    parts = []
+    for _ in range(choice.randint(0, 14)):
+        a, b, c = (choice.choice(WORDS) for _ in range(3))
+        if name.endswith(".py"):
+            parts.append(f"class {a.title()}{b.title()}:\n    def {c}(self, {a}):\n        return {b}_{c}({a})\n\n")
+        elif name.endswith(".go"):
+            parts.append(f"func {a.title()}{b.title()}() {{\n\t{c}()\n}}\n")
+        else:
+            parts.append(f"{a} {b} {c}\n\n")
+    return "".join(parts)
+
+
+def edit(root: Path, choice: random.Random) -> None:
+    path = root / choice.choice(NAMES)
+    action = choice.random()
+    if action < 0.15 and path.exists():
+        path.unlink()
+    elif action < 0.25:
+        folder = root / choice.choice(["sub", "docs", "lib"])
+        if folder.exists():
+            shutil.rmtree(folder)
+    elif action < 0.4 and path.exists():
+        target = root / choice.choice(NAMES)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content(path.name, choice))
+
+
+def state(folder: Path, root: Path) -> dict[str, Any]:
+    snapshot = Snapshot.open(folder)
+    try:
+        paths = {info.id: info.path for info in snapshot.files.values()}
+        chunks = "SELECT file_id, start_line, end_line, kind, symbol FROM chunks"
+        symbols = "SELECT file_id, name, qualified_name, kind, start_line, end_line, signature FROM symbols"
+        source = Source("r", root, snapshot)
+        shape = Shape(limit=20, explain=True)
+        return {
+            "root": snapshot.root_hash,
+            "files": sorted((info.path, info.hash, info.status, info.reason) for info in snapshot.files.values()),
+            "chunks": sorted((paths[row[0]], *row[1:]) for row in snapshot.rows(chunks)),
+            "symbols": sorted((paths[row[0]], *row[1:]) for row in snapshot.rows(symbols)),
+            "hits": [
+                [hit.to_dict() for hit in find(parse(query), [source], Filters(content="all"), shape)]
+                for query in QUERIES
+            ],
+        }
+    finally:
+        snapshot.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_incremental_index_equals_one_from_scratch(seed: int, tmp_path: Path, pool: ParsePool) -> None:
+    choice = random.Random(seed)
+    root = tmp_path / "root"
+    root.mkdir()
+    if seed % 2:
+        (root / ".gitignore").write_text("*.log\n")
+    writer = IndexWriter(tmp_path / "incremental")
+    for step in range(5):
+        for _ in range(choice.randint(1, 6)):
+            edit(root, choice)
+        synchronise(writer, root, pool, Options(), Control())
+        if choice.random() < 0.4:
+            writer.compact(force=choice.random() < 0.5)
+        if choice.random() < 0.3:
+            writer.close()
+            writer = IndexWriter(tmp_path / "incremental")
+        scratch = IndexWriter(tmp_path / f"scratch{step}")
+        synchronise(scratch, root, pool, Options(full=bool(step % 2)), Control())
+        assert state(tmp_path / "incremental", root) == state(tmp_path / f"scratch{step}", root)
+        scratch.close()
+    writer.close()
+
+
+def test_a_reader_that_follows_commits_sees_what_one_sees_that_opens_afresh(tmp_path: Path, pool: ParsePool) -> None:
+    choice = random.Random(99)
+    root = tmp_path / "root"
+    root.mkdir()
+    writer = IndexWriter(tmp_path / "index")
+    edit(root, choice)
+    synchronise(writer, root, pool, Options(), Control())
+    snapshot = Snapshot.open(tmp_path / "index")
+    for _ in range(10):
+        edit(root, choice)
+        synchronise(writer, root, pool, Options(), Control())
+        if choice.random() < 0.3:
+            writer.compact(force=True)
+        following, fresh = snapshot.advance(), Snapshot.open(tmp_path / "index")
+        assert (following.generation, following.root_hash, following.n_chunks) == (
+            fresh.generation,
+            fresh.root_hash,
+            fresh.n_chunks,
+        )
+        assert {i: info.path for i, info in following.files.items()} == {
+            i: info.path for i, info in fresh.files.items()
+        }
+        assert (following.vector_sum == fresh.vector_sum).all()
+        assert (following.vector_moment == fresh.vector_moment).all()
+        for query in QUERIES:
+            one, other = (
+                find(parse(query), [Source("r", root, each)], Filters(content="all"), Shape())
+                for each in (following, fresh)
+            )
+            assert one == other
+        fresh.close()
+        if following is not snapshot:
+            snapshot.close()
+            snapshot = following
+    snapshot.close()
+    writer.close()
