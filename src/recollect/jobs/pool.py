@@ -31,6 +31,7 @@ from recollect.sync.tree import Stat
 
 DEADLINE_CPU_S: Final = 10.0  # processor time for one file; the slowest of 20,000 real files took 0.9 s
 _DEADLINE_S: Final = 120.0  # by the clock: a worker that answers nothing for so long (a hung mount) is ended
+WORKER: Final = (sys.executable, "-m", "recollect.server.worker")
 _BATCH_FILES: Final = 16
 _BATCH_BYTES: Final = 200_000
 
@@ -117,7 +118,11 @@ class Job:
 class ParsePool:
     """Workers are started with the first job and stay. Thread-safe."""
 
-    def __init__(self, cache_path: Path, workers: int, max_waiting_chunks: int = 10_000) -> None:
+    def __init__(
+        self, cache_path: Path, workers: int, max_waiting_chunks: int = 10_000, command: Sequence[str] = WORKER
+    ) -> None:
+        """`command` starts a worker; descriptor and cache path are added to it."""
+        self._command = command
         self.cache = ParseCache(cache_path)
         self._cache_path = cache_path
         self._size = max(workers, 1)
@@ -184,7 +189,7 @@ class ParsePool:
 
     def _started(self, number: int) -> _Worker | None:
         try:
-            worker = _Worker(self._cache_path)
+            worker = _Worker(self._command, self._cache_path)
         except OSError:
             return None
         self._processes[number] = worker.process
@@ -235,9 +240,9 @@ class ParsePool:
 
 
 class _Worker:
-    def __init__(self, cache_path: Path) -> None:
+    def __init__(self, start: Sequence[str], cache_path: Path) -> None:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "recollect.server.worker", str(theirs.fileno()), os.fspath(cache_path)]
+        command = [*start, str(theirs.fileno()), os.fspath(cache_path)]
         with theirs:
             environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
             self.process = subprocess.Popen(

@@ -24,6 +24,7 @@ from recollect.sync.tree import printable
 
 _PHRASE_FILES = 300  # whose text is looked through for a quoted phrase
 _CHUNKS_SHOWN = 50  # of one file
+_LEAST = 0.001  # score of a chunk that matches but is below the average
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,9 +296,11 @@ class _Search:
         snapshots = [source.snapshot for source in self._sources]
         scored = score.score(self._query.terms, self._query.text, snapshots, self._parts, list(self._addends))
         fused = rank.LEXICAL * (scored.lexical - scored.lexical_floor) + rank.DENSE * scored.dense
-        fused = np.maximum(fused, 0).astype(np.float64)
         top = float(fused.max()) if len(fused) else 0.0
-        scale = 1.0 / top if top > 0 else 0.0
+        scale = 1.0 / top if top > 0 else 1.0
+        # What matches words, but less than the average chunk does, comes last rather than not at all.
+        least = np.where(scored.matching, _LEAST / (1.0 - np.minimum(fused, 0)), 0.0)
+        fused = np.where(fused > 0, fused, least / scale).astype(np.float64)
         extra = np.array(
             [sum(self._addends[row].values()) if row in self._addends else 0.0 for row in scored.rows.tolist()]
         )
@@ -386,9 +389,9 @@ class _Search:
         return tuple(made)
 
     def _shown(self, file: _File, shape: Shape) -> list[tuple[tuple[int, float], list[int]]]:
-        good = [chunk for chunk in file.chunks if chunk[1] >= 0.5 * file.chunks[0][1]]
         if shape.chunks:
-            return [(chunk, []) for chunk in good]
+            return [(chunk, []) for chunk in file.chunks]
+        good = [chunk for chunk in file.chunks if chunk[1] >= 0.5 * file.chunks[0][1]]
         return [(file.chunks[0], [row for row, _ in good[1:6]])]
 
     def _hit(

@@ -46,6 +46,7 @@ class Scored:
     rows: NDArray[np.int64]
     lexical: Floats
     dense: Floats
+    matching: NDArray[np.bool_]  # whether any word matches
     lexical_floor: float  # z-score of a chunk that matches nothing (of the median chunk, where most match)
 
 
@@ -73,7 +74,9 @@ def score(
     vector = embed.quantise(embed.model().query(question))
     rows = _candidates(lexical, vector, parts, allowed, extra)
     z_lexical = ((lexical[rows] - np.float32(mean)) / np.float32(deviation)).astype(np.float32)
-    return Scored(rows, z_lexical, _dense(vector, snapshots, parts, rows), (floor - mean) / deviation)
+    return Scored(
+        rows, z_lexical, _dense(vector, snapshots, parts, rows), lexical[rows] > 0, (floor - mean) / deviation
+    )
 
 
 # -- lexical ----------------------------------------------------------------------------------------------------------

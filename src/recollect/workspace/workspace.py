@@ -415,9 +415,10 @@ class Workspace:
         if os.path.isabs(os.path.expanduser(path)) or (
             caller.cwd is not None and os.path.lexists(os.path.join(caller.cwd, path))
         ):
-            full = places.absolute(path, caller)
-            target = self._registry.targets(os.fspath(full if full.is_dir() else full.parent), caller)[0]
-            return target.repository, os.path.join(os.path.realpath(full.parent), full.name)
+            given = os.path.join(caller.cwd or "/", os.path.expanduser(path))
+            folder = places.absolute(os.path.dirname(os.path.normpath(given)), caller)  # a link is meant itself
+            target = self._registry.targets(os.fspath(folder), caller)[0]
+            return target.repository, os.path.join(folder, os.path.basename(os.path.normpath(given)))
         targets = self._registry.targets(None, caller)
         for target in targets:
             if os.path.lexists(target.repository.path / path) or self._has(target.repository, path):

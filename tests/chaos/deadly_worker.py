@@ -1,0 +1,25 @@
+"""A parse worker whose grammars crash on DEADLY and hang on ENDLESS; text alone is safe, as with real grammars."""
+
+import os
+import signal
+
+from recollect.index import analyse
+from recollect.server import worker
+
+_real = analyse.analyse
+
+
+def analysed(data: bytes, path: str, *, cached: bytes | None = None, grammar: bool = True) -> analyse.Analysed:
+    if grammar and b"DEADLY" in data:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if grammar and b"ENDLESS" in data:
+        while True:
+            pass
+    if b"CURSED" in data:
+        os._exit(1)
+    return _real(data, path, cached=cached, grammar=grammar)
+
+
+worker.DEADLINE_CPU_S = 0.3  # type: ignore[assignment,misc]
+analyse.analyse = analysed
+worker.main()

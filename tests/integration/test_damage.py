@@ -1,0 +1,74 @@
+"""Stored data that is damaged is made again, and that is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recollect.errors import AlreadyRunning
+from recollect.workspace import Workspace
+from tests.conftest import SHOP, MakeRepository, wait_until
+
+
+def index_folder(home: Path) -> Path:
+    return next((home / "repositories").iterdir())
+
+
+@pytest.mark.parametrize("damage", ["garbage", "cut", "deleted"])
+def test_a_damaged_index_is_made_again(home: Path, make_repository: MakeRepository, damage: str) -> None:
+    root = make_repository(SHOP)
+    with Workspace(home) as workspace:
+        workspace.sync(root)
+    database = index_folder(home) / "index.db"
+    for name in ("index.db-wal", "index.db-shm"):
+        (index_folder(home) / name).unlink(missing_ok=True)
+    if damage == "garbage":
+        database.write_bytes(b"this is no database" * 1000)
+    elif damage == "cut":
+        database.write_bytes(database.read_bytes()[:5000])
+    else:
+        database.unlink()
+    with Workspace(home) as workspace:
+        result = workspace.sync(root)
+        assert result.status == "completed"
+        if damage != "deleted":
+            assert "index_rebuilt" in {error.kind for error in result.errors}
+        assert workspace.search("total_price", "project").hits[0].path == "shop/cart.py"
+
+
+def test_a_damaged_index_that_a_question_finds_is_made_again(home: Path, make_repository: MakeRepository) -> None:
+    root = make_repository(SHOP)
+    with Workspace(home) as workspace:
+        workspace.sync(root)
+    for name in ("index.db-wal", "index.db-shm"):
+        (index_folder(home) / name).unlink(missing_ok=True)
+    (index_folder(home) / "index.db").write_bytes(b"garbage" * 3000)
+    with Workspace(home) as workspace:
+        workspace.search("total_price", "project")
+        wait_until(lambda: workspace.search("total_price", "project").hits)
+        last = workspace.status("project").last_sync
+        assert last is not None
+        assert "index_rebuilt" in {error.kind for error in last.errors}
+
+
+def test_a_damaged_segment_is_made_again_from_the_rows(home: Path, make_repository: MakeRepository) -> None:
+    root = make_repository({f"f{i}.py": f"def func_{i}():\n    return {i}\n" * 40 for i in range(600)})
+    with Workspace(home) as workspace:
+        workspace.sync(root, full=True)
+        folder = index_folder(home) / "segments"
+        wait_until(lambda: any(folder.iterdir()))
+    segment = next(folder.iterdir())
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    segment.write_bytes(content)
+    with Workspace(home) as workspace:
+        workspace.search("func_17", "project")
+        wait_until(lambda: workspace.search("func_17", "project").hits)
+        assert workspace.search("func_17", "project").hits[0].path == "f17.py"
+
+
+def test_a_home_has_one_owner(home: Path) -> None:
+    with Workspace(home), pytest.raises(AlreadyRunning):
+        Workspace(home)
+    Workspace(home).close()

@@ -1,0 +1,245 @@
+"""Questions to a workspace: what is found, how it is narrowed, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from recollect.errors import RecollectError, Refused, UserError
+from recollect.workspace import Caller, Workspace
+from tests.conftest import SHOP, MakeRepository, git, write
+
+
+@pytest.fixture
+def workspace(home: Path) -> Iterator[Workspace]:
+    with Workspace(home) as made:
+        yield made
+
+
+@pytest.fixture
+def shop(workspace: Workspace, make_repository: MakeRepository) -> Path:
+    root = make_repository(SHOP, "shop")
+    workspace.sync(root)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("question", "path"),
+    [
+        ("how is the total price of the cart computed", "shop/cart.py"),
+        ("sign cookies of sessions", "shop/session.py"),
+        ("price_of", "shop/prices.py"),
+        ("Router.register", "web/router.ts"),
+        ("SessionStore", "shop/session.py"),
+        ('"nobody can forge it"', "shop/session.py"),
+        ("tests of the cart", "tests/test_cart.py"),
+        ("shop/prices.py", "shop/prices.py"),
+    ],
+)
+def test_the_right_file_comes_first(workspace: Workspace, shop: Path, question: str, path: str) -> None:
+    assert workspace.search(question, "shop").hits[0].path == path
+
+
+def test_filters_work_inside_the_question(workspace: Workspace, shop: Path) -> None:
+    def paths(**how: object) -> set[str]:
+        return {hit.path for hit in workspace.search("cart route session", "shop", **how).hits}  # type: ignore[arg-type]
+
+    assert paths(language="ts") == {"web/router.ts"}
+    assert paths(path_glob="shop/**") <= {"shop/cart.py", "shop/prices.py", "shop/session.py"}
+    assert paths(content="docs") == {"README.md"}
+    assert "README.md" in paths(content="all")
+    assert paths(path_glob="nothing/*") == set()
+
+
+def test_only_what_changed_since_a_revision(workspace: Workspace, shop: Path) -> None:
+    write(
+        shop, {"shop/prices.py": "def price_of(item):\n    return item.price\n", "new.py": "def cart_of(user): pass\n"}
+    )
+    workspace.sync(shop)
+    found = {hit.path for hit in workspace.search("cart price", "shop", changed_since="HEAD").hits}
+    assert found == {"shop/prices.py", "new.py"}
+    with pytest.raises(UserError, match="not a revision"):
+        workspace.search("cart", "shop", changed_since="--output=/tmp/x")
+
+
+def test_addends_of_a_score_add_up(workspace: Workspace, shop: Path) -> None:
+    for question in ("total price of the cart", "SessionStore", "tests of the cart"):
+        for hit in workspace.search(question, "shop", explain=True).hits:
+            assert hit.explain is not None
+            assert sum(hit.explain.values()) == pytest.approx(hit.score, abs=2e-3)
+
+
+def test_an_answer_keeps_within_its_budget(workspace: Workspace, shop: Path) -> None:
+    small = workspace.search("cart price session", "shop", max_tokens=100)
+    large = workspace.search("cart price session", "shop")
+    assert sum(len(hit.snippet) for hit in small.hits) <= 400 < sum(len(hit.snippet) for hit in large.hits)
+
+
+def test_a_snippet_is_the_lines_it_says(workspace: Workspace, shop: Path) -> None:
+    for hit in workspace.search("total price", "shop", snippet_lines=3).hits:
+        lines = Path(hit.absolute_path).read_text().split("\n")
+        shown = hit.snippet.split("\n")
+        assert lines[hit.snippet_line - 1 : hit.snippet_line - 1 + len(shown)] == shown
+        assert len(shown) <= 3
+
+
+def test_chunks_are_hits_of_their_own_when_asked_for(workspace: Workspace, make_repository: MakeRepository) -> None:
+    methods = "".join(f"    def cart_method_{i}(self):\n" + "        cart = cart + 1\n" * 40 + "\n" for i in range(6))
+    root = make_repository({"big.py": f"class Cart:\n{methods}"}, "big")
+    workspace.sync(root)
+    hits = workspace.search("cart method", "big", chunks=True).hits
+    assert len(hits) > 2
+    assert {hit.path for hit in hits} == {"big.py"}
+
+
+def test_equal_content_in_several_repositories_is_one_hit(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    for name in ("one", "two"):
+        workspace.sync(make_repository(SHOP, name))
+    hits = workspace.search("total_price", "*").hits
+    assert [hit.path for hit in hits].count("shop/cart.py") == 1
+    assert hits[0].also_in == ("two:shop/cart.py",)
+
+
+def test_several_repositories_are_searched_at_once(workspace: Workspace, make_repository: MakeRepository) -> None:
+    for name in ("alpha", "beta", "gamma"):
+        workspace.sync(make_repository({f"{name}.py": f"def only_in_{name}(): pass\n"}, name))
+    found = {hit.repository for hit in workspace.search("only in", ["alpha", "beta"]).hits}
+    assert found == {"alpha", "beta"}
+    assert workspace.search("only_in_gamma").hits[0].repository == "gamma"
+
+
+def test_a_worktree_is_a_repository_of_its_own(workspace: Workspace, shop: Path) -> None:
+    git(shop, "worktree", "add", "-q", "../tree", "-b", "other")
+    write(shop.parent / "tree", {"only_here.py": "def only_in_the_worktree(): pass\n"})
+    found = workspace.search("only_in_the_worktree", str(shop.parent / "tree")).hits
+    assert found[0].path == "only_here.py"
+    assert found[0].absolute_path == str(shop.parent / "tree" / "only_here.py")
+
+
+def test_the_first_question_about_a_path_syncs_it(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository(SHOP, "fresh")
+    result = workspace.search("total_price", str(root))
+    assert result.hits[0].path == "shop/cart.py"
+
+
+def test_a_folder_inside_a_repository_narrows_the_question(workspace: Workspace, shop: Path) -> None:
+    assert {hit.path for hit in workspace.search("cart", str(shop / "tests")).hits} == {"tests/test_cart.py"}
+
+
+def test_the_repository_of_the_working_directory_is_meant(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    one, two = (make_repository({f"{n}.py": f"def shared_name(): return '{n}'\n"}, n) for n in ("one", "two"))
+    for root in (one, two):
+        workspace.sync(root)
+    assert {hit.repository for hit in workspace.search("shared_name", caller=Caller(cwd=str(two))).hits} == {"two"}
+    project = Caller(cwd=str(two), project_dir=str(one))
+    assert {hit.repository for hit in workspace.search("shared_name", caller=project).hits} == {"one"}
+    assert {hit.repository for hit in workspace.search("shared_name", caller=Caller(cwd="/")).hits} == {"one", "two"}
+
+
+def test_an_edit_is_found_once_it_was_looked_at(workspace: Workspace, shop: Path) -> None:
+    write(shop, {"shop/late.py": "def written_later(): pass\n"})
+    time.sleep(2.1)
+    result = workspace.search("written_later", "shop")
+    assert result.hits[0].path == "shop/late.py"
+    assert result.freshness.fresh is False  # nothing watches the files yet, so this is never claimed
+
+
+def test_symbols_are_found_exactly_with_their_uses(workspace: Workspace, shop: Path) -> None:
+    found = workspace.symbol("Cart.total_price", "shop")
+    assert [(hit.path, hit.qualified_name, hit.kind) for hit in found.definitions] == [
+        ("shop/cart.py", "Cart.total_price", "method")
+    ]
+    used = workspace.symbol("price_of", "shop", references=True)
+    assert {hit.path for hit in used.references or ()} == {"shop/cart.py"}
+    assert [hit.name for hit in workspace.symbol("Sess", "shop").definitions] == ["SessionStore"]
+    assert workspace.symbol("cart", "shop", kind="class").definitions[0].name == "Cart"
+    assert workspace.symbol("nothing_like_it", "shop").definitions == ()
+
+
+def test_code_is_read_by_lines(workspace: Workspace, shop: Path) -> None:
+    result = workspace.read("shop/prices.py", repository="shop", start_line=3, end_line=3)
+    assert (result.text, result.start_line, result.end_line) == ("DISCOUNT = 0.1", 3, 3)
+    assert workspace.read(str(shop / "shop/prices.py"), start_line=3, end_line=3).text == "DISCOUNT = 0.1"
+
+
+def test_secrets_and_escapes_are_not_read(workspace: Workspace, shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside.txt").write_text("secret")
+    (shop / ".env").write_text("KEY=1")
+    (shop / "link").symlink_to(tmp_path / "outside.txt")
+    (shop / "alias").symlink_to(shop / ".env")
+    for path in ("../outside.txt", str(tmp_path / "outside.txt"), "link", ".env", "alias", ".git/config"):
+        with pytest.raises((Refused, UserError)):
+            workspace.read(path, repository="shop")
+
+
+BAD: list[dict[str, object]] = [
+    {"query": ""},
+    {"query": "  \n"},
+    {"query": 5},
+    {"query": "x", "repositories": "nobody"},
+    {"query": "x", "repositories": "/nowhere/at/all"},
+    {"query": "x", "language": "klingon"},
+    {"query": "x", "content": "pictures"},
+    {"query": "x", "mode": "regex"},
+    {"query": "x", "limit": 0},
+    {"query": "x", "limit": "10"},
+]
+
+
+@pytest.mark.parametrize("arguments", BAD, ids=str)
+def test_bad_questions_are_answered_with_what_is_wrong(
+    workspace: Workspace, shop: Path, arguments: dict[str, object]
+) -> None:
+    with pytest.raises(RecollectError) as caught:
+        workspace.search(**arguments)  # type: ignore[arg-type]
+    assert caught.value.exit_code == 2
+    assert caught.value.message
+
+
+def test_a_very_long_question_is_answered(workspace: Workspace, shop: Path) -> None:
+    assert workspace.search("total price of the cart " * 50_000, "shop").hits
+
+
+@pytest.mark.parametrize("path", ["/", "~", "~/.ssh"])
+def test_homes_and_the_whole_system_are_refused(workspace: Workspace, path: str) -> None:
+    Path("~/.ssh").expanduser().mkdir(exist_ok=True)
+    with pytest.raises(Refused):
+        workspace.sync(path)
+
+
+def test_a_file_is_no_repository(workspace: Workspace, shop: Path) -> None:
+    with pytest.raises(UserError, match="a file, not a folder"):
+        workspace.sync(shop / "README.md")
+
+
+def test_a_forgotten_repository_is_gone_with_its_index(workspace: Workspace, shop: Path, home: Path) -> None:
+    assert workspace.forget("shop")["status"] == "forgotten"
+    assert list((home / "repositories").iterdir()) == []
+    assert workspace.repositories().total == 0
+    assert (shop / "README.md").exists()
+
+
+def test_a_name_that_is_nearly_right_is_suggested(workspace: Workspace, shop: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        workspace.status("shpo")
+    assert "shop" in caught.value.hint
+
+
+def test_a_url_that_is_known_means_its_repository(workspace: Workspace, shop: Path) -> None:
+    shutil.rmtree(shop.parent / "clone", ignore_errors=True)
+    git(shop, "clone", "-q", str(shop), "../clone")
+    git(shop.parent / "clone", "remote", "set-url", "origin", "https://user:token@Example.org/me/thing.git")
+    workspace.sync(shop.parent / "clone")
+    status = workspace.status("thing")
+    assert status.url == "https://Example.org/me/thing.git"
+    assert workspace.search("cart", "git@example.org:me/thing").hits
+    with pytest.raises(UserError, match="not known"):
+        workspace.search("cart", "https://example.org/other.git")

@@ -1,0 +1,244 @@
+"""Syncs of a repository through the workspace and its real processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from recollect.errors import Unavailable
+from recollect.index.writer import IndexWriter
+from recollect.jobs.pool import ParsePool
+from recollect.jobs.synchronise import Control, Options, synchronise
+from recollect.model import Progress, RepositoryState
+from recollect.store.database import translated
+from recollect.workspace import Caller, Workspace
+from tests.conftest import SHOP, MakeRepository, git, write
+
+
+@pytest.fixture
+def workspace(home: Path) -> Iterator[Workspace]:
+    with Workspace(home) as made:
+        yield made
+
+
+def test_a_sync_says_what_it_did(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository(SHOP)
+    first = workspace.sync(root)
+    assert (first.status, first.total_files, first.new_files, first.success_rate) == ("completed", 7, 7, 100.0)
+    again = workspace.sync(root)
+    assert (again.processed_files, again.unchanged_files, again.generation) == (0, 7, first.generation)
+    write(root, {"shop/cart.py": "def changed(): pass\n", "new.py": "x = 1\n"})
+    (root / "shop/session.py").unlink()
+    third = workspace.sync(root)
+    assert (third.new_files, third.modified_files, third.deleted_files, third.unchanged_files) == (1, 1, 1, 5)
+    assert third.generation == first.generation + 1
+    assert third.root_hash != first.root_hash
+
+
+def test_a_deleted_file_leaves_at_once(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository(SHOP)
+    workspace.sync(root)
+    assert workspace.search("sign_cookie", str(root)).hits[0].path == "shop/session.py"
+    (root / "shop/session.py").unlink()
+    workspace.sync(root)
+    assert "shop/session.py" not in [hit.path for hit in workspace.search("sign_cookie", str(root)).hits]
+
+
+def test_a_renamed_file_is_found_by_its_new_path(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository(SHOP)
+    workspace.sync(root)
+    (root / "shop/session.py").rename(root / "shop/cookies.py")
+    workspace.sync(root)
+    assert workspace.search("sign_cookie", str(root)).hits[0].path == "shop/cookies.py"
+
+
+def test_odd_names_and_encodings_are_indexed(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository({"a b/ü.py": "def umlaut_function(): pass\n"})
+    Path(os.fsdecode(os.fsencode(root) + b"/bad\xff.py")).write_text("def in_a_file_with_a_bad_name(): pass\n")
+    write(
+        root,
+        {"latin.py": "größe_latin = 1\n".encode("latin-1"), "wide.py": "def wide_function(): pass\n".encode("utf-16")},
+    )
+    assert workspace.sync(root).errors == ()
+    for name, path in (
+        ("umlaut_function", "a b/ü.py"),
+        ("in_a_file_with_a_bad_name", "bad\\xff.py"),
+        ("größe_latin", "latin.py"),
+        ("wide_function", "wide.py"),
+    ):
+        assert workspace.search(name, str(root)).hits[0].path == path
+
+
+def test_what_is_left_out_is_explained(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository(
+        {**SHOP, ".env": "KEY=1\n", "logo.bin": b"\0\1\2", "package-lock.json": "{}\n", "huge.py": "x = 1\n" * 300_000}
+    )
+    write(root, {"build/out.py": "x = 1\n"})
+    git(root, "init", "-q", "inner")
+    write(root, {"inner/own.py": "x = 1\n"})
+    (root / "link.py").symlink_to("shop/cart.py")
+    os.mkfifo(root / "pipe")
+    workspace.sync(root)
+    reports = {report.path: (report.status, report.reason) for report in workspace.files("project")}
+    assert reports[".env"] == ("skipped", "secret")
+    assert reports["package-lock.json"] == ("skipped", "lock_file")
+    assert reports["huge.py"] == ("skipped", "too_large")
+    assert reports["logo.bin"] == ("skipped", "binary")
+    caller = Caller(cwd=str(root))
+    reasons = {
+        name: workspace.why(name, caller=caller)["reason"] for name in ("build/out.py", "link.py", "pipe", "nothing.py")
+    }
+    assert reasons == {"build/out.py": "ignored", "link.py": "symlink", "pipe": "special", "nothing.py": "absent"}
+    assert workspace.why("shop/cart.py", "total price of the cart", caller=caller)["rank"] == 1
+
+
+def test_a_nested_repository_is_its_own(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository({"outer.py": "def outer_function(): pass\n"})
+    git(root, "init", "-q", "inner")
+    write(root, {"inner/own.py": "def inner_function(): pass\n"})
+    workspace.sync(root)
+    assert [hit.path for hit in workspace.search("inner_function", str(root)).hits if "own.py" in hit.path] == []
+    assert workspace.search("inner_function", str(root / "inner")).hits[0].path == "own.py"
+    assert {item.name for item in workspace.repositories().repositories} == {"project", "inner"}
+
+
+def test_a_folder_without_git_works_too(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository({**SHOP, "node_modules/x.js": "x\n", "build/y.py": "y\n"}, use_git=False)
+    assert workspace.sync(root).total_files == 7
+
+
+def test_an_empty_repository_is_no_failure(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository({})
+    result = workspace.sync(root)
+    assert (result.status, result.total_files, result.chunks_total) == ("completed", 0, 0)
+    assert workspace.search("anything", str(root)).hits == ()
+
+
+def test_progress_never_goes_back_and_never_reads_100_before_the_end(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    root = make_repository({f"f{i}.py": f"def f_{i}():\n    return {i}\n" * 30 for i in range(400)})
+    seen: list[Progress] = []
+    workspace.sync(root, on_progress=seen.append)
+    shares = [progress.percentage for progress in seen]
+    assert shares == sorted(shares)
+    assert max(shares) < 100
+    assert all(progress.percentage == 0 for progress in seen if not progress.total_known)
+
+
+def test_a_cancelled_sync_stops_and_the_next_goes_on(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository(
+        {f"d{i % 9}/f{i}.py": f"def f_{i}(a, b):\n    return a + b + {i}\n\n\n" * 60 for i in range(1500)}
+    )
+    cancelled = threading.Event()
+
+    def on_progress(progress: Progress) -> None:
+        if progress.files_done > 100:
+            cancelled.set()
+
+    result = workspace.sync(root, on_progress=on_progress, cancelled=cancelled)
+    assert result.status == "cancelled"
+    assert workspace.sync_status("project").status == "cancelled"
+    resumed = workspace.sync(root)
+    assert (resumed.status, resumed.total_files) == ("completed", 1500)
+    assert workspace.status("project").files == 1500
+
+
+def test_waiting_for_a_sync_may_end_before_it(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository({f"f{i}.py": f"def f_{i}():\n    return {i}\n" * 50 for i in range(800)})
+    assert workspace.sync(root, wait_s=0.0).status == "running"
+    assert workspace.sync(root).status == "completed"
+
+
+def test_a_repository_that_vanished_is_missing_and_keeps_its_index(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    root = make_repository(SHOP)
+    workspace.sync(root)
+    moved = root.with_name("elsewhere")
+    root.rename(moved)
+    assert workspace.status("project").state is RepositoryState.MISSING
+    hits = workspace.search("total_price", "project").hits
+    assert hits[0].path == "shop/cart.py"
+    assert workspace.read("shop/cart.py", repository="project").from_index
+    moved.rename(root)
+    assert workspace.sync("project").status == "completed"
+    assert workspace.status("project").state is RepositoryState.READY
+
+
+def test_a_repository_deleted_during_its_sync_is_missing_and_nothing_is_emptied(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    root = make_repository({f"f{i}.py": f"def f_{i}():\n    return {i}\n" * 20 for i in range(900)})
+    workspace.sync(root)
+    files = workspace.status("project").files
+    shutil.rmtree(root)
+    time.sleep(2.1)  # past the moment within which a question trusts the last check
+    assert workspace.search("f_12", "project").hits
+    status = workspace.status("project")
+    assert (status.state, status.files) == (RepositoryState.MISSING, files)
+
+
+def test_a_tree_that_lost_its_files_and_its_git_is_not_emptied(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    root = make_repository(SHOP)
+    workspace.sync(root)
+    shutil.rmtree(root)
+    root.mkdir()
+    result = workspace.sync(root)
+    assert (result.status, result.errors[0].kind) == ("failed", "missing")
+    assert workspace.status("project").files > 0
+
+
+def test_an_unreadable_file_is_reported_and_tried_again(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root reads everything")
+    write(tmp_path / "root", {"a.py": "a = 1\n", "b.py": "b = 1\n"})
+    (tmp_path / "root/b.py").chmod(0)
+    pool = ParsePool(tmp_path / "cache.db", 1)
+    writer = IndexWriter(tmp_path / "index")
+    result = synchronise(writer, tmp_path / "root", pool, Options(), Control())
+    assert [(error.path, error.kind) for error in result.errors] == [("b.py", "unreadable")]
+    pool.close()
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    write(root, {"a.py": "def first(): pass\n"})
+    pool = ParsePool(tmp_path / "cache.db", 1)
+    writer = IndexWriter(tmp_path / "index")
+    synchronise(writer, root, pool, Options(), Control())
+    before = (writer.generation, writer.root_hash)
+    pages = writer._db.execute("PRAGMA page_count").fetchone()[0]
+    writer._db.execute(f"PRAGMA max_page_count = {pages}")
+    write(root, {f"more{i}.py": f"def more_{i}(): pass\n" * 50 for i in range(50)})
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        synchronise(writer, root, pool, Options(), Control())
+    error = translated(caught.value, "the index")
+    assert isinstance(error, Unavailable)
+    assert error.to_dict()["code"] == "disk_full"
+    assert (writer.generation, writer.root_hash) == before
+    writer._db.execute("PRAGMA max_page_count = 1000000")
+    assert synchronise(writer, root, pool, Options(), Control()).total_files == 51
+    writer.close()
+    pool.close()
+
+
+def test_a_repository_beyond_the_limits_is_synced_only_when_asked_for(
+    home: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECOLLECT_MAX_REPOSITORY_FILES", "3")
+    root = make_repository(SHOP)
+    with Workspace(home) as workspace:
+        assert workspace.search("cart", str(root)).hits == ()
+        assert workspace.status("project").state is RepositoryState.TOO_LARGE
+        assert workspace.sync(root).status == "completed"
+        assert workspace.status("project").state is RepositoryState.READY
