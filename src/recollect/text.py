@@ -84,10 +84,14 @@ def split_identifier(identifier: str) -> tuple[str, ...]:
 
 
 def whole_term(identifier: str, parts: tuple[str, ...]) -> str | None:
-    """The compound identifier as one term (lower case, `_` and `$` left out), or None where it has only one part."""
-    if len(parts) < 2:
+    """The compound identifier as one term (lower case, `_` and `$` left out), or None where that is its only part.
+
+    It is also what tells `sha256` from `sha512`, whose numbers are no parts.
+    """
+    if not parts:
         return None
-    return identifier.lower().replace("_", "").replace("$", "")
+    whole = identifier.lower().replace("_", "").replace("$", "")
+    return whole if whole != parts[0] else None
 
 
 def split_all(names: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
@@ -112,7 +116,7 @@ def split_all(names: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...], str 
                 found.append(part)
             at += 1
         at += 1
-        yield name, tuple(found), whole if len(found) > 1 else None
+        yield name, tuple(found), whole if found and whole != found[0] else None
 
 
 def words(text: str) -> dict[str, int]:

@@ -374,12 +374,13 @@ class Workspace:
         waiting: list[tuple[Run, float]] = []
         for target in targets:
             known = self._catalog.get(target.repository.id)
-            if known is None or known.missing or self._syncs.current(known.id) is not None:
+            if known is None or known.missing:
                 continue
-            if known.last_sync is None and not (self._folder(known.id) / "index.db").exists():
-                run = self._request(known, interactive=True, join=True, limits=True)
-                waiting.append((run, now + _FIRST_ANSWER_S))
-            elif time.time() - (known.checked_at or 0.0) >= _CHECK_AFTER_S:
+            current = self._syncs.current(known.id)
+            if known.last_sync is None:  # of all that ask, each waits until a moment after the first one asked
+                run = current or self._request(known, interactive=True, join=True, limits=True)
+                waiting.append((run, now + _FIRST_ANSWER_S - (time.time() - run.requested_at)))
+            elif current is None and time.time() - (known.checked_at or 0.0) >= _CHECK_AFTER_S:
                 run = self._request(known, background=True, interactive=len(targets) <= _CHECK_AT_ONCE, limits=True)
                 if len(targets) <= _CHECK_AT_ONCE:
                     waiting.append((run, now + _CHECK_WAIT_S))

@@ -1,0 +1,142 @@
+"""The installed command, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import SHOP, MakeRepository, processes_of, wait_until, write
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(home: Path) -> Run:
+    def recollect(
+        *arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "recollect", *arguments]
+        return subprocess.run(
+            command,
+            cwd=cwd or home,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return recollect
+
+
+def as_json(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_repository_is_synced_searched_explained_and_forgotten(run: Run, make_repository: MakeRepository) -> None:
+    root = make_repository(SHOP, "shop")
+    synced = run("sync", cwd=root)
+    assert synced.returncode == 0
+    assert "7 files (7 new" in synced.stdout
+    found = as_json(run("search", "total price of the cart", "--json", cwd=root))
+    assert found["hits"][0]["path"] == "shop/cart.py"
+    shown = run("search", "total price of the cart", "--explain", cwd=root / "shop")
+    assert "shop/cart.py" in shown.stdout
+    assert "lexical" in shown.stdout
+    assert as_json(run("symbol", "Cart", "--json", cwd=root))["definitions"][0]["kind"] == "class"
+    assert as_json(run("status", "--json", cwd=root))["state"] == "ready"
+    assert "build" in run("why", "build/x.py", cwd=root).stdout
+    assert [item["name"] for item in as_json(run("list", "--json"))["repositories"]] == ["shop"]
+    assert as_json(run("cancel", "shop", "--json"))["status"] == "completed"
+    assert as_json(run("forget", "shop", "--json"))["status"] == "forgotten"
+    assert as_json(run("list", "--json"))["total"] == 0
+
+
+def test_files_that_are_left_out_are_listed_with_the_reason(run: Run, make_repository: MakeRepository) -> None:
+    root = make_repository({"a.py": "a = 1\n", ".env": "KEY=1\n"})
+    run("sync", cwd=root)
+    lines = run("status", "--files", cwd=root).stdout
+    assert "secret" in lines
+    assert "a.py" in lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["search", ""], 2, "empty"),
+        (["search"], 2, "query"),
+        (["serch", "x"], 2, "search"),
+        (["sync", "/"], 5, "whole file system"),
+        (["sync", "/nowhere/at/all"], 2, "not there"),
+        (["status", "nobody"], 2, "nobody"),
+        (["forget", "nobody"], 2, "nobody"),
+        (["search", "x", "--limit", "many"], 2, "--limit"),
+        (["search", "x", "--all"], 2, "no repository is known"),
+        (["daemon", "status"], 4, "no daemon"),
+    ],
+)
+def test_mistakes_have_a_clear_message_and_their_exit_code(
+    run: Run, arguments: list[str], code: int, said: str
+) -> None:
+    done = run(*arguments)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_are_json_too_where_json_was_asked_for(run: Run) -> None:
+    done = run("search", "", "--json")
+    assert json.loads(done.stdout)["error"]["code"] == "empty_query"
+
+
+def test_a_bad_setting_is_named_and_nothing_starts(run: Run, home: Path) -> None:
+    done = run("list", env={"RECOLLECT_WORKERS": "many"})
+    assert done.returncode == 2
+    assert "RECOLLECT_WORKERS" in done.stderr
+    assert processes_of(home) == []
+
+
+def test_settings_are_shown_with_their_origin(run: Run) -> None:
+    rows = {row["name"]: row for row in as_json(run("config", "--json", env={"RECOLLECT_WORKERS": "3"}))}
+    assert (rows["RECOLLECT_WORKERS"]["value"], rows["RECOLLECT_WORKERS"]["origin"]) == (3, "environment")
+
+
+def test_the_daemon_starts_when_needed_and_stops_when_told(run: Run, home: Path) -> None:
+    assert run("list").returncode == 0
+    about = as_json(run("daemon", "status", "--json"))
+    assert about["pid"] in processes_of(home)
+    assert run("daemon", "stop").stdout == "stopped\n"
+    wait_until(lambda: not processes_of(home))
+    assert run("daemon", "stop").stdout == "not running\n"
+
+
+def test_output_that_nobody_reads_is_no_failure(run: Run, make_repository: MakeRepository, home: Path) -> None:
+    root = make_repository({f"f{i}.py": f"def shared_{i}(): pass\n" for i in range(50)})
+    run("sync", cwd=root)
+    command = f"{sys.executable} -m recollect search shared --limit 50 | head -n 1"
+    done = subprocess.run(command, shell=True, cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interrupted_sync_exits_with_130_and_the_next_goes_on(run: Run, make_repository: MakeRepository) -> None:
+    import signal
+
+    root = make_repository({f"f{i}.py": f"def f_{i}(a):\n    return a + {i}\n\n" * 60 for i in range(1500)})
+    run("daemon", "start")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recollect", "sync"], cwd=root, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    wait_until(lambda: json.loads(run("list", "--json").stdout)["total"])
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) in (130, 0)  # 0: it was faster
+    write(root, {"last.py": "def written_at_last(): pass\n"})
+    assert as_json(run("sync", "--json", cwd=root))["total_files"] == 1501
+    assert as_json(run("search", "written_at_last", "--json", cwd=root))["hits"][0]["path"] == "last.py"

@@ -1,0 +1,87 @@
+"""The daemon: one per data directory, reachable wherever that lies, gone when it is not needed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from recollect import client
+from recollect.errors import Unavailable
+from recollect.home import socket_path
+from tests.conftest import processes_of, wait_until
+
+
+def daemons(home: Path) -> list[int]:
+    return [pid for pid in processes_of(home) if b"server.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_many_starters_get_one_daemon(home: Path) -> None:
+    command = [sys.executable, "-m", "recollect", "list", "--json"]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(10)]
+    assert [process.wait(timeout=60) for process in started] == [0] * 10
+    assert len(daemons(home)) == 1
+
+
+def test_a_stale_socket_is_no_obstacle(home: Path) -> None:
+    socket_path(home).parent.mkdir(parents=True)
+    socket_path(home).write_text("")
+    with client.Connection(home) as connection:
+        assert connection.call("about", {})["home"] == str(home)
+
+
+def test_a_long_path_is_served_through_the_runtime_directory() -> None:
+    with tempfile.TemporaryDirectory(prefix="r" * 90) as folder:
+        home = Path(folder) / ("deep" * 10)
+        assert len(os.fsencode(socket_path(home))) <= 100
+        with client.Connection(home) as connection:
+            assert connection.call("about", {})["home"] == str(home)
+            connection.call("stop", {})
+        wait_until(lambda: not processes_of(home))
+
+
+def test_a_newer_client_gets_a_newer_daemon(home: Path) -> None:
+    with client.Connection(home) as connection:
+        before = connection.call("about", {})["pid"]
+    greeting = client.hello("client") | {"version": "99.0.0"}
+    with pytest.raises(Unavailable):  # each daemon it starts is older than it says it is
+        client.open_connection(greeting, home)
+    with client.Connection(home) as connection:
+        assert connection.call("about", {})["pid"] != before
+
+
+def test_another_protocol_is_refused_with_what_helps(home: Path) -> None:
+    with client.Connection(home):
+        greeting = client.hello("client") | {"recollect": 99}
+        with pytest.raises(client.RecollectError) as caught:
+            client.open_connection(greeting, home)
+        assert "restart" in caught.value.hint
+
+
+def test_nonsense_on_the_socket_harms_nobody(home: Path) -> None:
+    with client.Connection(home) as good:
+        for nonsense in (b"\n", b"{}\n", b"\xff\xfe\n", b'{"role": 5}\n', b"x" * 100_000 + b"\n"):
+            raw = client._try_connect(home)
+            assert raw is not None
+            raw.sendall(nonsense)
+            raw.close()
+        assert good.call("about", {})["pid"]
+
+
+def test_an_idle_daemon_ends_and_takes_its_children_along(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECOLLECT_IDLE_EXIT", "1")
+    with client.Connection(home) as connection:
+        connection.call("about", {})
+    wait_until(lambda: not processes_of(home))
+    assert not socket_path(home).exists()
+
+
+def test_its_files_are_for_its_owner_alone(home: Path) -> None:
+    with client.Connection(home) as connection:
+        connection.call("repositories", {})
+        for path in (home / "run", home / "run" / "daemon.sock", home / "catalog.db"):
+            assert path.stat().st_mode & 0o077 == 0, path
