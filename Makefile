@@ -41,8 +41,8 @@ test: check ## everything CI runs: check, then all tests, fast ones first
 bench: $(STAMP) ## how fast: tables for docs/benchmarks.md (some minutes)
 	@$(BIN)/python -m benchmarks.speed
 
-retrieval: $(STAMP) ## how good: NDCG@10 on benchmark sources given by BENCH=FOLDER
-	@$(BIN)/python -m benchmarks.retrieval $(BENCH)
+retrieval: $(STAMP) ## how good: NDCG@10 on SOURCES=folder QUESTIONS=folder
+	@$(BIN)/python -m benchmarks.retrieval $(SOURCES) $(QUESTIONS)
 
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -191,6 +191,7 @@ class _Search:
         self._parts = parts
         self._path_match = rank.PathMatch(query.words)
         self._addends: dict[int, dict[str, float]] = defaultdict(dict)  # overall row → addends beyond the fused score
+        self._defines: dict[int, Definition] = {}  # overall row → the asked name's definition in it
         self._add_definitions()
         self._add_phrases()
 
@@ -231,6 +232,7 @@ class _Search:
                         )
                         value = rank.DEFINITION_IN_ITS_FILE if own or asked else rank.DEFINITION
                     self._add(rows[item.chunk_id], "definition", value)
+                    self._defines.setdefault(rows[item.chunk_id], item)
 
     def _add_phrases(self) -> None:
         for phrase in self._query.phrases:
@@ -403,7 +405,14 @@ class _Search:
         kind, symbol = source.snapshot.chunk_rows([chunk_id]).get(chunk_id, ("", ""))
         start, end = self._span(chunk[0])
         lines = source.snapshot.text(file.info.id).split("\n")[start - 1 : end]
-        first, last = snippet.window(lines, self._query.terms, self._lines_wanted(shape))
+        size = self._lines_wanted(shape)
+        defined = self._defines.get(chunk[0])
+        if defined is None:
+            first, last = snippet.window(lines, self._query.terms, size)
+        else:  # what was asked for by name is shown from its first line
+            kind, symbol = defined.kind, defined.qualified_name
+            first = max(0, min(defined.start_line - start, len(lines) - size))
+            last = min(first + size, len(lines))
         return Hit(
             repository=source.name,
             path=printable(file.info.path),
@@ -424,9 +433,9 @@ class _Search:
     @staticmethod
     def _lines_wanted(shape: Shape) -> int:
         if shape.max_tokens is None:
-            return max(shape.snippet_lines, 1)
+            return shape.snippet_lines
         fair = shape.max_tokens // max(shape.limit, 1) // 10  # some ten tokens a line
-        return max(1, min(shape.snippet_lines, fair))
+        return min(shape.snippet_lines, max(1, fair))
 
 
 def _phrase_terms(phrase: str) -> list[str]:

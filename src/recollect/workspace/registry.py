@@ -11,6 +11,7 @@ from pathlib import Path
 from recollect.errors import Refused, UserError
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
+from recollect.sync.ignore import GitNames
 from recollect.workspace import places
 from recollect.workspace.places import Caller
 
@@ -96,8 +97,15 @@ class Registry:
 
     def _check(self, path: Path, caller: Caller) -> None:
         places.check_allowed(path, caller, self._scan_paths)
-        if path == self._private or self._private in path.parents or path in self._private.parents:
+        inside = path == self._private or self._private in path.parents
+        if inside or (path in self._private.parents and not self._is_ignored(path)):
             raise Refused(f"{path} holds Recollect's own data or lies in it", hint="Name the folder of a repository.")
+
+    def _is_ignored(self, root: Path) -> bool:
+        """Whether our own data directory, which lies below `root`, is left out of it by git."""
+        if git.work_tree_root(root) is None:
+            return False
+        return bool(GitNames(root).ignored([self._private.relative_to(root).as_posix()]))
 
     def _of_path(self, said: str, caller: Caller) -> Target:
         path = places.absolute(said, caller)

@@ -380,7 +380,11 @@ class Workspace:
             if known.last_sync is None:  # of all that ask, each waits until a moment after the first one asked
                 run = current or self._request(known, interactive=True, join=True, limits=True)
                 waiting.append((run, now + _FIRST_ANSWER_S - (time.time() - run.requested_at)))
-            elif current is None and time.time() - (known.checked_at or 0.0) >= _CHECK_AFTER_S:
+            elif (
+                current is None
+                and not _backing_off(known)
+                and time.time() - (known.checked_at or 0.0) >= _CHECK_AFTER_S
+            ):
                 run = self._request(known, background=True, interactive=len(targets) <= _CHECK_AT_ONCE, limits=True)
                 if len(targets) <= _CHECK_AT_ONCE:
                     waiting.append((run, now + _CHECK_WAIT_S))
@@ -604,6 +608,15 @@ def _patience() -> Iterator[None]:
     """Waiting that may end before what was waited for."""
     with suppress(FutureTimeout):
         yield
+
+
+def _backing_off(repository: Repository) -> bool:
+    """Whether the last syncs failed and it is too early to try again unasked: after one minute, two, four … an hour."""
+    if not repository.attempts or repository.last_sync is None:
+        return False
+    ended = float(repository.last_sync["started_at"]) + float(repository.last_sync["duration_s"])
+    pause: float = min(60.0 * 2 ** min(repository.attempts - 1, 10), 3600.0)
+    return time.time() - ended < pause
 
 
 def _since(started: float) -> float:
