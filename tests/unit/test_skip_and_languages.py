@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from recollect import languages
@@ -67,3 +69,10 @@ def test_languages_have_other_names() -> None:
         "python",
     }  # type: ignore[union-attr]
     assert languages.lookup("klingon") is None
+
+
+def test_every_language_is_documented() -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "languages.md").read_text()
+    for language in languages.LANGUAGES.values():
+        how = {None: "by lines", "notebook": "by cell"}.get(language.grammar, "syntax")
+        assert f"| {language.name} | {how} | {language.content} |" in documented
