@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from recollect.errors import UserError
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Every setting by its name in the environment (upper case) and in `config.toml` (lower case)."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     recollect_log_level: str = Field("info", description="debug, info, warning or error: what run/daemon.log keeps")
     recollect_max_file_bytes: int = Field(1_000_000, ge=1, description="larger files are not indexed")
@@ -57,17 +56,6 @@ class Settings(BaseSettings):
         if value.lower() not in ("debug", "info", "warning", "error"):
             raise ValueError("one of debug, info, warning, error")
         return value.lower()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)  # `load` merges the sources itself: it has to know where each value came from
 
     @classmethod
     def load(cls, home: Path, environment: Mapping[str, str] = os.environ) -> Self:

@@ -95,6 +95,7 @@ def analyse(data: bytes, path: str, *, cached: bytes | None = None, grammar: boo
     if chunks:
         result.counts = terms.count_terms(["\n".join(lines[start - 1 : end]) for start, end, _, _ in chunks])
         result.vectors = embed.chunk_vectors(result.counts.body, embed.model().path(path))
+        result.counts = result.counts._replace(body=result.counts.body[:0])  # it is in the vectors, and large
     return result
 
 

@@ -52,6 +52,9 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     connection = sqlite3.connect(folder / "index.db", isolation_level=None, check_same_thread=False, timeout=10)
     try:
+        connection.execute(
+            "PRAGMA page_size=16384"
+        )  # a quarter of the system calls of a first sync; only of a new database
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA cache_size=-16000")
