@@ -100,6 +100,11 @@ class Syncs:
         with self._lock:
             return self._running.get(repository_id) or self._queued.get(repository_id)
 
+    @property
+    def running(self) -> int:
+        """How many run now."""
+        return len(self._running)
+
     def cancel(self, repository_id: str) -> bool:
         """Stop what runs and what waits; whether there was anything."""
         with self._lock:

@@ -190,6 +190,7 @@ class _Search:
         self._sources = sources
         self._parts = parts
         self._path_match = rank.PathMatch(query.words)
+        self._path_weight = rank.PATH * (rank.SYMBOL_PATH if query.symbol else 1.0)
         self._addends: dict[int, dict[str, float]] = defaultdict(dict)  # overall row → addends beyond the fused score
         self._defines: dict[int, Definition] = {}  # overall row → the asked name's definition in it
         self._add_definitions()
@@ -262,7 +263,7 @@ class _Search:
             return []
         files = self._grouped(found)
         base = files.best + files.coherence
-        reach = self._path_factor() + (rank.PATH_GIVEN if self._query.paths else 0.0)
+        reach = self._path_weight + (rank.PATH_GIVEN if self._query.paths else 0.0)
         # Path addend and penalties are worked out for the most promising, then for all that could still pass these.
         order = np.argsort(-base, kind="stable")
         wanted = 2 * limit + 10
@@ -279,17 +280,25 @@ class _Search:
         first = int(files.first[at])
         source = int(found.source[first])
         info = self._sources[source].snapshot.files[int(found.file_id[first])]
-        total = float(files.best[at]) + float(files.coherence[at]) + sum(self._path_addends(info.path).values())
-        for factor in rank.penalty(info.path, self._query).values():
-            total *= factor
+        total = float(files.best[at]) + float(files.coherence[at])
+        if self._query.words:
+            total += self._path_weight * self._path_match(info.path)
+        if self._query.paths and self._is_given(info.path):
+            total += rank.PATH_GIVEN
+        for name, factor in rank.penalties(info.path):
+            if name not in self._query.asked_for:
+                total *= factor
         return total, source, info, at
+
+    def _is_given(self, path: str) -> bool:
+        return any(f"/{path}".endswith(f"/{given}") for given in self._query.paths)
 
     def _path_addends(self, path: str) -> dict[str, float]:
         addends = {}
-        match = self._path_factor() * self._path_match(path) if self._query.words else 0.0
+        match = self._path_weight * self._path_match(path) if self._query.words else 0.0
         if match:
             addends["path"] = match
-        if any(f"/{path}".endswith(f"/{given}") for given in self._query.paths):
+        if self._is_given(path):
             addends["path_given"] = rank.PATH_GIVEN
         return addends
 
@@ -303,11 +312,13 @@ class _Search:
         # What matches words, but less than the average chunk does, comes last rather than not at all.
         least = np.where(scored.matching, _LEAST / (1.0 - np.minimum(fused, 0)), 0.0)
         fused = np.where(fused > 0, fused, least / scale).astype(np.float64)
-        extra = np.array(
-            [sum(self._addends[row].values()) if row in self._addends else 0.0 for row in scored.rows.tolist()]
-        )
+        extra = np.zeros(len(scored.rows))
+        for row, addends in self._addends.items():
+            place = int(np.searchsorted(scored.rows, row))
+            if place < len(extra) and int(scored.rows[place]) == row:
+                extra[place] = sum(addends.values())
         value = fused * scale
-        total = value + extra if len(extra) else value
+        total = value + extra
         keep = np.flatnonzero(total > 0)
         lexical = rank.LEXICAL * (scored.lexical.astype(np.float64) - scored.lexical_floor) * scale
         rows = scored.rows[keep]
@@ -330,9 +341,6 @@ class _Search:
         factor = rank.COHERENCE * (rank.SYMBOL_COHERENCE if self._query.symbol else 1.0)
         coherence = factor * sums / sums.max() if sums.max() > 0 else np.zeros(len(first))
         return _Files(first, np.append(first[1:], len(key)), best, coherence)
-
-    def _path_factor(self) -> float:
-        return rank.PATH * (rank.SYMBOL_PATH if self._query.symbol else 1.0)
 
     def _finished(self, found: _Found, files: _Files, at: int, score_: float, info: FileInfo) -> _File:
         """One file with its chunks and all its addends by name."""

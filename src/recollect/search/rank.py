@@ -99,6 +99,9 @@ class PathMatch:
     def __init__(self, words: Sequence[str]) -> None:
         self._words = words
         self._alike: dict[str, int] = {}  # word of a path → bits of the question's words that are like it
+        self._by_beginning: dict[str, list[tuple[int, str]]] = {}  # words that are alike begin alike
+        for number, word in enumerate(words):
+            self._by_beginning.setdefault(word[:3], []).append((1 << number, word))
 
     def __call__(self, path: str) -> float:
         """0 to 1: shares of the question and of the file's name that the other explains."""
@@ -116,7 +119,8 @@ class PathMatch:
     def _bits(self, word: str) -> int:
         bits = self._alike.get(word)
         if bits is None:
-            bits = self._alike[word] = sum(1 << i for i, other in enumerate(self._words) if _alike(other, word))
+            begun = self._by_beginning.get(word[:3], ())
+            bits = self._alike[word] = sum(bit for bit, other in begun if _alike(other, word))
         return bits
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,29 +97,68 @@ def bm25(terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Pa
     mean_length = max(sum(_total_length(snapshot) for snapshot in snapshots) / n, 1.0)
     norms = [np.float32(K1 * (1 - B)) + length * np.float32(K1 * B / mean_length) for length in lengths]
     for term in terms:
-        key = term_key(term)
-        matches = [_matches(term, key, part) for part in parts]
-        frequency = sum(_live_count(part, rows) for part, (rows, _) in zip(parts, matches, strict=True))
+        matches = [_matches(term, part) for part in parts]
+        frequency = sum(_live_count(part, match) for part, match in zip(parts, matches, strict=True))
         if not frequency:
             continue
         weight = np.float32(np.log(1 + (n - frequency + 0.5) / (frequency + 0.5)) * (K1 + 1))
-        for part, norm, (rows, counts) in zip(parts, norms, matches, strict=True):
-            if len(rows):
-                scores[part.offset + rows] += weight * counts / (counts + norm[rows])
+        for part, norm, match in zip(parts, norms, matches, strict=True):
+            path = match.path_weight
+            if len(match.path_rows):
+                here = path[part.view.segment.file_id[match.path_rows]]
+                scores[part.offset + match.path_rows] += weight * here / (here + norm[match.path_rows])
+            if len(match.rows):
+                here, both = norm[match.rows], match.counts + match.also
+                # What its path gave such a chunk already is taken off again: 0 / (0 + norm) where that was nothing.
+                scores[part.offset + match.rows] += weight * (both / (both + here) - match.also / (match.also + here))
     return scores
 
 
-def _matches(term: str, key: int, part: Part) -> tuple[NDArray[np.int64], Floats]:
-    """Rows of a part that hold the term in body or path, and how often."""
+class _Match(NamedTuple):
+    """Where a term occurs in one part."""
+
+    rows: NDArray[np.int64]  # chunks with it in the body
+    counts: Floats
+    also: Floats  # for each of these, what the path counts for
+    path_rows: NDArray[np.int64]  # chunks with it in the path
+    path_weight: Floats  # by file id
+
+
+def _matches(term: str, part: Part) -> _Match:
     segment = part.view.segment
-    rows, counts = segment.postings(key)
+    rows, counts = segment.postings(term_key(term))
+    found = rows.astype(np.int64)
     weight = _path_weight(term, part.snapshot)
     if weight is None:
-        return rows.astype(np.int64), counts.astype(np.float32)
-    frequency = weight[segment.file_id]
-    frequency[rows] += counts
-    found = np.flatnonzero(frequency)
-    return found, frequency[found]
+        none = np.zeros(0, np.int64)
+        return _Match(found, counts.astype(np.float32), np.zeros(len(found), np.float32), none, np.zeros(0, np.float32))
+    also = weight[segment.file_id[found]]
+    return _Match(found, counts.astype(np.float32), also, _rows_of_files(part, np.flatnonzero(weight)), weight)
+
+
+def _live_count(part: Part, match: _Match) -> int:
+    """Live chunks that hold the term, in body or path."""
+    only_body = match.rows[match.also == 0] if len(match.path_rows) else match.rows
+    if part.view.n_live == len(part.view.segment):
+        return len(only_body) + len(match.path_rows)
+    return int(np.count_nonzero(part.view.live[only_body]) + np.count_nonzero(part.view.live[match.path_rows]))
+
+
+def _rows_of_files(part: Part, file_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows of a part that belong to these files; the chunks of a file are neighbours in a segment."""
+    key = ("spans", id(part.view.segment))
+    spans: tuple[NDArray[np.int64], NDArray[np.int64]] | None = part.snapshot.memo.get(key)
+    if spans is None:
+        owner = part.view.segment.file_id
+        first = np.flatnonzero(np.concatenate(([True], owner[1:] != owner[:-1])))
+        start, count = (np.zeros(len(part.snapshot.paths.stem_length), np.int64) for _ in range(2))
+        known = owner[first] < len(start)  # rows of files that are gone are dead
+        start[owner[first[known]]] = first[known]
+        count[owner[first[known]]] = np.diff(np.append(first, len(owner)))[known]
+        spans = part.snapshot.memo[key] = (start, count)
+    count = spans[1][file_ids]
+    before = np.cumsum(count) - count
+    return np.repeat(spans[0][file_ids] - before, count) + np.arange(int(count.sum()))
 
 
 def _path_weight(term: str, snapshot: Snapshot) -> Floats | None:
@@ -133,12 +172,6 @@ def _path_weight(term: str, snapshot: Snapshot) -> Floats | None:
         if found is not None:
             weight[found[0]] += np.float32(each) * found[1].astype(np.float32)
     return weight
-
-
-def _live_count(part: Part, rows: NDArray[np.int64]) -> int:
-    if part.view.n_live == len(part.view.segment):
-        return len(rows)
-    return int(np.count_nonzero(part.view.live[rows]))
 
 
 def _path_length(snapshot: Snapshot) -> NDArray[np.int32]:

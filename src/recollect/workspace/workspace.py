@@ -385,8 +385,9 @@ class Workspace:
                 and not _backing_off(known)
                 and time.time() - (known.checked_at or 0.0) >= _CHECK_AFTER_S
             ):
-                run = self._request(known, background=True, interactive=len(targets) <= _CHECK_AT_ONCE, limits=True)
-                if len(targets) <= _CHECK_AT_ONCE:
+                at_once = len(targets) <= _CHECK_AT_ONCE and not self._syncs.running  # never wait behind another's sync
+                run = self._request(known, background=True, interactive=at_once, limits=True)
+                if at_once:
                     waiting.append((run, now + _CHECK_WAIT_S))
         for run, until in waiting:
             with _patience():
