@@ -32,7 +32,13 @@ class Library:
                 snapshot.release()
 
     def publish(self, repository_id: str) -> None:
-        """Make the last committed generation the one that readers get from now on."""
+        """Make the last committed generation the one that readers get from now on.
+
+        What nobody has asked for is left to be opened by the first who does.
+        """
+        with self._lock:
+            if repository_id not in self._open:
+                return
         snapshot = self._publish_and_retain(repository_id)
         if snapshot is not None:
             snapshot.release()

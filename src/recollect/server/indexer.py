@@ -176,8 +176,9 @@ class Indexer:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(OSError):
+    with suppress(AttributeError, OSError):
         os.nice(10)
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     sys.setswitchinterval(0.001)
     descriptor, home, workers, queue_size = sys.argv[1:]

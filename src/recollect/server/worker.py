@@ -12,6 +12,7 @@ import signal
 import socket
 import stat as stats
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from blake3 import blake3
@@ -74,6 +75,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     os.nice(19 - os.nice(0))
+    with suppress(AttributeError, OSError):  # Linux: never ahead of what somebody waits for
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
     cache = ParseCache(Path(sys.argv[2]))
     embed.model()  # before the first file comes
