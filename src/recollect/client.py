@@ -178,9 +178,13 @@ class Connection:
     """Calls to the daemon, one at a time. Use as a context manager."""
 
     def __init__(self, home: Path | None = None, *, start: bool = True) -> None:
-        self._socket, rest = open_connection(hello("client"), home, start=start)
-        self._buffer = bytearray(rest)
+        self._home, self._start = home, start
         self._number = 0
+        self._open()
+
+    def _open(self) -> None:
+        self._socket, rest = open_connection(hello("client"), self._home, start=self._start)
+        self._buffer = bytearray(rest)
 
     def __enter__(self) -> Connection:
         return self
@@ -194,7 +198,20 @@ class Connection:
     def call(
         self, method: str, params: dict[str, Any], on_progress: Callable[[dict[str, Any]], None] | None = None
     ) -> Any:
-        """The result of a call; raises the daemon's error. Interrupted (Ctrl-C), it cancels the call and waits for its end."""
+        """The result of a call; raises the daemon's error. Interrupted (Ctrl-C), it cancels the call and waits for its end.
+
+        Where the daemon ends meanwhile it is started again and asked once more: each method may be asked twice.
+        """
+        try:
+            return self._call(method, params, on_progress)
+        except Unavailable as error:
+            if error.to_dict()["code"] != "connection_lost" or method == "stop" or not self._start:
+                raise
+            self.close()
+            self._open()
+            return self._call(method, params, on_progress)
+
+    def _call(self, method: str, params: dict[str, Any], on_progress: Callable[[dict[str, Any]], None] | None) -> Any:
         self._number += 1
         number = self._number
         self._send({"id": number, "method": method, "params": params})

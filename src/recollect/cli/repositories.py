@@ -68,6 +68,11 @@ def _result(result: dict[str, Any]) -> None:
     if result["status"] == "running":
         line(f"{name}: sync runs in the background (recollect status {result['repository']})")
         return
+    if result["status"] == "failed":
+        line(f"{name}: failed after {result['duration_s']:.2f} s; what was committed before stays")
+        for error in result["errors"]:
+            note(f"  {error['kind']}: {error['path']} {error['message']}".rstrip())
+        return
     changes = f"{result['new_files']} new, {result['modified_files']} changed, {result['deleted_files']} deleted"
     counts = (
         f"{result['total_files']} files ({changes}, {result['skipped_files']} skipped), {result['chunks_total']} chunks"

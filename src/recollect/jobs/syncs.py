@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from recollect.errors import Cancelled, RecollectError
 from recollect.jobs.indexer import IndexerProcess
 from recollect.jobs.synchronise import Options
 from recollect.model import FileError, Progress, SyncResult, SyncStatus
+
+log = logging.getLogger("recollect.syncs")
 
 
 @dataclass(slots=True, eq=False)
@@ -183,6 +186,8 @@ class Syncs:
         run.error = error
         try:
             self._on_end(run, result)
+        except RecollectError as failure:  # the catalog cannot be written: the sync itself ended as it ended
+            log.warning("the end of a sync cannot be noted: %s", failure.message)
         finally:
             with self._lock:
                 run.status = SyncStatus(result.status)

@@ -8,11 +8,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from recollect.errors import Unavailable
 from recollect.store.database import open_database, translated
 
 _SCHEMA: Final = """
@@ -98,11 +99,12 @@ class Catalog:
                 return self._reread(repository_id)
 
     def touch(self, repository_id: str) -> None:
-        """Note a use; written at most once a minute, for it happens with every question."""
+        """Note a use; at most once a minute, for it happens with every question, which must not fail for it."""
         now = time.time()
         if now - self._accessed.get(repository_id, 0.0) > 60:
             self._accessed[repository_id] = now
-            self.update(repository_id, last_access=now)
+            with suppress(Unavailable):
+                self.update(repository_id, last_access=now)
 
     def remove(self, repository_id: str) -> None:
         with self._lock, self._transaction():
@@ -131,7 +133,8 @@ class Catalog:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite ends it by itself where the disk is full
+                    self._db.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
             raise translated(error, "catalog.db") from error

@@ -66,14 +66,15 @@ class Registry:
         raise self._unknown(said)
 
     def by_name(self, said: str) -> Repository | None:
-        """A registered repository by name, remote URL, id or exact path."""
+        """A registered repository by name, remote URL, id or exact path; by its folder's name where only one is called so."""
         wanted = _plain_url(said) if places.looks_like_url(said) else None
         for item in self._catalog.repositories():
             if said in (item.name, item.id, os.fspath(item.path)):
                 return item
             if wanted is not None and item.url is not None and _plain_url(item.url) == wanted:
                 return item
-        return None
+        folders = [item for item in self._catalog.repositories() if item.path.name == said]
+        return folders[0] if len(folders) == 1 else None
 
     def known(self, said: str, caller: Caller) -> Repository:
         """A registered repository by name, path or URL; nothing is registered. Raises UserError."""
@@ -174,7 +175,8 @@ class Registry:
 
 
 def _name(path: Path, url: str | None) -> str:
-    """From the first remote, else the folder."""
+    """From the first remote, unless that is a place on this disk; else the folder."""
+    url = None if url is not None and url.startswith(("/", ".", "~", "file:")) else url
     last = (url or "").rstrip("/").removesuffix(".git").replace(":", "/").rpartition("/")[2]
     chosen = last or path.name or "root"
     return chosen.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
