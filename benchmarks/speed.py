@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import trees
+from recollect.client import Connection
 
 _HERE = Path(__file__).resolve().parent
 _QUESTIONS = [
@@ -142,8 +143,9 @@ def _cold_once(work: Path, root: Path, semble: Path, model: Path) -> tuple[float
         whole = timed(lambda: recollect(["sync", str(root)], environment))
     with home(work) as environment:
         recollect(["daemon", "start"], environment)
-        time.sleep(1.0)
-        running = timed(lambda: recollect(["sync", str(root)], environment))
+        time.sleep(1.5)
+        with Connection(Path(environment["RECOLLECT_HOME"])) as daemon:
+            running = timed(lambda: daemon.call("sync", {"path": str(root)}))
     command = [str(semble), str(_HERE / "peer_semble.py"), "index", str(root), str(model)]
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -154,8 +156,6 @@ def _cold_once(work: Path, root: Path, semble: Path, model: Path) -> tuple[float
 
 def unchanged(work: Path) -> list[tuple[str, ...]]:
     """A sync that finds nothing, and one of a single changed file, against `git status`."""
-    from recollect.client import Connection
-
     rows = []
     for size in trees.SIZES:
         root = trees.make(size, work)
@@ -236,6 +236,8 @@ def latency(work: Path) -> list[tuple[str, ...]]:
         busy = asyncio.run(_ask(environment, root, 100_000, stop))
         thread.join()
     rows = [
+        ("handshake of a new session, daemon running", *_handshakes(work, False)),
+        ("handshake of a new session, daemon to be started", *_handshakes(work, True)),
         ("idle", f"{percentile(idle, 0.5) * 1000:.1f} ms", f"{percentile(idle, 0.99) * 1000:.1f} ms", f"{len(idle)}"),
         (
             "while a large sync runs",
@@ -258,6 +260,29 @@ def latency(work: Path) -> list[tuple[str, ...]]:
     ]
     print(rows, file=sys.stderr)
     return rows
+
+
+def _handshakes(work: Path, from_nothing: bool) -> tuple[str, str, str]:
+    """Process start to the answer of `initialize`: (p50, worst, how many)."""
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
+    line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}).encode() + b"\n"
+    times = []
+    with home(work) as environment:
+        for _ in range(10):
+            recollect(["daemon", "stop" if from_nothing else "start"], environment)
+            time.sleep(0.0 if from_nothing else 0.5)
+            started = time.perf_counter()
+            command = [sys.executable, "-m", "recollect", "mcp"]
+            process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(line)
+            process.stdin.flush()
+            process.stdout.readline()
+            times.append(time.perf_counter() - started)
+            process.stdin.close()
+            process.wait()
+    return f"{statistics.median(times) * 1000:.0f} ms", f"{max(times) * 1000:.0f} ms (max)", f"{len(times)}"
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from recollect.index.snapshot import Snapshot
 from recollect.index.writer import IndexWriter
 from recollect.jobs.pool import ParsePool
 from recollect.jobs.synchronise import Control, Options, synchronise
-from recollect.search.find import Filters, Shape, Source, find
+from recollect.search.filters import Filters
+from recollect.search.find import Shape, Source, find
 from recollect.search.query import parse
 
 NAMES = [

@@ -1,6 +1,6 @@
 import pytest
 
-from recollect.search.find import glob_pattern
+from recollect.search.filters import glob_pattern
 from recollect.search.query import parse
 from recollect.search.rank import PathMatch, penalty
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +16,7 @@ from recollect.index.snapshot import Definition, FileInfo, Snapshot
 from recollect.index.terms import term_key
 from recollect.model import Hit
 from recollect.search import rank, score, snippet
+from recollect.search.filters import Filters, allowed_files
 from recollect.search.query import Query
 from recollect.search.score import Part
 from recollect.sync.tree import printable
@@ -34,16 +33,6 @@ class Source:
     name: str
     root: Path
     snapshot: Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """What may be found. `paths`: for each source, the only paths (None: all); `globs` match whole relative paths."""
-
-    languages: frozenset[str] = frozenset()
-    globs: tuple[str, ...] = ()
-    content: str = "code"  # code | docs | config | all
-    paths: tuple[Collection[str] | None, ...] | None = None
 
 
 class _Found(NamedTuple):
@@ -91,7 +80,7 @@ class Shape:
 def find(query: Query, sources: Sequence[Source], filters: Filters, shape: Shape) -> tuple[Hit, ...]:
     """Hits, best first; ties in the order of repository, path, line."""
     snapshots = [source.snapshot for source in sources]
-    allowed = [_allowed(source.snapshot, filters, i) for i, source in enumerate(sources)]
+    allowed = [allowed_files(source.snapshot, filters, i) for i, source in enumerate(sources)]
     parts = score.parts_of(snapshots, allowed)
     if not parts or not (query.terms or query.words):
         return ()
@@ -102,7 +91,7 @@ def find(query: Query, sources: Sequence[Source], filters: Filters, shape: Shape
 def place_of(query: Query, sources: Sequence[Source], filters: Filters, path: str) -> tuple[int, Hit] | None:
     """(rank, hit with its addends) of one file among all candidates; None where it is none of them."""
     snapshots = [source.snapshot for source in sources]
-    allowed = [_allowed(source.snapshot, filters, i) for i, source in enumerate(sources)]
+    allowed = [allowed_files(source.snapshot, filters, i) for i, source in enumerate(sources)]
     parts = score.parts_of(snapshots, allowed)
     if not parts or not query.terms:
         return None
@@ -111,74 +100,6 @@ def place_of(query: Query, sources: Sequence[Source], filters: Filters, path: st
         if file.info.path == path:
             return number, search.hits([file], Shape(limit=1, explain=True))[0]
     return None
-
-
-# -- filters ----------------------------------------------------------------------------------------------------------
-
-
-def _allowed(snapshot: Snapshot, filters: Filters, source: int) -> NDArray[np.bool_] | None:
-    """By file id, whether a file may be found."""
-    paths = filters.paths[source] if filters.paths is not None else None
-    if filters.content == "all" and not filters.languages and not filters.globs and paths is None:
-        return None
-    key = ("allowed", filters.content, filters.languages, filters.globs)
-    known: NDArray[np.bool_] | None = snapshot.memo.get(key) if paths is None else None
-    if known is not None:
-        return known
-    patterns = [glob_pattern(glob) for glob in filters.globs]
-    allowed = np.zeros(len(snapshot.paths.stem_length), np.bool_)
-    for info in snapshot.files.values():
-        allowed[info.id] = (
-            (
-                info.status == "indexed"
-                and (filters.content in ("all", info.content))
-                and (not filters.languages or info.language in filters.languages)
-                and (not patterns or any(pattern.match(info.path) for pattern in patterns))
-                and (paths is None or info.path in paths)
-            )
-            if info.id < len(allowed)
-            else False
-        )
-    if paths is None and len(snapshot.memo) < 200:
-        snapshot.memo[key] = allowed
-    return allowed
-
-
-def glob_pattern(glob: str) -> re.Pattern[str]:
-    """A path glob as in `.gitignore`: `**` any folders, `*` within a name; without `/` it matches a name at any depth."""
-    given = glob.strip().removeprefix("./").lstrip("/")
-    if given.endswith("/"):
-        given += "**"
-    if "/" not in given:
-        given = "**/" + given
-    out = ""
-    at = 0
-    while at < len(given):
-        if given.startswith("**/", at):
-            out, at = out + "(?:.*/)?", at + 3
-        elif given.startswith("**", at):
-            out, at = out + ".*", at + 2
-        elif given[at] == "*":
-            out, at = out + "[^/]*", at + 1
-        elif given[at] == "?":
-            out, at = out + "[^/]", at + 1
-        elif given[at] == "[" and "]" in given[at + 1 :]:
-            end = given.index("]", at + 1)
-            out, at = out + fnmatch.translate(given[at : end + 1])[4:-3], end + 1
-        elif given[at] == "{" and "}" in given[at:]:
-            end = given.index("}", at)
-            out += (
-                "(?:"
-                + "|".join(re.escape(part).replace(r"\*", "[^/]*") for part in given[at + 1 : end].split(","))
-                + ")"
-            )
-            at = end + 1
-        else:
-            out, at = out + re.escape(given[at]), at + 1
-    try:
-        return re.compile(out + r"\Z", re.DOTALL)
-    except re.error:
-        return re.compile(re.escape(given) + r"\Z")
 
 
 # -- ranking ----------------------------------------------------------------------------------------------------------

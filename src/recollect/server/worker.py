@@ -17,7 +17,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from recollect.index import analyse, embed
+from recollect.index import analyse
 from recollect.jobs.pipe import Pipe
 from recollect.jobs.pool import DEADLINE_CPU_S, Answer, Task
 from recollect.store.cache import ParseCache
@@ -79,7 +79,7 @@ def main() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
     cache = ParseCache(Path(sys.argv[2]))
-    embed.model()  # before the first file comes
+    analyse.analyse(b"def warm_up(): pass\n", "warm_up.py")  # loads what the first file would have to wait for
     while True:
         try:
             batch: list[Task] = pipe.receive()

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from recollect import __version__, languages
+from recollect import __version__
 from recollect.config import Settings
 from recollect.errors import AlreadyRunning, Corrupt, UserError
 from recollect.home import home_directory, run_folder
@@ -38,13 +38,14 @@ from recollect.model import (
     SyncStatus,
 )
 from recollect.search import find
-from recollect.search.find import Filters, Shape, Source
+from recollect.search.filters import Filters
+from recollect.search.find import Source
 from recollect.search.query import parse
 from recollect.search.symbols import symbol_hits
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
 from recollect.sync.tree import printable
-from recollect.workspace import places, reading, reports
+from recollect.workspace import arguments, places, reading, reports
 from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry, Target
 
@@ -52,8 +53,6 @@ _FIRST_ANSWER_S: Final = 2.0  # how long a question waits for the first sync of 
 _CHECK_AFTER_S: Final = 2.0  # a question has files looked at that were not for so long: nothing watches them yet …
 _CHECK_WAIT_S: Final = 0.2  # … and waits so long for what comes of it, …
 _CHECK_AT_ONCE: Final = 4  # … if it is about no more repositories than these
-_MOST_HITS: Final = 200
-_CONTENTS: Final = ("code", "docs", "config", "all")
 log = logging.getLogger("recollect.workspace")
 
 Repositories = str | Sequence[str] | None
@@ -139,9 +138,9 @@ class Workspace:
             Refused: a path that may not be read.
         """
         started = time.perf_counter()
-        asked = _question(query)
-        filters = _filters(language, path_glob, content, mode)
-        shape = _shape(limit, snippet_lines, max_tokens, chunks, explain)
+        asked = arguments.question(query)
+        filters = arguments.filters(language, path_glob, content, mode)
+        shape = arguments.shape(limit, snippet_lines, max_tokens, chunks, explain)
         targets = self._registry.targets(repositories, caller)
         if not targets:
             raise _nothing_known()
@@ -162,13 +161,13 @@ class Workspace:
     ) -> SymbolResult:
         """Where a name is defined, and (`references`) where it is used. `Class.method` and prefixes work too."""
         started = time.perf_counter()
-        asked = _question(name).strip()
+        asked = arguments.question(name).strip()
         targets = self._registry.targets(repositories, caller)
         if not targets:
             raise _nothing_known()
         with self._answering(targets) as (sources, freshness):
             found = symbol_hits(
-                asked, [source for _, source in sources], kind, references, max(1, min(limit, _MOST_HITS))
+                asked, [source for _, source in sources], kind, references, max(1, min(limit, arguments.MOST_HITS))
             )
         return SymbolResult(asked[:500], _since(started), freshness, *found)
 
@@ -310,7 +309,9 @@ class Workspace:
             said |= {"chunks": info.chunks, "message": reports.reason_sentence(info.reason) or "it is indexed"}
             if query and info.status == "indexed" and snapshot is not None:
                 source = Source(repository.name, repository.path, snapshot)
-                place = find.place_of(parse(_question(query)), [source], Filters(content=info.content), info.path)
+                place = find.place_of(
+                    parse(arguments.question(query)), [source], Filters(content=info.content), info.path
+                )
                 said |= {
                     "query": query,
                     "rank": place[0] if place else None,
@@ -622,53 +623,6 @@ def _backing_off(repository: Repository) -> bool:
 
 def _since(started: float) -> float:
     return round((time.perf_counter() - started) * 1000, 2)
-
-
-def _question(query: str) -> str:
-    if not isinstance(query, str):
-        raise UserError("the query must be a text", code="wrong_type")
-    if not query.strip():
-        raise UserError("the query is empty", hint="Ask in words, or give a symbol's name.", code="empty_query")
-    return query
-
-
-def _filters(
-    language: str | Sequence[str] | None, path_glob: str | Sequence[str] | None, content: str, mode: str
-) -> Filters:
-    if mode != "hybrid":
-        raise UserError(f"mode {mode!r} is not available", hint='Only "hybrid" is.', code="unknown_mode")
-    if content not in _CONTENTS:
-        raise UserError(f"content {content!r} is not one of {', '.join(_CONTENTS)}", code="unknown_content")
-    names = _listed(language, "language")
-    found = {name: languages.lookup(name) for name in names}
-    unknown = [name for name, item in found.items() if item is None]
-    if unknown:
-        raise UserError(
-            f"unknown language: {', '.join(unknown)}", hint="See docs/languages.md.", code="unknown_language"
-        )
-    wanted = frozenset(item.name for item in found.values() if item is not None)
-    if "typescript" in wanted:
-        wanted |= {"tsx"}
-    if wanted and content == "code" and all(languages.LANGUAGES[name].content != "code" for name in wanted):
-        content = "all"  # whoever asks for markdown wants markdown
-    return Filters(wanted, tuple(_listed(path_glob, "path_glob")), content)
-
-
-def _listed(said: str | Sequence[str] | None, name: str) -> list[str]:
-    items = [said] if isinstance(said, str) else list(said or ())
-    if not all(isinstance(item, str) for item in items):
-        raise UserError(f"{name} must be a text or a list of texts", code="wrong_type")
-    return [item for item in items if item.strip()]
-
-
-def _shape(limit: int, snippet_lines: int, max_tokens: int | None, chunks: bool, explain: bool) -> Shape:
-    for name, value in (("limit", limit), ("snippet_lines", snippet_lines), ("max_tokens", max_tokens)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise UserError(f"{name} must be a whole number", code="wrong_type")
-    if limit < 1:
-        raise UserError("limit must be at least 1", code="out_of_range")
-    budget = max(50, max_tokens) if max_tokens is not None else None
-    return Shape(min(limit, _MOST_HITS), max(0, min(snippet_lines, 400)), budget, chunks, explain)
 
 
 def _nothing_known() -> UserError:

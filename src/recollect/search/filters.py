@@ -1,0 +1,88 @@
+"""What may be found: by language, content, path, or given paths only."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recollect.index.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What may be found. `paths`: for each source, the only paths (None: all); `globs` match whole relative paths."""
+
+    languages: frozenset[str] = frozenset()
+    globs: tuple[str, ...] = ()
+    content: str = "code"  # code | docs | config | all
+    paths: tuple[Collection[str] | None, ...] | None = None
+
+
+def allowed_files(snapshot: Snapshot, filters: Filters, source: int) -> NDArray[np.bool_] | None:
+    """By file id, whether a file may be found."""
+    paths = filters.paths[source] if filters.paths is not None else None
+    if filters.content == "all" and not filters.languages and not filters.globs and paths is None:
+        return None
+    key = ("allowed", filters.content, filters.languages, filters.globs)
+    known: NDArray[np.bool_] | None = snapshot.memo.get(key) if paths is None else None
+    if known is not None:
+        return known
+    patterns = [glob_pattern(glob) for glob in filters.globs]
+    allowed = np.zeros(len(snapshot.paths.stem_length), np.bool_)
+    for info in snapshot.files.values():
+        allowed[info.id] = (
+            (
+                info.status == "indexed"
+                and (filters.content in ("all", info.content))
+                and (not filters.languages or info.language in filters.languages)
+                and (not patterns or any(pattern.match(info.path) for pattern in patterns))
+                and (paths is None or info.path in paths)
+            )
+            if info.id < len(allowed)
+            else False
+        )
+    if paths is None and len(snapshot.memo) < 200:
+        snapshot.memo[key] = allowed
+    return allowed
+
+
+def glob_pattern(glob: str) -> re.Pattern[str]:
+    """A path glob as in `.gitignore`: `**` any folders, `*` within a name; without `/` it matches a name at any depth."""
+    given = glob.strip().removeprefix("./").lstrip("/")
+    if given.endswith("/"):
+        given += "**"
+    if "/" not in given:
+        given = "**/" + given
+    out = ""
+    at = 0
+    while at < len(given):
+        if given.startswith("**/", at):
+            out, at = out + "(?:.*/)?", at + 3
+        elif given.startswith("**", at):
+            out, at = out + ".*", at + 2
+        elif given[at] == "*":
+            out, at = out + "[^/]*", at + 1
+        elif given[at] == "?":
+            out, at = out + "[^/]", at + 1
+        elif given[at] == "[" and "]" in given[at + 1 :]:
+            end = given.index("]", at + 1)
+            out, at = out + fnmatch.translate(given[at : end + 1])[4:-3], end + 1
+        elif given[at] == "{" and "}" in given[at:]:
+            end = given.index("}", at)
+            out += (
+                "(?:"
+                + "|".join(re.escape(part).replace(r"\*", "[^/]*") for part in given[at + 1 : end].split(","))
+                + ")"
+            )
+            at = end + 1
+        else:
+            out, at = out + re.escape(given[at]), at + 1
+    try:
+        return re.compile(out + r"\Z", re.DOTALL)
+    except re.error:
+        return re.compile(re.escape(given) + r"\Z")

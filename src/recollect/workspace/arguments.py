@@ -1,0 +1,61 @@
+"""What callers send, checked: each function raises UserError with what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from recollect import languages
+from recollect.errors import UserError
+from recollect.search.filters import Filters
+from recollect.search.find import Shape
+
+MOST_HITS: Final = 200
+_CONTENTS: Final = ("code", "docs", "config", "all")
+
+
+def question(query: str) -> str:
+    if not isinstance(query, str):
+        raise UserError("the query must be a text", code="wrong_type")
+    if not query.strip():
+        raise UserError("the query is empty", hint="Ask in words, or give a symbol's name.", code="empty_query")
+    return query
+
+
+def filters(
+    language: str | Sequence[str] | None, path_glob: str | Sequence[str] | None, content: str, mode: str
+) -> Filters:
+    if mode != "hybrid":
+        raise UserError(f"mode {mode!r} is not available", hint='Only "hybrid" is.', code="unknown_mode")
+    if content not in _CONTENTS:
+        raise UserError(f"content {content!r} is not one of {', '.join(_CONTENTS)}", code="unknown_content")
+    names = _listed(language, "language")
+    found = {name: languages.lookup(name) for name in names}
+    unknown = [name for name, item in found.items() if item is None]
+    if unknown:
+        raise UserError(
+            f"unknown language: {', '.join(unknown)}", hint="See docs/languages.md.", code="unknown_language"
+        )
+    wanted = frozenset(item.name for item in found.values() if item is not None)
+    if "typescript" in wanted:
+        wanted |= {"tsx"}
+    if wanted and content == "code" and all(languages.LANGUAGES[name].content != "code" for name in wanted):
+        content = "all"  # whoever asks for markdown wants markdown
+    return Filters(wanted, tuple(_listed(path_glob, "path_glob")), content)
+
+
+def _listed(said: str | Sequence[str] | None, name: str) -> list[str]:
+    items = [said] if isinstance(said, str) else list(said or ())
+    if not all(isinstance(item, str) for item in items):
+        raise UserError(f"{name} must be a text or a list of texts", code="wrong_type")
+    return [item for item in items if item.strip()]
+
+
+def shape(limit: int, snippet_lines: int, max_tokens: int | None, chunks: bool, explain: bool) -> Shape:
+    for name, value in (("limit", limit), ("snippet_lines", snippet_lines), ("max_tokens", max_tokens)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise UserError(f"{name} must be a whole number", code="wrong_type")
+    if limit < 1:
+        raise UserError("limit must be at least 1", code="out_of_range")
+    budget = max(50, max_tokens) if max_tokens is not None else None
+    return Shape(min(limit, MOST_HITS), max(0, min(snippet_lines, 400)), budget, chunks, explain)
