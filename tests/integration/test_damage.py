@@ -68,6 +68,25 @@ def test_a_damaged_segment_is_made_again_from_the_rows(home: Path, make_reposito
         assert workspace.search("func_17", "project").hits[0].path == "f17.py"
 
 
+def test_a_damaged_catalog_is_put_aside_and_its_repositories_come_back(
+    home: Path, make_repository: MakeRepository
+) -> None:
+    root = make_repository(SHOP)
+    with Workspace(home) as workspace:
+        workspace.sync(root)
+    (home / "catalog.db").write_bytes(b"garbage" * 2000)
+    with Workspace(home) as workspace:
+        assert "put aside" in workspace.about()["notices"][0]
+        assert list(home.glob("catalog.damaged-*.db"))
+        assert workspace.search("total_price", str(root)).hits[0].path == "shop/cart.py"
+
+
+def test_the_index_of_a_repository_that_is_not_known_any_more_is_removed(home: Path) -> None:
+    (home / "repositories" / "0123456789abcdef").mkdir(parents=True)
+    with Workspace(home):
+        assert not (home / "repositories" / "0123456789abcdef").exists()
+
+
 def test_a_home_has_one_owner(home: Path) -> None:
     with Workspace(home), pytest.raises(AlreadyRunning):
         Workspace(home)

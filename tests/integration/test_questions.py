@@ -233,6 +233,15 @@ def test_a_name_that_is_nearly_right_is_suggested(workspace: Workspace, shop: Pa
     assert "shop" in caught.value.hint
 
 
+def test_a_repository_is_known_by_its_folder_unless_the_word_means_something_nearer(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    workspace.sync(make_repository({"a.py": "def in_far(): pass\n"}, "far/lib"), name="named")
+    near = make_repository({"lib/b.py": "def in_near(): pass\n"}, "near")
+    assert workspace.search("in_far", "lib").hits[0].repository == "named"
+    assert workspace.search("in_near", "lib", caller=Caller(cwd=str(near))).hits[0].path == "lib/b.py"
+
+
 def test_a_url_that_is_known_means_its_repository(workspace: Workspace, shop: Path) -> None:
     shutil.rmtree(shop.parent / "clone", ignore_errors=True)
     git(shop, "clone", "-q", str(shop), "../clone")

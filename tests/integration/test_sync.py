@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from recollect.errors import Unavailable
+from recollect.index import analyse
 from recollect.index.writer import IndexWriter
 from recollect.jobs.pool import ParsePool
 from recollect.jobs.synchronise import Control, Options, synchronise
@@ -57,6 +59,27 @@ def test_a_renamed_file_is_found_by_its_new_path(workspace: Workspace, make_repo
     (root / "shop/session.py").rename(root / "shop/cookies.py")
     workspace.sync(root)
     assert workspace.search("sign_cookie", str(root)).hits[0].path == "shop/cookies.py"
+
+
+def test_a_file_that_was_renamed_or_copied_is_not_parsed_again(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    write(root, {"a.py": "def parsed_once(): pass\n"})
+    pool = ParsePool(tmp_path / "cache.db", 1)
+    writer = IndexWriter(tmp_path / "index")
+    synchronise(writer, root, pool, Options(), Control())
+    (root / "a.py").rename(root / "b.py")
+    key = analyse.cache_key(blake3(b"def parsed_once(): pass\n").digest(16), "b.py")
+    cached = pool.cache.get(key)
+    assert cached is not None
+    marked = analyse.compress(analyse.decompress(cached).replace("parsed_once", "from_the_cache"))
+    pool.cache.put_many([(key, marked)])
+    synchronise(writer, root, pool, Options(), Control())
+    names = {row[0] for row in writer._db.execute("SELECT name FROM symbols")}
+    assert names == {"from_the_cache"}
+    synchronise(writer, root, pool, Options(full=True), Control())
+    assert {row[0] for row in writer._db.execute("SELECT name FROM symbols")} == {"parsed_once"}
+    writer.close()
+    pool.close()
 
 
 def test_odd_names_and_encodings_are_indexed(workspace: Workspace, make_repository: MakeRepository) -> None:

@@ -90,6 +90,8 @@ def _about(about: dict[str, Any], json_: bool) -> None:
         as_json(about)
         return
     line(f"running: version {about['version']}, process {about['pid']}, for {about['uptime_s']:.0f} s")
+    for notice in about["notices"]:
+        note(notice)
     line(f"{about['repositories']} repositories, {about['syncing']} syncing; data in {about['home']}")
 
 

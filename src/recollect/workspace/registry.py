@@ -63,18 +63,22 @@ class Registry:
             )
         if places.looks_like_path(said) or self._is_folder(said, caller):
             return self._of_path(said, caller)
-        raise self._unknown(said)
+        return Target(self.known(said, caller))
 
     def by_name(self, said: str) -> Repository | None:
-        """A registered repository by name, remote URL, id or exact path; by its folder's name where only one is called so."""
+        """A registered repository by name, remote URL, id or exact path."""
         wanted = _plain_url(said) if places.looks_like_url(said) else None
         for item in self._catalog.repositories():
             if said in (item.name, item.id, os.fspath(item.path)):
                 return item
             if wanted is not None and item.url is not None and _plain_url(item.url) == wanted:
                 return item
-        folders = [item for item in self._catalog.repositories() if item.path.name == said]
-        return folders[0] if len(folders) == 1 else None
+        return None
+
+    def by_folder(self, said: str) -> Repository | None:
+        """The one registered repository whose folder is called so: the last thing that a word may mean."""
+        found = [item for item in self._catalog.repositories() if item.path.name == said]
+        return found[0] if len(found) == 1 else None
 
     def known(self, said: str, caller: Caller) -> Repository:
         """A registered repository by name, path or URL; nothing is registered. Raises UserError."""
@@ -84,6 +88,7 @@ class Registry:
         if found is None and places.looks_like_path(said):
             target = self._holding(places.absolute(said, caller))
             found = target.repository if target is not None else None
+        found = found or self.by_folder(said)
         if found is None:
             raise self._unknown(said)
         return found

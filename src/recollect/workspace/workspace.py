@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -80,7 +81,9 @@ class Workspace:
         self._lock_file = None if locked else _lock(self.home)
         self._started = time.time()
         self._closed = False
-        self._catalog = Catalog(self.home / "catalog.db")
+        self._notices: list[str] = []
+        self._catalog = self._open_catalog()
+        self._remove_orphans()
         self._registry = Registry(self._catalog, self.settings.auto_sync_paths, self.home)
         self._library = Library(self._folder, self._damaged)
         arguments = (self.settings.workers, self.settings.sync_queue_size, run_folder(self.home) / "indexer.log")
@@ -92,6 +95,28 @@ class Workspace:
         for repository in self._catalog.repositories():
             if repository.wanted and not repository.missing:  # cut short by a crash: go on from what was committed
                 self._request(repository)
+
+    def _open_catalog(self) -> Catalog:
+        """The catalog; a damaged one is put aside, for what it lists comes back with the first question about each."""
+        path = self.home / "catalog.db"
+        try:
+            return Catalog(path)
+        except Corrupt as error:
+            if error.to_dict()["code"] == "database_version":
+                raise  # of a newer Recollect: not ours to touch
+            aside = path.with_name(f"catalog.damaged-{int(time.time())}.db")
+            path.rename(aside)
+            for suffix in ("-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            self._notices.append(f"{error.message}; it was put aside as {aside.name} and a new one begun")
+            log.warning(self._notices[-1])
+            return Catalog(path)
+
+    def _remove_orphans(self) -> None:
+        """Index folders that no repository has: of one that was forgotten while a crash came."""
+        for folder in (self.home / "repositories").glob("*"):
+            if self._catalog.get(folder.name) is None and not self._notices:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self
@@ -347,6 +372,7 @@ class Workspace:
             "uptime_s": round(time.time() - self._started, 1),
             "repositories": len(known),
             "syncing": sum(self._syncs.current(item.id) is not None for item in known),
+            "notices": list(self._notices),
         }
 
     # -- answering ----------------------------------------------------------------------------------------------------
