@@ -17,6 +17,7 @@ from recollect.index.symbols import MAX_CHILDREN, Symbol
 
 TARGET: Final = 1_500  # characters; retrieval was tuned with windows of this size
 LARGEST: Final = 2_000  # a definition up to this size stays whole
+_HEAD: Final = 5  # lines: a signature over several, with its decorators
 _DEEPEST: Final = 200  # levels of nesting followed; real code has some thirty
 _BREAK: Final = 900  # from here on a chunk ends before the next definition
 
@@ -89,8 +90,17 @@ def _blocks(node: Node, first: int, last: int, lines: _Lines, depth: int = 0) ->
             blocks.append(((start, end), end > start))
             continue
         inner = _largest_child(node, start, end)
-        blocks += _blocks(inner, start, end, lines, depth + 1) if inner is not None else _windows(start, end, lines)
+        split = _blocks(inner, start, end, lines, depth + 1) if inner is not None else _windows(start, end, lines)
+        blocks += _with_head(split, lines)
     return blocks
+
+
+def _with_head(blocks: list[tuple[Span, bool]], lines: _Lines) -> list[tuple[Span, bool]]:
+    """The blocks of a definition that was split: its first lines stay with what follows them, and begin something."""
+    (first, last), _ = blocks[0]
+    if len(blocks) > 1 and lines.size(first, blocks[1][0][1]) <= LARGEST and last - first < _HEAD:
+        return [((first, blocks[1][0][1]), True), *blocks[2:]]
+    return [((first, last), True), *blocks[1:]]
 
 
 @cache
