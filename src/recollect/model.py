@@ -179,6 +179,7 @@ class SyncResult(Record):
     generation: int = 0
     started_at: float = 0.0
     duration_s: float = 0.0
+    nested_repositories: tuple[str, ...] = ()  # found inside, each a repository of its own
 
 
 @dataclass(frozen=True, slots=True)

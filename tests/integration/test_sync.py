@@ -126,7 +126,7 @@ def test_a_nested_repository_is_its_own(workspace: Workspace, make_repository: M
     root = make_repository({"outer.py": "def outer_function(): pass\n"})
     git(root, "init", "-q", "inner")
     write(root, {"inner/own.py": "def inner_function(): pass\n"})
-    workspace.sync(root)
+    assert workspace.sync(root).nested_repositories == ("inner",)
     assert [hit.path for hit in workspace.search("inner_function", str(root)).hits if "own.py" in hit.path] == []
     assert workspace.search("inner_function", str(root / "inner")).hits[0].path == "own.py"
     assert {item.name for item in workspace.repositories().repositories} == {"project", "inner"}
@@ -207,6 +207,32 @@ def test_a_repository_deleted_during_its_sync_is_missing_and_nothing_is_emptied(
     assert workspace.search("f_12", "project").hits
     status = workspace.status("project")
     assert (status.state, status.files) == (RepositoryState.MISSING, files)
+
+
+def test_a_repository_that_goes_while_it_is_synced_is_missing_and_keeps_its_index(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    root = make_repository({f"f{i}.py": f"def f_{i}(a):\n    return a + {i}\n\n" * 60 for i in range(1200)})
+    workspace.sync(root)
+
+    def on_progress(progress: Progress) -> None:
+        if progress.files_done > 20 and root.exists():
+            root.rename(root.with_name("gone"))
+
+    result = workspace.sync(root, full=True, on_progress=on_progress)
+    assert (result.status, result.errors[0].kind) == ("failed", "missing")
+    status = workspace.status("project")
+    assert (status.state, status.files) == (RepositoryState.MISSING, 1200)
+    assert workspace.search("f_77", "project").hits[0].path == "f77.py"
+
+
+def test_own_ignore_files_add_rules_and_take_back_in(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository({"a.py": "a = 1\n", "b.gen.py": "b = 1\n", ".gitignore": "out/\n"})
+    write(root, {"out/kept.py": "k = 1\n", "out/other.py": "o = 1\n", ".recollectignore": "*.gen.py\n!out/kept.py\n"})
+    workspace.sync(root)
+    paths = {report.path for report in workspace.files("project")}
+    assert {"a.py", "out/kept.py"} <= paths
+    assert not {"b.gen.py", "out/other.py"} & paths
 
 
 def test_a_tree_that_lost_its_files_and_its_git_is_not_emptied(

@@ -78,6 +78,8 @@ def _result(result: dict[str, Any]) -> None:
         f"{result['total_files']} files ({changes}, {result['skipped_files']} skipped), {result['chunks_total']} chunks"
     )
     line(f"{name}: {result['status']}, {counts}, {result['duration_s']:.2f} s")
+    if result["nested_repositories"]:
+        note(f"  repositories inside, each its own: {', '.join(result['nested_repositories'][:10])}")
     for error in result["errors"][:20]:
         note(f"  {error['kind']}: {error['path']} {error['message']}".rstrip())
 

@@ -91,6 +91,7 @@ class _Batch:
     removed: list[str] = field(default_factory=list)
     cache: list[tuple[bytes, bytes]] = field(default_factory=list)
     chunks: int = 0
+    vanished: int = 0  # files that were there when the tree was scanned
     since: float = field(default_factory=time.monotonic)
 
 
@@ -107,11 +108,13 @@ class _Sync:
         self._progress = Progress(phase="scanning")
         self._reported = 0.0
         self._total = self._total_bytes = 0
+        self._scanned_git = False
         self._corrections: list[Change] = []  # where a worker read something else than the scan had seen
 
     def run(self) -> SyncResult:
         old = self._writer.tree()
         found = self._scan(old)
+        self._scanned_git = found.signature.startswith("git:")
         self._check(old, found)
         if self._writer.repaired:
             self._error("", "index_rebuilt", self._writer.repaired)
@@ -161,6 +164,11 @@ class _Sync:
         for problem in found.problems:
             if self._kind(found.tree, problem.path) is not Kind.FILE:
                 self._error(problem.path, problem.kind, problem.message)
+
+    def _check_still_there(self) -> None:
+        """Halt where files vanish because the whole repository does."""
+        if not self._root.is_dir() or (self._scanned_git and git.work_tree_root(self._root) is None):
+            raise Unavailable(f"{self._root} vanished while it was synced", code="missing")
 
     def _too_large(self, what: str) -> Unavailable:
         return Unavailable(f"{self._root}: {what}", hint=f"Ask for it: recollect sync {self._root}", code="too_large")
@@ -270,6 +278,7 @@ class _Sync:
         if actual is None:
             batch.changes.append(Change(row.path, old, None))
             batch.removed.append(row.path)
+            batch.vanished += 1
         return actual
 
     def _take(self, batch: _Batch, result: Analysed, old: Row | None, row: Row) -> None:
@@ -297,6 +306,8 @@ class _Sync:
     def _commit(
         self, tree: Tree, batch: _Batch, *, complete: bool, signature: str | None = None, head: str | None = None
     ) -> None:
+        if batch.vanished:
+            self._check_still_there()
         before = self._writer.generation
         done = self._writer.commit(
             tree=tree, analysed=batch.analysed, removed=batch.removed, signature=signature, complete=complete, head=head
@@ -357,6 +368,7 @@ class _Sync:
             generation=self._writer.generation,
             started_at=self._started_at,
             duration_s=round(time.monotonic() - self._started, 4),
+            nested_repositories=tuple(printable(path) for path in found.nested),
         )
 
 

@@ -63,6 +63,8 @@ def sync(result: SyncResult) -> str:
         return f"{result.repository}: sync running{done}; what is indexed answers already. Ask get_sync_status."
     counts = f"{result.total_files} files ({result.new_files} new, {result.modified_files} changed, {result.deleted_files} deleted)"
     text = f"{result.repository}: {result.status}, {counts}, {result.chunks_total} chunks, {result.duration_s:.2f} s"
+    if result.nested_repositories:
+        text += f"\nrepositories inside, each its own: {', '.join(result.nested_repositories[:10])}"
     errors = [f"\n{error.kind}: {error.path} {error.message}" for error in result.errors[:10]]
     return text + "".join(errors)
 

@@ -37,6 +37,7 @@ def sync_result(stored: dict[str, Any] | None, name: str) -> SyncResult | None:
     known = {item.name for item in fields(SyncResult)}
     values = {key: value for key, value in stored.items() if key in known}
     values["errors"] = tuple(FileError(**error) for error in values.get("errors", ()))
+    values["nested_repositories"] = tuple(values.get("nested_repositories", ()))
     values["repository"] = name
     return SyncResult(**values)
 
