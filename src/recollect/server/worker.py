@@ -57,7 +57,8 @@ def _read(task: Task) -> tuple[bytes | None, Stat, bool]:
             return None, stat, True
         parts = []
         held = 0
-        while (part := file.read(task.max_file_bytes + 1 - held)) and held <= task.max_file_bytes:
+        hint = before.st_size + 1  # not the limit: each read would take a megabyte of fresh memory
+        while (part := file.read(min(hint, task.max_file_bytes + 1 - held))) and held <= task.max_file_bytes:
             parts.append(part)
             held += len(part)
         after = os.fstat(file.fileno())

@@ -18,7 +18,10 @@ from recollect.store.database import open_database
 
 LIMIT_BYTES: Final = 512_000_000
 _SCHEMA: Final = """
-CREATE TABLE analyses (key BLOB PRIMARY KEY, value BLOB NOT NULL, bytes INTEGER NOT NULL, used_at INTEGER NOT NULL) WITHOUT ROWID;
+-- Values in the order they come: with the random key as the table's own order, every batch would rewrite every page.
+CREATE TABLE analyses (
+    id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, value BLOB NOT NULL, bytes INTEGER NOT NULL, used_at INTEGER NOT NULL
+);
 CREATE INDEX analyses_used ON analyses (used_at, bytes);
 CREATE TABLE quarantine (hash BLOB NOT NULL, grammar TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (hash, grammar));
 """
@@ -54,7 +57,7 @@ class ParseCache:
                 db = self._connection()
                 rows = [(key, value, len(value), now) for key, value in items]
                 db.execute("BEGIN IMMEDIATE")
-                db.executemany("INSERT OR REPLACE INTO analyses VALUES (?, ?, ?, ?)", rows)
+                db.executemany("INSERT OR REPLACE INTO analyses (key, value, bytes, used_at) VALUES (?, ?, ?, ?)", rows)
                 self._trim(db, sum(len(value) for _, value in items))
                 db.execute("COMMIT")
             except sqlite3.OperationalError:  # full disk, locked: the cache can wait

@@ -266,7 +266,8 @@ class _Scanner:
         now = time.time_ns()
         try:
             with open(self._base + path, "rb", buffering=0) as file:
-                content = file.read(self._limit + 1)
+                # With one byte more than it had: a file that grew is noticed by its stat next time.
+                content = file.read(min(self._limit, stat.size) + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
