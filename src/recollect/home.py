@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from recollect.errors import AlreadyRunning
 
 PROTOCOL = 1  # of the socket; client and daemon must agree on it
 _LONGEST_SOCKET = 100  # bytes; the kernel's limit is 104 (macOS) or 108 (Linux), the terminating zero included
@@ -29,6 +33,24 @@ def run_folder(home: Path) -> Path:
     folder = home / "run"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
+
+
+def own(home: Path, wait_s: float = 0.0) -> int:
+    """Hold the home's lock while the returned descriptor is open; waits for one that is ending. Raises AlreadyRunning."""
+    descriptor = os.open(run_folder(home) / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                break
+            time.sleep(0.05)
+    os.close(descriptor)
+    raise AlreadyRunning(
+        f"{home} is in use by a running daemon or another Workspace", hint="Stop it: recollect daemon stop"
+    )
 
 
 def socket_path(home: Path) -> Path:

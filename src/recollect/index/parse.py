@@ -50,11 +50,6 @@ def decode(data: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def grammar_name(path: str, data: bytes) -> str | None:
-    """The grammar that `parse` would use."""
-    return languages.detect(path, data[:4096]).grammar
-
-
 def parse(data: bytes, path: str, *, grammar: bool = True) -> Parsed:
     """Parse one file; with `grammar=False` by lines alone (a file whose grammar hangs or crashes)."""
     language = languages.detect(path, data[:4096])

@@ -29,12 +29,6 @@ class PathIndex:
     def empty(cls) -> Self:
         return cls({}, {}, {}, np.zeros(1, np.int32), np.zeros(1, np.int32))
 
-    def stem_words(self, file_id: int) -> tuple[str, ...]:
-        return self.words[file_id][0]
-
-    def folder_words(self, file_id: int) -> tuple[str, ...]:
-        return self.words[file_id][1]
-
     def with_changes(self, removed: Iterable[int], added: Mapping[int, str]) -> PathIndex:
         """The index without the files `removed` and with those `added` (id → path)."""
         gone = {file_id for file_id in removed if file_id in self.words}

@@ -6,7 +6,6 @@ import itertools
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from recollect.errors import Unavailable, from_dict
-from recollect.jobs.pipe import Pipe
+from recollect.jobs.pipe import Pipe, start
 from recollect.jobs.synchronise import Options
 from recollect.model import Progress, SyncResult
 
@@ -39,7 +38,6 @@ class Request:
 
 @dataclass(slots=True)
 class _Running:
-    request: Request | None  # None: the removal of a folder
     message: tuple[str, Any]
     future: Future[Any]
     on_progress: Callable[[Progress], None]
@@ -52,8 +50,7 @@ class IndexerProcess:
 
     def __init__(self, home: Path, workers: int = 2, queue_size: int = 10_000, log_path: Path | None = None) -> None:
         """`queue_size`: chunks that may wait between parse workers and writer."""
-        self._home = home
-        self._arguments = [str(workers), str(queue_size)]
+        self._arguments = [os.fspath(home), str(workers), str(queue_size)]
         self._log_path = log_path
         self._lock = threading.RLock()
         self._ids = itertools.count(1)
@@ -88,8 +85,11 @@ class IndexerProcess:
         """Start a sync: (number to cancel it by, its future)."""
         with self._lock:
             request = Request(next(self._ids), os.fspath(folder), os.fspath(root), options, verify)
-            running = _Running(request, ("sync", request), Future(), on_progress, on_commit)
+            running = _Running(("sync", request), Future(), on_progress, on_commit)
             self._commits[request.id] = on_commit
+            for old in list(self._commits)[:-200]:
+                if old not in self._running:
+                    del self._commits[old]
             self._start(request.id, running)
         return request.id, running.future
 
@@ -98,7 +98,7 @@ class IndexerProcess:
         with self._lock:
             number = next(self._ids)
             message = ("forget", (number, os.fspath(folder)))
-            running = _Running(None, message, Future(), lambda progress: None, lambda: None)
+            running = _Running(message, Future(), lambda progress: None, lambda: None)
             self._start(number, running)
         return running.future
 
@@ -135,21 +135,9 @@ class IndexerProcess:
             pass  # it died this moment: the reading thread notices, and starts everything again
 
     def _launch(self) -> None:
-        ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "recollect.server.indexer", str(theirs.fileno())]
-        command += [os.fspath(self._home), *self._arguments]
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        with theirs, open(self._log_path or os.devnull, "ab") as errors:
-            self._process = subprocess.Popen(
-                command,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
-                env=environment,
-                start_new_session=True,  # so that it can be ended together with its workers
-            )
-        self._pipe = Pipe(ours)
+        command = (sys.executable, "-m", "recollect.server.indexer")
+        with open(self._log_path or os.devnull, "ab") as log_file:
+            self._process, self._pipe = start(command, self._arguments, output=log_file, leader=True)
         arguments = (self._pipe, self._process)
         self._reader = threading.Thread(target=self._read, args=arguments, name="indexer-events", daemon=True)
         self._reader.start()
@@ -172,9 +160,6 @@ class IndexerProcess:
             return
         with self._lock:
             running = self._running.get(number) if event == "progress" else self._running.pop(number, None)
-            for old in sorted(self._commits)[:-200]:
-                if old not in self._running:
-                    del self._commits[old]
         if running is None:
             return
         if event == "progress":

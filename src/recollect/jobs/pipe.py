@@ -6,9 +6,12 @@ Both ends are this program, started by it; nothing else can reach the sockets, s
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import socket
+import subprocess
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -38,7 +41,32 @@ class Pipe:
             raise EOFError
         return pickle.loads(block)
 
+    def limit(self, seconds: float) -> None:
+        """From now on the other end counts as gone where it says nothing for so long."""
+        self._connection.settimeout(seconds)
+
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
+
+
+def start(
+    command: Sequence[str], arguments: Sequence[str], *, output: Any = subprocess.DEVNULL, leader: bool = False
+) -> tuple[subprocess.Popen[bytes], Pipe]:
+    """A child `command FD arguments…` and our end of the pipe whose other end is its descriptor FD.
+
+    `leader`: of a process group of its own, so that it can be ended together with what it starts. Raises OSError.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [*command, str(theirs.fileno()), *arguments],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output if leader else None,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            start_new_session=leader,
+        )
+    return process, Pipe(ours)

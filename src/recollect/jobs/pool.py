@@ -11,7 +11,6 @@ import heapq
 import itertools
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,7 +24,7 @@ from typing import Final
 from recollect import languages
 from recollect.errors import Cancelled, Unavailable
 from recollect.index.analyse import Analysed
-from recollect.jobs.pipe import Pipe
+from recollect.jobs import pipe
 from recollect.store.cache import ParseCache
 from recollect.sync.tree import Stat
 
@@ -241,19 +240,8 @@ class ParsePool:
 
 class _Worker:
     def __init__(self, start: Sequence[str], cache_path: Path) -> None:
-        ours, theirs = socket.socketpair()
-        command = [*start, str(theirs.fileno()), os.fspath(cache_path)]
-        with theirs:
-            environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-            self.process = subprocess.Popen(
-                command,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env=environment,
-            )
-        self._pipe = Pipe(ours)
-        ours.settimeout(_DEADLINE_S)
+        self.process, self._pipe = pipe.start(start, [os.fspath(cache_path)])
+        self._pipe.limit(_DEADLINE_S)
 
     def run(self, batch: Sequence[Task], job: Job) -> int:
         """Hand over a batch and pass its answers on; how many were answered before the worker died, if it did."""

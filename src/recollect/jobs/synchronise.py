@@ -202,7 +202,7 @@ class _Sync:
         self._total = len(todo)
         rows = [change.new for change in todo if change.new is not None]
         self._total_bytes = sum(row.stat.size for row in rows)
-        so_far = self._so_far()
+        so_far = self._writer.tree()
         batch = _Batch(since=time.monotonic() - (_BATCH_S - 0.5), removed=[change.path for change in removed])
         batch.changes += removed
         before = {change.path: change.old for change in todo}
@@ -230,10 +230,6 @@ class _Sync:
         tree = apply(found.tree, self._corrections)
         head = git.head_quickly(self._root)
         self._commit(tree, batch, complete=True, signature=found.signature, head=head)
-
-    def _so_far(self) -> Tree:
-        """The committed tree, without directory stats: names below must be listed again if this is interrupted."""
-        return self._writer.tree()
 
     def _task(self, row: Row) -> Task:
         return Task(

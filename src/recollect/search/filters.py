@@ -35,17 +35,14 @@ def allowed_files(snapshot: Snapshot, filters: Filters, source: int) -> NDArray[
     patterns = [glob_pattern(glob) for glob in filters.globs]
     allowed = np.zeros(len(snapshot.paths.stem_length), np.bool_)
     for info in snapshot.files.values():
-        allowed[info.id] = (
-            (
-                info.status == "indexed"
-                and (filters.content in ("all", info.content))
-                and (not filters.languages or info.language in filters.languages)
-                and (not patterns or any(pattern.match(info.path) for pattern in patterns))
-                and (paths is None or info.path in paths)
-            )
-            if info.id < len(allowed)
-            else False
-        )
+        if (
+            info.status == "indexed"
+            and filters.content in ("all", info.content)
+            and (not filters.languages or info.language in filters.languages)
+            and (not patterns or any(pattern.match(info.path) for pattern in patterns))
+            and (paths is None or info.path in paths)
+        ):
+            allowed[info.id] = True
     if paths is None and len(snapshot.memo) < 200:
         snapshot.memo[key] = allowed
     return allowed

@@ -79,27 +79,26 @@ class Shape:
 
 def find(query: Query, sources: Sequence[Source], filters: Filters, shape: Shape) -> tuple[Hit, ...]:
     """Hits, best first; ties in the order of repository, path, line."""
-    snapshots = [source.snapshot for source in sources]
-    allowed = [allowed_files(source.snapshot, filters, i) for i, source in enumerate(sources)]
-    parts = score.parts_of(snapshots, allowed)
-    if not parts or not (query.terms or query.words):
-        return ()
-    search = _Search(query, sources, parts)
-    return search.hits(search.ranked(shape.limit), shape)
+    search = _searching(query, sources, filters)
+    return search.hits(search.ranked(shape.limit), shape) if search is not None else ()
 
 
 def place_of(query: Query, sources: Sequence[Source], filters: Filters, path: str) -> tuple[int, Hit] | None:
     """(rank, hit with its addends) of one file among all candidates; None where it is none of them."""
-    snapshots = [source.snapshot for source in sources]
-    allowed = [allowed_files(source.snapshot, filters, i) for i, source in enumerate(sources)]
-    parts = score.parts_of(snapshots, allowed)
-    if not parts or not query.terms:
+    search = _searching(query, sources, filters)
+    if search is None:
         return None
-    search = _Search(query, sources, parts)
     for number, file in enumerate(search.ranked(1_000_000), 1):
         if file.info.path == path:
             return number, search.hits([file], Shape(limit=1, explain=True))[0]
     return None
+
+
+def _searching(query: Query, sources: Sequence[Source], filters: Filters) -> _Search | None:
+    """None where nothing is asked (words are terms too), or there is nothing to search."""
+    allowed = [allowed_files(source.snapshot, filters, i) for i, source in enumerate(sources)]
+    parts = score.parts_of([source.snapshot for source in sources], allowed)
+    return _Search(query, sources, parts) if parts and query.terms else None
 
 
 # -- ranking ----------------------------------------------------------------------------------------------------------
@@ -206,10 +205,7 @@ class _Search:
             total += self._path_weight * self._path_match(info.path)
         if self._query.paths and self._is_given(info.path):
             total += rank.PATH_GIVEN
-        for name, factor in rank.penalties(info.path):
-            if name not in self._query.asked_for:
-                total *= factor
-        return total, source, info, at
+        return total * rank.kept(info.path, self._query.asked_for), source, info, at
 
     def _is_given(self, path: str) -> bool:
         return any(f"/{path}".endswith(f"/{given}") for given in self._query.paths)
@@ -333,7 +329,7 @@ class _Search:
         chunk_id = int(part.view.segment.chunk_id[chunk[0] - part.offset])
         kind, symbol = source.snapshot.chunk_rows([chunk_id]).get(chunk_id, ("", ""))
         start, end = self._span(chunk[0])
-        lines = source.snapshot.text(file.info.id).split("\n")[start - 1 : end]
+        lines = self._lines(file.source, file.info.id)[start - 1 : end]
         size = self._lines_wanted(shape)
         defined = self._defines.get(chunk[0])
         if defined is None:

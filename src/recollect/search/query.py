@@ -12,7 +12,7 @@ MAX_QUERY: Final = 2_000  # characters that are scored; a longer text (a stack t
 MAX_TERMS: Final = 64
 
 _SYMBOL: Final = re.compile(r"[^\W\d][\w$]*[!?=]?(?:(?:::|\\|->|\.|#)[^\W\d][\w$]*[!?=]?)*(?:\(\))?|[_$][\w$]*")
-_SEPARATOR: Final = re.compile(r"::|\\|->|\.|#")
+SEPARATOR: Final = re.compile(r"::|\\|->|\.|#")
 _NAME_IN_SENTENCE: Final = re.compile(
     r"\b(?:[A-Z][a-z]\w*[A-Z]\w*|[a-z]\w*[A-Z]\w+|[a-z]+_[a-z_]+\w*|[A-Z]{2,}(?:_[A-Z0-9]+)+)\b"
 )
@@ -47,7 +47,7 @@ def parse(question: str) -> Query:
     bare = asked.strip("\"'` ")
     symbol = qualified = None
     if " " not in bare and _SYMBOL.fullmatch(bare):
-        parts = [part for part in _SEPARATOR.split(bare.removesuffix("()")) if part]
+        parts = [part for part in SEPARATOR.split(bare.removesuffix("()")) if part]
         symbol = parts[-1] if parts else None
         qualified = ".".join(parts) if len(parts) > 1 else None
     phrases = tuple(dict.fromkeys((a or b).strip() for a, b in _PHRASE.findall(asked) if (a or b).strip()))
@@ -64,7 +64,7 @@ def parse(question: str) -> Query:
         words=tuple(word for word in found if word not in text.STOP_WORDS and len(word) > 1)[:MAX_TERMS],
         symbol=symbol,
         qualified=qualified,
-        names=tuple(dict.fromkeys(_SEPARATOR.split(name)[-1] for name in (*names, *quoted))),
+        names=tuple(dict.fromkeys(SEPARATOR.split(name)[-1] for name in (*names, *quoted))),
         phrases=tuple(phrase for phrase in phrases if phrase != symbol),
         paths=tuple(dict.fromkeys(path.strip("./") for path in _PATH.findall(asked) if path.strip("./")))[:5],
         asked_for=frozenset(kind for kind, words in _UNLESS_ASKED.items() if lowered & set(words.split())),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from recollect import text
@@ -70,6 +70,15 @@ _ENDINGS: Final = [
 def penalties(path: str) -> tuple[tuple[str, float], ...]:
     """Kinds of less wanted files that a path shows, with the factor of each."""
     return tuple((name, factor) for name, (factor, pattern) in _PENALTIES.items() if pattern.search(path))
+
+
+def kept(path: str, asked_for: Collection[str] = ()) -> float:
+    """What penalties leave of a score, as a factor; `asked_for`: kinds of files that are not penalised."""
+    factor = 1.0
+    for name, value in penalties(path):
+        if name not in asked_for:
+            factor *= value
+    return factor
 
 
 def penalty(path: str, query: Query) -> dict[str, float]:

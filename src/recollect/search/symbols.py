@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
 from recollect import text
 from recollect.index.snapshot import Definition, Snapshot
@@ -13,11 +10,8 @@ from recollect.index.terms import term_key
 from recollect.model import SymbolHit
 from recollect.search import rank
 from recollect.search.find import Source
-from recollect.search.query import Query
+from recollect.search.query import SEPARATOR
 from recollect.sync.tree import printable
-
-_SEPARATOR = re.compile(r"::|\\|->|\.|#")
-_NO_QUERY = Query("", (), (), None, None, (), (), (), frozenset())
 
 
 def symbol_hits(
@@ -28,7 +22,7 @@ def symbol_hits(
     Exact names come before those of another case, and these before names that only begin so; within each, code before
     tests and the like.
     """
-    parts = [part for part in _SEPARATOR.split(asked.removesuffix("()")) if part]
+    parts = [part for part in SEPARATOR.split(asked.removesuffix("()")) if part]
     if not parts:
         return (), (() if references else None)
     name, qualified = parts[-1], ".".join(parts)
@@ -41,23 +35,9 @@ def symbol_hits(
                 continue
             hit = _definition(source, item)
             distance = 0 if item.name == name else 1 if item.name.lower() == name.lower() else 2
-            factor = 1.0
-            for value in rank.penalty(hit.path, _NO_QUERY).values():
-                factor *= value
-            ranked.append(
-                (
-                    (
-                        distance,
-                        hit.kind == "section",
-                        -factor,
-                        len(item.name),
-                        hit.repository,
-                        hit.path,
-                        hit.start_line,
-                    ),
-                    hit,
-                )
-            )
+            place = (hit.repository, hit.path, hit.start_line)
+            order = (distance, hit.kind == "section", -rank.kept(hit.path), len(item.name), *place)
+            ranked.append((order, hit))
     ranked.sort(key=lambda pair: pair[0])
     definitions = [hit for _, hit in ranked]
     if any(order[0] < 2 for order, _ in ranked):
@@ -71,18 +51,33 @@ def _definitions(snapshot: Snapshot, name: str) -> list[Definition]:
 
 
 def _definition(source: Source, item: Definition) -> SymbolHit:
-    info = source.snapshot.files[item.file_id]
+    lines = (item.start_line, item.end_line)
+    return _hit(source, item.file_id, lines, item.name, item.qualified_name, item.kind, "definition", item.signature)
+
+
+def _hit(
+    source: Source,
+    file_id: int,
+    lines: tuple[int, int],
+    name: str,
+    qualified_name: str,
+    kind: str,
+    role: str,
+    signature: str,
+) -> SymbolHit:
+    info = source.snapshot.files[file_id]
     return SymbolHit(
         repository=source.name,
         path=printable(info.path),
         absolute_path=printable(str(source.root / info.path)),
-        start_line=item.start_line,
-        end_line=item.end_line,
+        start_line=lines[0],
+        end_line=lines[1],
         language=info.language,
-        name=item.name,
-        qualified_name=item.qualified_name,
-        kind=item.kind,
-        signature=item.signature,
+        name=name,
+        qualified_name=qualified_name,
+        kind=kind,
+        role=role,
+        signature=signature,
     )
 
 
@@ -91,49 +86,21 @@ def _references(
 ) -> tuple[SymbolHit, ...]:
     """Uses of exactly this name, files that are no tests first; where a definition begins is no use of it."""
     own = {(hit.repository, hit.path, hit.start_line) for hit in definitions}
-    found: list[tuple[float, SymbolHit]] = []
+    found: list[tuple[float, str, str, int, int, Source]] = []
     for source in sources:
         for file_id, line in source.snapshot.references(name, _files_with(source.snapshot, name)):
-            info = source.snapshot.files[file_id]
-            path = printable(info.path)
-            if (source.name, path, line) in own:
-                continue
-            factor = 1.0
-            for value in rank.penalty(path, _NO_QUERY).values():
-                factor *= value
-            hit = SymbolHit(
-                repository=source.name,
-                path=path,
-                absolute_path=printable(str(Path(source.root) / info.path)),
-                start_line=line,
-                end_line=line,
-                language=info.language,
-                name=name,
-                qualified_name=name,
-                kind="reference",
-                role="reference",
-            )
-            found.append((-factor, hit))
-    found.sort(key=lambda pair: (pair[0], pair[1].repository, pair[1].path, pair[1].start_line))
-    kept = [hit for _, hit in found[:limit]]
-    return tuple(_with_lines(kept, sources))
-
-
-def _with_lines(hits: Sequence[SymbolHit], sources: Sequence[Source]) -> list[SymbolHit]:
-    """References with the line of code itself as their signature."""
-    by_name = {source.name: source for source in sources}
-    texts: dict[tuple[str, str], list[str]] = {}
+            path = printable(source.snapshot.files[file_id].path)
+            if (source.name, path, line) not in own:
+                found.append((-rank.kept(path), source.name, path, line, file_id, source))
+    found.sort(key=lambda use: use[:4])
+    texts: dict[tuple[str, int], list[str]] = {}
     shown = []
-    for hit in hits:
-        key = (hit.repository, hit.absolute_path)
-        if key not in texts:
-            snapshot = by_name[hit.repository].snapshot
-            info = snapshot.find(str(Path(hit.absolute_path).relative_to(by_name[hit.repository].root)))
-            texts[key] = snapshot.text(info.id).split("\n") if info is not None else []
-        lines = texts[key]
-        line = lines[hit.start_line - 1].strip()[:200] if hit.start_line <= len(lines) else ""
-        shown.append(replace(hit, signature=line))
-    return shown
+    for _, repository, _, line, file_id, source in found[:limit]:
+        if (repository, file_id) not in texts:
+            texts[repository, file_id] = source.snapshot.text(file_id).split("\n")
+        code = texts[repository, file_id][line - 1].strip()[:200]  # the line itself stands for a signature
+        shown.append(_hit(source, file_id, (line, line), name, name, "reference", "reference", code))
+    return tuple(shown)
 
 
 def _files_with(snapshot: Snapshot, name: str) -> list[int]:

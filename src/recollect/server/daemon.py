@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from recollect import __version__
-from recollect.errors import AlreadyRunning, RecollectError, UserError
-from recollect.home import PROTOCOL, run_folder, socket_path
+from recollect.errors import RecollectError, UserError
+from recollect.home import PROTOCOL, own, run_folder, socket_path
 
 if TYPE_CHECKING:
     from recollect.server.mcp import Mcp
@@ -49,7 +49,6 @@ class Daemon:
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._last_used = time.monotonic()
         self._stopping = asyncio.Event()
-        self.restart = False
 
     async def run(self, workspace: Workspace) -> None:
         """Serve until told to stop."""
@@ -266,7 +265,7 @@ def _set_up_log(home: Path, level: str) -> None:
 
 def _serve(home: Path, tell: Callable[[bytes], None]) -> None:
     """Own the home, listen, serve, and leave nothing behind. Raises RecollectError where it cannot start."""
-    lock = _own(home)
+    lock = own(home, wait_s=5.0)  # a daemon before this one may be ending
     listener = _listen(home)
     try:
         from recollect.config import Settings
@@ -291,21 +290,6 @@ def _serve(home: Path, tell: Callable[[bytes], None]) -> None:
     finally:
         socket_path(home).unlink(missing_ok=True)
         os.close(lock)
-
-
-def _own(home: Path) -> int:
-    """The lock of the home; waits a little for a daemon that is ending. Raises AlreadyRunning."""
-    import fcntl
-
-    descriptor = os.open(run_folder(home) / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    for _ in range(100):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except BlockingIOError:
-            time.sleep(0.05)
-    os.close(descriptor)
-    raise AlreadyRunning(f"{home} is in use by another daemon or Workspace")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -49,20 +49,33 @@ class _Indexes:
         """The writer of a folder (hold its lock), and what had to be done to get it, if anything."""
         with self._lock:
             writer = self._open.pop(folder, None)
-        said = None
         if writer is None:
             try:
                 writer = IndexWriter(Path(folder))
             except Corrupt as error:
-                shutil.rmtree(folder, ignore_errors=True)
-                writer, said = IndexWriter(Path(folder)), f"{error.message}: it is made again from the files"
+                return self.begun_anew(folder, error)
+        self._keep(folder, writer)
+        return writer, None
+
+    def begun_anew(self, folder: str, damage: Corrupt) -> tuple[IndexWriter, str]:
+        """The writer of an emptied folder, and what to say of it."""
+        shutil.rmtree(folder, ignore_errors=True)
+        writer = IndexWriter(Path(folder))
+        self._keep(folder, writer)
+        return writer, f"{damage.message}: it is made again from the files"
+
+    def opened(self, folder: str) -> IndexWriter | None:
+        """The writer of a folder, if it is open."""
+        with self._lock:
+            return self._open.get(folder)
+
+    def _keep(self, folder: str, writer: IndexWriter) -> None:
         with self._lock:
             self._open[folder] = writer
             idle = [name for name in self._open if not self._locks[name].locked()]
             closing = [self._open.pop(name) for name in idle[: max(0, len(self._open) - _OPEN_INDEXES)]]
         for old in closing:
             old.close()
-        return writer, said
 
     def forget(self, folder: str) -> None:
         with self._lock:
@@ -131,20 +144,12 @@ class Indexer:
         control = Control(progress, committed, cancelled.is_set)
         try:
             result = synchronise(writer, Path(request.root), self._pool, request.options, control)
-        except Corrupt as error:
-            self._indexes.forget(request.folder)
-            shutil.rmtree(request.folder, ignore_errors=True)
-            writer, said = self._indexes.writer(request.folder)[0], f"{error.message}: it is made again from the files"
-            result = synchronise(writer, Path(request.root), self._pool, request.options, control)
-        except sqlite3.DatabaseError as error:
-            if not isinstance(translated(error, "the index"), Corrupt):
+        except (Corrupt, sqlite3.DatabaseError) as error:
+            damage = error if isinstance(error, Corrupt) else translated(error, "the index")
+            if not isinstance(damage, Corrupt):
                 raise
             self._indexes.forget(request.folder)
-            shutil.rmtree(request.folder, ignore_errors=True)
-            writer, said = (
-                self._indexes.writer(request.folder)[0],
-                "the index was damaged: it is made again from the files",
-            )
+            writer, said = self._indexes.begun_anew(request.folder, damage)
             result = synchronise(writer, Path(request.root), self._pool, request.options, control)
         if said:
             result = replace(result, errors=(FileError("", "index_rebuilt", said), *result.errors))
@@ -152,8 +157,7 @@ class Indexer:
 
     def _compact(self, request: Request) -> None:
         """Merge what the sync left in pieces. After the answer: nobody waits for it."""
-        with self._indexes._lock:
-            writer = self._indexes._open.get(request.folder)
+        writer = self._indexes.opened(request.folder)
         if writer is None:
             return
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -11,6 +11,7 @@ from recollect.errors import UserError
 Text = Annotated[str, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True)]
 Names = Text | list[Text]
+Given = TypeVar("Given", bound="Parameters")
 
 
 class Parameters(BaseModel):
@@ -111,8 +112,13 @@ class IndexCodebase(Parameters):
 class ByPath(Parameters):
     path: Text = Field(validation_alias=AliasChoices("path", "directory", "repo_path", "repository_name"))
 
+    @property
+    def repository_name(self) -> str:
+        """As `ByName` calls it."""
+        return self.path
 
-def validated(model: type[Parameters], arguments: dict[str, Any] | None) -> Parameters:
+
+def validated(model: type[Given], arguments: dict[str, Any] | None) -> Given:
     """Raises UserError with one sentence for each wrong argument."""
     try:
         return model.model_validate(arguments or {})

@@ -109,19 +109,11 @@ def _all(results: Sequence[SyncResult]) -> Answer:
 
 
 def _index_codebase(call: Call, p: schema.IndexCodebase) -> Answer:
-    result = call.workspace.sync(
-        p.path, caller=call.caller, full=p.force, wait_s=20, on_progress=call.on_progress, cancelled=call.cancelled
-    )
-    return _answer(result, render.sync(result))
+    return _sync(call, schema.validated(schema.SyncRepository, {"repository_path": p.path, "force_full": p.force}))
 
 
-def _sync_status(call: Call, p: schema.ByName) -> Answer:
+def _sync_status(call: Call, p: schema.ByName | schema.ByPath) -> Answer:
     result = call.workspace.sync_status(p.repository_name, caller=call.caller)
-    return _answer(result, render.sync_status(result))
-
-
-def _indexing_status(call: Call, p: schema.ByPath) -> Answer:
-    result = call.workspace.sync_status(p.path, caller=call.caller)
     return _answer(result, render.sync_status(result))
 
 
@@ -140,13 +132,9 @@ def _status(call: Call, p: schema.ByName) -> Answer:
     return _answer(result, render.repository(result))
 
 
-def _forget(call: Call, p: schema.ByName) -> Answer:
+def _forget(call: Call, p: schema.ByName | schema.ByPath) -> Answer:
     result = call.workspace.forget(p.repository_name, caller=call.caller)
     return result, f"{result['repository']} is forgotten: its index is deleted, its files are untouched."
-
-
-def _clear(call: Call, p: schema.ByPath) -> Answer:
-    return _forget(call, schema.ByName(repository_name=p.path))
 
 
 _HITS = ("query", "took_ms", "freshness", "hits")
@@ -274,7 +262,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
         "compat",
         "Same as get_sync_status (path).",
         schema.ByPath,
-        _indexing_status,
+        _sync_status,
         _SYNC_STATUS,
     ),
     Tool(
@@ -282,7 +270,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
         "compat",
         "Same as forget_repository (path).",
         schema.ByPath,
-        _clear,
+        _forget,
         ("repository", "status"),
         reads=False,
         destroys=True,
@@ -290,7 +278,6 @@ TOOLS: Final[tuple[Tool, ...]] = (
     ),
 )
 BY_NAME: Final = {tool.name: tool for tool in TOOLS}
-TOOLSETS: Final = ("code", "repositories", "compat")
 _DEFAULT: Final = frozenset({"code", "repositories"})
 
 
@@ -305,5 +292,5 @@ def call(name: str, arguments: dict[str, Any] | None, call: Call) -> Answer:
     tool = BY_NAME[name]
     given = dict(arguments or {})
     if name == "search_code" and given.keys() & {"path", "repo", "extensionFilter", "top_k"}:
-        return _search_any_form(call, schema.validated(schema.SearchAnyForm, given))  # type: ignore[arg-type]
+        return _search_any_form(call, schema.validated(schema.SearchAnyForm, given))
     return tool.run(call, schema.validated(tool.parameters, given))

@@ -69,8 +69,6 @@ def freshness(
 
 def together(parts: list[tuple[str, Freshness]], checked_ms: float) -> Freshness:
     """Freshness of an answer from several repositories: that of the worst, named where there are several."""
-    if not parts:
-        return Freshness(True, 0, None, checked_ms)
     stale = [(name, part) for name, part in parts if not part.fresh]
     if not stale:
         return Freshness(True, 0, None, checked_ms)

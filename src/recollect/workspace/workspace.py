@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
@@ -18,8 +17,8 @@ from typing import Any, Final, Self
 
 from recollect import __version__
 from recollect.config import Settings
-from recollect.errors import AlreadyRunning, Corrupt, UserError
-from recollect.home import home_directory, run_folder
+from recollect.errors import Corrupt, UserError
+from recollect.home import home_directory, own, run_folder
 from recollect.jobs.indexer import IndexerProcess
 from recollect.jobs.library import Library
 from recollect.jobs.synchronise import Options
@@ -78,7 +77,7 @@ class Workspace:
         self.home = Path(home).expanduser().absolute() if home is not None else home_directory()
         self.settings = settings or Settings.load(self.home)
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock_file = None if locked else _lock(self.home)
+        self._lock_file = None if locked else own(self.home)
         self._started = time.time()
         self._closed = False
         self._notices: list[str] = []
@@ -616,19 +615,6 @@ class Workspace:
 
     def _folder(self, repository_id: str) -> Path:
         return self.home / "repositories" / repository_id
-
-
-def _lock(home: Path) -> int:
-    """Hold the home's lock for as long as this process lives. Raises AlreadyRunning."""
-    descriptor = os.open(run_folder(home) / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise AlreadyRunning(
-            f"{home} is in use by a running daemon or another Workspace", hint="Stop it: recollect daemon stop"
-        ) from None
-    return descriptor
 
 
 @contextmanager
