@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -248,15 +250,34 @@ def test_a_tree_that_lost_its_files_and_its_git_is_not_emptied(
 
 
 def test_an_unreadable_file_is_reported_and_tried_again(tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root reads everything")
-    write(tmp_path / "root", {"a.py": "a = 1\n", "b.py": "b = 1\n"})
-    (tmp_path / "root/b.py").chmod(0)
     pool = ParsePool(tmp_path / "cache.db", 1)
     writer = IndexWriter(tmp_path / "index")
-    result = synchronise(writer, tmp_path / "root", pool, Options(), Control())
-    assert [(error.path, error.kind) for error in result.errors] == [("b.py", "unreadable")]
+    with tempfile.TemporaryDirectory() as folder:  # outside `tmp_path`, which is closed to everybody else
+        root = Path(folder)
+        root.chmod(0o755)
+        write(root, {"a.py": "a = 1\n"})
+        synchronise(writer, root, pool, Options(), Control())  # starts the worker while that is allowed
+        write(root, {"b.py": "b = 1\n"})
+        (root / "b.py").chmod(0)
+        with as_nobody():
+            result = synchronise(writer, root, pool, Options(), Control())
+        assert [(error.path, error.kind) for error in result.errors] == [("b.py", "unreadable")]
+        assert list(writer.failed_paths()) == ["b.py"]
+    writer.close()
     pool.close()
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root reads everything: be somebody else for a moment."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:

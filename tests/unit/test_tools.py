@@ -42,7 +42,7 @@ def test_wrong_arguments_are_named() -> None:
 
 
 def test_whole_numbers_may_come_as_floats() -> None:
-    assert schema.validated(schema.SearchCode, {"query": "x", "limit": 5.0}).limit == 5  # type: ignore[attr-defined]
+    assert schema.validated(schema.SearchCode, {"query": "x", "limit": 5.0}).limit == 5
 
 
 @pytest.mark.parametrize(
