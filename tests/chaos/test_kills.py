@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from recollect import client
@@ -14,13 +15,14 @@ from tests.conftest import MakeRepository, processes_of, wait_until
 FILES = {f"p{i % 13}/f{i}.py": f"def function_{i}(a, b):\n    return a * {i} + b\n\n\n" * 50 for i in range(1600)}
 
 
-def kill(home: Path, what: bytes) -> int:
-    killed = 0
-    for pid in processes_of(home):
+def kill(home: Path, what: bytes, but: Collection[int] = ()) -> set[int]:
+    """Kill the processes whose command holds `what`, except those in `but`; the pids of those that were hit."""
+    killed = set()
+    for pid in set(processes_of(home)) - set(but):
         try:
             if what in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(pid, signal.SIGKILL)
-                killed += 1
+                killed.add(pid)
         except (OSError, ProcessLookupError):
             continue
     return killed
@@ -31,9 +33,10 @@ def test_a_killed_indexer_starts_again_and_the_sync_goes_on(home: Path, make_rep
     with Workspace(home) as workspace:
         run = workspace.sync(root, background=True)
         assert run.status == "running"
-        for _ in range(2):
+        killed: set[int] = set()
+        for count in (1, 2):
             wait_until(lambda: workspace.sync_status("project").progress.files_done > 50)
-            assert kill(home, b"server.indexer")
+            wait_until(lambda: killed.update(kill(home, b"server.indexer", killed)) or len(killed) == count)  # noqa: B023
         result = workspace.sync(root)
         assert (result.status, result.total_files) == ("completed", 1600)
         assert workspace.search("function_1234", "project").hits[0].path == "p12/f1234.py"
