@@ -1,4 +1,4 @@
-"""Settings: the daemon's environment over `config.toml` over the defaults, each with the place it came from."""
+"""Settings: what was persisted over the daemon's environment, `config.toml`, the defaults; each with its origin."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from recollect.errors import UserError
+
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class Settings(BaseModel):
@@ -28,14 +30,35 @@ class Settings(BaseModel):
     recollect_idle_exit: float = Field(
         28_800.0, gt=0, description="seconds without a client after which the daemon ends"
     )
+    recollect_memory_limit: int = Field(
+        4_000_000_000,
+        ge=200_000_000,
+        description="bytes of daemon, indexer and workers; beyond, what is idle is let go",
+    )
+    recollect_barrier_ms: float = Field(50.0, ge=1, le=5000, description="how long a question waits for file events")
+    recollect_fresh_budget_ms: float = Field(
+        200.0, ge=0, le=60_000, description="how long a question waits for what just changed to be indexed"
+    )
+    auto_sync_enabled: bool = Field(True, description="find, watch and sync repositories in the background")
     auto_sync_paths: tuple[str, ...] = Field(
-        (), description="folders whose repositories agents may use, beyond the home"
+        (), description="folders to find repositories in; agents may use these too"
     )
     auto_sync_exclude: tuple[str, ...] = Field(
-        (), description="folder names left out where git does not decide, beyond the defaults"
+        (), description="folder names or patterns left out, beyond the defaults; !NAME takes a default away"
     )
+    auto_sync_scan_interval: float = Field(3600.0, ge=1, description="seconds between two searches for repositories")
+    auto_sync_interval: float = Field(300.0, ge=1, description="seconds between two checks of a repository")
     auto_sync_max_concurrent: int = Field(3, ge=1, le=64, description="syncs that run at once")
+    auto_sync_priority_languages: tuple[str, ...] = Field(
+        ("python", "javascript", "typescript"), description="repositories in these are synced first"
+    )
+    auto_sync_size_threshold: int = Field(104_857_600, ge=0, description="bytes; larger repositories are synced last")
+    auto_sync_auto_watch: bool = Field(True, description="let the system tell of changes of tracked repositories")
+    auto_sync_on_startup: bool = Field(True, description="check all tracked repositories when the daemon starts")
+    auto_sync_max_depth: int = Field(5, ge=1, le=50, description="levels below a scan path that are searched")
+    auto_sync_min_files: int = Field(3, ge=1, description="code files that make a folder without git a repository")
     use_async_sync: bool = Field(True, description="false: sync_repository waits to the end whatever wait_s says")
+    sync_batch_size: int = Field(100, ge=1, le=10_000, description="chunks, about, handed to a parse worker at a time")
     sync_queue_size: int = Field(10_000, ge=100, description="chunks that may wait between parse workers and writer")
 
     @field_validator("*", mode="before")
@@ -43,7 +66,7 @@ class Settings(BaseModel):
     def _without_comment(cls, value: Any) -> Any:
         return value.split(" #", 1)[0].strip() if isinstance(value, str) else value
 
-    @field_validator("auto_sync_paths", "auto_sync_exclude", mode="before")
+    @field_validator("auto_sync_paths", "auto_sync_exclude", "auto_sync_priority_languages", mode="before")
     @classmethod
     def _list(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -58,15 +81,16 @@ class Settings(BaseModel):
         return value.lower()
 
     @classmethod
-    def load(cls, home: Path, environment: Mapping[str, str] = os.environ) -> Self:
+    def load(
+        cls, home: Path, environment: Mapping[str, str] = os.environ, persisted: Mapping[str, Any] = _NOTHING
+    ) -> Self:
         """Settings of a home. Raises UserError that names the variable or the key."""
-        values = {name: value for name, (value, _) in sources(home, environment).items()}
+        found = sources(home, environment, persisted)
         try:
-            return cls(**values)
+            return cls(**{name: value for name, (value, _) in found.items()})
         except ValidationError as error:
-            raise UserError(
-                "; ".join(_sentence(item, home, environment) for item in error.errors()), code="bad_setting"
-            ) from error
+            sentences = (_sentence(item, found) for item in error.errors())
+            raise UserError("; ".join(sentences), code="bad_setting") from error
 
     @property
     def workers(self) -> int:
@@ -76,8 +100,10 @@ class Settings(BaseModel):
 _DEFAULT: Final = "default"
 
 
-def sources(home: Path, environment: Mapping[str, str] = os.environ) -> dict[str, tuple[Any, str]]:
-    """name → (raw value, "environment" or "config.toml") of everything that is not the default. Raises UserError."""
+def sources(
+    home: Path, environment: Mapping[str, str] = os.environ, persisted: Mapping[str, Any] = _NOTHING
+) -> dict[str, tuple[Any, str]]:
+    """name → (raw value, "persisted", "environment" or "config.toml") of all but the defaults. Raises UserError."""
     found: dict[str, tuple[Any, str]] = {}
     path = home / "config.toml"
     try:
@@ -97,12 +123,16 @@ def sources(home: Path, environment: Mapping[str, str] = os.environ) -> dict[str
     for name in Settings.model_fields:
         if name.upper() in environment:
             found[name] = (environment[name.upper()], "environment")
+        if name in persisted:
+            found[name] = (persisted[name], "persisted")
     return found
 
 
-def table(home: Path, environment: Mapping[str, str] = os.environ) -> list[dict[str, Any]]:
+def table(
+    home: Path, environment: Mapping[str, str] = os.environ, persisted: Mapping[str, Any] = _NOTHING
+) -> list[dict[str, Any]]:
     """Every setting as `{name, value, origin, description}`. Raises UserError."""
-    settings, given = Settings.load(home, environment), sources(home, environment)
+    settings, given = Settings.load(home, environment, persisted), sources(home, environment, persisted)
     return [
         {
             "name": name.upper(),
@@ -114,8 +144,8 @@ def table(home: Path, environment: Mapping[str, str] = os.environ) -> list[dict[
     ]
 
 
-def _sentence(error: Any, home: Path, environment: Mapping[str, str]) -> str:
+def _sentence(error: Any, found: Mapping[str, tuple[Any, str]]) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
-    raw, origin = sources(home, environment).get(name, (error.get("input"), _DEFAULT))
+    raw, origin = found.get(name, (error.get("input"), _DEFAULT))
     shown = name.upper() if origin == "environment" else f"{origin}: {name}"
     return f"{shown} = {raw!r}: {str(error['msg']).removeprefix('Value error, ')}"

@@ -270,6 +270,70 @@ class RepositoryList(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class RepositoryInfo(Record):
+    """A repository that was found on the disk; `size` in bytes, `indicators` are the names that show what it is."""
+
+    path: str
+    name: str
+    type: str  # git | svn | mercurial | unknown
+    language: str | None
+    size: int
+    last_modified: float
+    indicators: tuple[str, ...]
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AutoSyncConfig(Record):
+    """Lists are empty where only the defaults hold; intervals in seconds, the threshold in bytes."""
+
+    scan_paths: tuple[str, ...]
+    exclude_patterns: tuple[str, ...]
+    scan_interval: float
+    sync_interval: float
+    max_concurrent: int
+    priority_languages: tuple[str, ...]
+    size_threshold: int
+    auto_watch: bool
+    sync_on_startup: bool
+    max_depth: int
+    min_files: int
+
+
+@dataclass(frozen=True, slots=True)
+class AutoSyncStatus(Record):
+    """`last_scan` and `next_scan` are ISO times in UTC. `held_back`: why background work waits, if it does."""
+
+    enabled: bool
+    running: bool
+    paused: bool
+    last_scan: str | None
+    next_scan: str | None
+    queued_repos: int
+    active_syncs: int
+    synced_repos: int
+    config: AutoSyncConfig
+    held_back: str | None = None
+    watched_repos: int = 0
+    watches: int = 0
+    failing: tuple[str, ...] = ()
+    deferred: tuple[str, ...] = ()  # over the size threshold: after all others
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult(Record):
+    """A search for repositories; `running`: it goes on. Counts so far."""
+
+    running: bool
+    queued: int
+    active: int
+    synced: int
+    found: int
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FileReport(Record):
     """One file of a repository as `recollect status --files` and `recollect why` show it."""
 

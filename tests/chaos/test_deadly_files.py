@@ -30,7 +30,7 @@ def test_crashing_and_hanging_files_are_quarantined_and_indexed_by_lines(tmp_pat
         tmp_path / "root", {**files, "bad.py": "DEADLY = 1\n", "slow.py": "ENDLESS = 2\n", "worst.py": "CURSED = 3\n"}
     )
     writer = IndexWriter(tmp_path / "index")
-    result = synchronise(writer, tmp_path / "root", pool, Options(), Control())
+    result = synchronise(writer, tmp_path / "root", pool, Options(), Control()).result
     assert result.total_files == 43
     assert {(error.path, error.kind) for error in result.errors} == {
         ("bad.py", "quarantined"),
@@ -55,10 +55,10 @@ def test_quarantined_content_is_not_tried_again_and_new_content_is(tmp_path: Pat
     writer = IndexWriter(tmp_path / "index")
     synchronise(writer, root, pool, Options(), Control())
     write(root, {"copy.py": "DEADLY = 1\n"})
-    again = synchronise(writer, root, pool, Options(), Control())
+    again = synchronise(writer, root, pool, Options(), Control()).result
     assert [(error.path, error.kind) for error in again.errors] == [("copy.py", "quarantined")]
     write(root, {"bad.py": "def mended(): pass\n"})
-    mended = synchronise(writer, root, pool, Options(), Control())
+    mended = synchronise(writer, root, pool, Options(), Control()).result
     assert mended.errors == ()
     snapshot = Snapshot.open(tmp_path / "index")
     assert [item.name for item in snapshot.definitions(["mended"])] == ["mended"]

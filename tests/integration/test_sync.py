@@ -260,7 +260,7 @@ def test_an_unreadable_file_is_reported_and_tried_again(tmp_path: Path) -> None:
         write(root, {"b.py": "b = 1\n"})
         (root / "b.py").chmod(0)
         with as_nobody():
-            result = synchronise(writer, root, pool, Options(), Control())
+            result = synchronise(writer, root, pool, Options(), Control()).result
         assert [(error.path, error.kind) for error in result.errors] == [("b.py", "unreadable")]
         assert list(writer.failed_paths()) == ["b.py"]
     writer.close()
@@ -297,7 +297,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     assert error.to_dict()["code"] == "disk_full"
     assert (writer.generation, writer.root_hash) == before
     writer._db.execute("PRAGMA max_page_count = 1000000")
-    assert synchronise(writer, root, pool, Options(), Control()).total_files == 51
+    assert synchronise(writer, root, pool, Options(), Control()).result.total_files == 51
     writer.close()
     pool.close()
 

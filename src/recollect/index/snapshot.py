@@ -24,6 +24,7 @@ from recollect.index.embed import DIMENSIONS
 from recollect.index.paths import PathIndex
 from recollect.index.segment import Segment, View, moment_of
 from recollect.index.writer import load_segment
+from recollect.sync.tree import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,20 @@ class Snapshot:
                 self._db.close()
 
     close = release
+
+
+def folders_of(folder: Path) -> list[str]:
+    """The directories of the last committed tree of the index at `folder`. Raises Corrupt; none where there is none."""
+    if not (folder / "index.db").exists():
+        return []
+    connection = schema.open_for_reading(folder)
+    try:
+        rows = connection.execute("SELECT path FROM entries WHERE kind = ?", (int(Kind.DIRECTORY),))
+        return [os.fsdecode(path) for (path,) in rows]
+    except sqlite3.DatabaseError as error:
+        raise Corrupt(f"the index cannot be read: {error}") from error
+    finally:
+        connection.close()
 
 
 def _file(row: tuple[Any, ...]) -> FileInfo:

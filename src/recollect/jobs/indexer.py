@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from recollect.errors import Unavailable, from_dict
 from recollect.jobs.pipe import Pipe, start
-from recollect.jobs.synchronise import Options
-from recollect.model import Progress, SyncResult
+from recollect.jobs.synchronise import Ended, Options
+from recollect.model import Progress
 
 _ATTEMPTS: Final = 3  # times that a sync is started again because the indexer died
 log = logging.getLogger("recollect.indexer")
@@ -48,9 +48,16 @@ class _Running:
 class IndexerProcess:
     """Thread-safe. Callbacks come from the thread that reads the socket: they must be short."""
 
-    def __init__(self, home: Path, workers: int = 2, queue_size: int = 10_000, log_path: Path | None = None) -> None:
-        """`queue_size`: chunks that may wait between parse workers and writer."""
-        self._arguments = [os.fspath(home), str(workers), str(queue_size)]
+    def __init__(
+        self,
+        home: Path,
+        workers: int = 2,
+        queue_size: int = 10_000,
+        batch_size: int = 100,
+        log_path: Path | None = None,
+    ) -> None:
+        """`queue_size`: chunks that may wait between parse workers and writer; `batch_size`: handed over at a time."""
+        self._arguments = [os.fspath(home), str(workers), str(queue_size), str(batch_size)]
         self._log_path = log_path
         self._lock = threading.RLock()
         self._ids = itertools.count(1)
@@ -81,7 +88,7 @@ class IndexerProcess:
         verify: bool = False,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         on_commit: Callable[[], None] = lambda: None,
-    ) -> tuple[int, Future[SyncResult]]:
+    ) -> tuple[int, Future[Ended]]:
         """Start a sync: (number to cancel it by, its future)."""
         with self._lock:
             request = Request(next(self._ids), os.fspath(folder), os.fspath(root), options, verify)

@@ -31,17 +31,18 @@ class Library:
             if snapshot is not None:
                 snapshot.release()
 
-    def publish(self, repository_id: str) -> None:
-        """Make the last committed generation the one that readers get from now on.
+    def publish(self, repository_id: str) -> bool:
+        """Make the last committed generation the one that readers get from now on; whether that could be done.
 
         What nobody has asked for is left to be opened by the first who does.
         """
         with self._lock:
             if repository_id not in self._open:
-                return
+                return True
         snapshot = self._publish_and_retain(repository_id)
         if snapshot is not None:
             snapshot.release()
+        return snapshot is not None
 
     def drop(self, repository_id: str) -> None:
         """Forget the open snapshot of a repository (its folder was removed or is rebuilt)."""

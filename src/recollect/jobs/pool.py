@@ -32,7 +32,7 @@ DEADLINE_CPU_S: Final = 10.0  # processor time for one file; the slowest of 20,0
 _DEADLINE_S: Final = 120.0  # by the clock: a worker that answers nothing for so long (a hung mount) is ended
 WORKER: Final = (sys.executable, "-m", "recollect.server.worker")
 _BATCH_FILES: Final = 16
-_BATCH_BYTES: Final = 200_000
+_CHUNK_BYTES: Final = 2_000  # about, of a file that is to be cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +118,16 @@ class ParsePool:
     """Workers are started with the first job and stay. Thread-safe."""
 
     def __init__(
-        self, cache_path: Path, workers: int, max_waiting_chunks: int = 10_000, command: Sequence[str] = WORKER
+        self,
+        cache_path: Path,
+        workers: int,
+        max_waiting_chunks: int = 10_000,
+        batch_chunks: int = 100,
+        command: Sequence[str] = WORKER,
     ) -> None:
         """`command` starts a worker; descriptor and cache path are added to it."""
         self._command = command
+        self._batch_bytes = batch_chunks * _CHUNK_BYTES
         self.cache = ParseCache(cache_path)
         self._cache_path = cache_path
         self._size = max(workers, 1)
@@ -204,7 +210,7 @@ class ParsePool:
                     heapq.heappop(self._jobs)
                 if self._jobs:
                     job = self._jobs[0][2]
-                    return job, _batch(job.tasks, len(self._threads))
+                    return job, _batch(job.tasks, len(self._threads), self._batch_bytes)
                 self._changed.wait()
 
     def _lost(self, job: Job, unanswered: Sequence[Task], worker: _Worker) -> None:
@@ -265,12 +271,12 @@ class _Worker:
         return -self.process.wait()
 
 
-def _batch(tasks: deque[Task], workers: int) -> list[Task]:
+def _batch(tasks: deque[Task], workers: int, most_bytes: int) -> list[Task]:
     """A few files at once, so that neither side waits for the other; a file under suspicion alone."""
     batch = [tasks.popleft()]
     held = batch[0].size
     most = min(_BATCH_FILES, max(1, len(tasks) // (2 * max(workers, 1))))
-    while tasks and len(batch) < most and held < _BATCH_BYTES and not batch[0].attempt and not tasks[0].attempt:
+    while tasks and len(batch) < most and held < most_bytes and not batch[0].attempt and not tasks[0].attempt:
         batch.append(tasks.popleft())
         held += batch[-1].size
     return batch

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from recollect.errors import Cancelled, Unavailable
 from recollect.index import analyse
@@ -59,7 +59,20 @@ class Control:
     cancelled: Callable[[], bool] = never
 
 
-def synchronise(writer: IndexWriter, root: Path, pool: ParsePool, options: Options, control: Control) -> SyncResult:
+class Ended(NamedTuple):
+    """A sync that came to its end.
+
+    `folders`: the tree's directories, or of a `partial` sync those at and below what was dirty; `ignored`: files among
+    that which a rule leaves out.
+    """
+
+    result: SyncResult
+    folders: tuple[str, ...]
+    partial: bool = False
+    ignored: tuple[str, ...] = ()
+
+
+def synchronise(writer: IndexWriter, root: Path, pool: ParsePool, options: Options, control: Control) -> Ended:
     """Sync `root` into `writer`'s index. The result's `repository` is left empty for the caller to name.
 
     Raises:
@@ -111,7 +124,7 @@ class _Sync:
         self._scanned_git = False
         self._corrections: list[Change] = []  # where a worker read something else than the scan had seen
 
-    def run(self) -> SyncResult:
+    def run(self) -> Ended:
         old = self._writer.tree()
         found = self._scan(old)
         self._scanned_git = found.signature.startswith("git:")
@@ -128,7 +141,8 @@ class _Sync:
         self._counts.deleted = len(removed)
         in_batches = self._options.full or not self._writer.complete
         self._index(found, todo, removed, in_batches)
-        return self._result(found)
+        tree, dirty = self._writer.tree(), self._options.dirty if found.partial else None
+        return Ended(self._result(found), tuple(tree.folders(dirty)), found.partial, found.ignored)
 
     # -- scan ---------------------------------------------------------------------------------------------------------
 

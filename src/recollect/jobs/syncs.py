@@ -10,26 +10,40 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from pathlib import Path
 
 from recollect.errors import Cancelled, RecollectError
 from recollect.jobs.indexer import IndexerProcess
-from recollect.jobs.synchronise import Options
+from recollect.jobs.synchronise import Ended, Options
 from recollect.model import FileError, Progress, SyncResult, SyncStatus
+from recollect.sync.watch import Taken, Watcher
 
 log = logging.getLogger("recollect.syncs")
 
 
+class Urgency(IntEnum):
+    """Who waits for a sync."""
+
+    QUESTION = 0  # a search, for a moment: starts beside those that fill the slots
+    ASKED = 1  # a person or an agent
+    BACKGROUND = 2  # nobody
+
+
 @dataclass(slots=True, eq=False)
 class Run:
-    """One requested sync. `future` always ends with a result: a failure is one whose `status` says so."""
+    """One requested sync. `future` always ends with a result: a failure is one whose `status` says so.
+
+    `everything`: look at all files, also where the watcher knows which ones changed.
+    """
 
     repository_id: str
     folder: Path
     root: Path
     options: Options
+    urgency: Urgency = Urgency.ASKED
+    everything: bool = False
     verify: bool = False
-    background: bool = False  # a check that nobody asked for
     status: SyncStatus = SyncStatus.QUEUED
     progress: Progress = Progress(phase="queued")
     future: Future[SyncResult] = field(default_factory=Future)
@@ -37,6 +51,9 @@ class Run:
     requested_at: float = field(default_factory=time.time)
     listeners: list[Callable[[Progress], None]] = field(default_factory=list)
     number: int | None = None
+    taken: Taken | None = None
+    ended: Ended | None = None
+    halted: bool = False  # by a pause: it goes on later
 
 
 class Syncs:
@@ -45,11 +62,14 @@ class Syncs:
     def __init__(
         self,
         indexer: IndexerProcess,
+        watcher: Watcher,
         max_concurrent: int,
         on_commit: Callable[[str], None],
         on_end: Callable[[Run, SyncResult], None],
     ) -> None:
+        """`on_end` is called before the run's future ends; it hands what was taken back to the watcher."""
         self._indexer = indexer
+        self._watcher = watcher
         self._most = max_concurrent
         self._on_commit = on_commit
         self._on_end = on_end
@@ -59,38 +79,24 @@ class Syncs:
         self._running: dict[str, Run] = {}
         self._queued: dict[str, Run] = {}
 
-    def request(
-        self,
-        repository_id: str,
-        folder: Path,
-        root: Path,
-        options: Options,
-        *,
-        verify: bool = False,
-        background: bool = False,
-        join: bool = False,
-        listener: Callable[[Progress], None] | None = None,
-    ) -> Run:
-        """Ask for a sync. One that waits already is joined; one that runs may have looked past a recent change, so a
-        new one follows it, unless `join` says that any will do."""
+    def request(self, run: Run, *, join: bool = False, listener: Callable[[Progress], None] | None = None) -> Run:
+        """Ask for a sync; returns `run`, or the one that serves in its place.
+
+        One that waits already is joined; one that runs may have looked past a recent change, so a new one follows it,
+        unless `join` says that any will do.
+        """
         with self._lock:
-            run = self._queued.get(repository_id)
-            running = self._running.get(repository_id)
-            if run is None and join and running is not None:
+            queued = self._queued.get(run.repository_id)
+            running = self._running.get(run.repository_id)
+            if queued is not None:
+                _merge(queued, run)
+                run = queued
+            elif join and running is not None:
                 run = running
-            if run is not None:
-                if run.status is SyncStatus.QUEUED:
-                    full = run.options.full or options.full
-                    interactive = run.options.interactive or options.interactive
-                    limits = options if options.max_files is None else run.options
-                    run.options = replace(limits, full=full, interactive=interactive, dirty=None)
-                    run.verify |= verify
-                    run.background &= background
-                    heapq.heappush(self._waiting, (self._urgency(run), next(self._order), run))
             else:
-                run = Run(repository_id, folder, root, options, verify, background)
-                self._queued[repository_id] = run
-                heapq.heappush(self._waiting, (self._urgency(run), next(self._order), run))
+                self._queued[run.repository_id] = run
+            if run.status is SyncStatus.QUEUED:
+                heapq.heappush(self._waiting, (run.urgency, next(self._order), run))
             if listener is not None:
                 run.listeners.append(listener)
                 if running is not None and running is not run:
@@ -103,10 +109,21 @@ class Syncs:
         with self._lock:
             return self._running.get(repository_id) or self._queued.get(repository_id)
 
+    def runs(self) -> list[Run]:
+        """Those that go on, then those that wait."""
+        with self._lock:
+            return [*self._running.values(), *self._queued.values()]
+
     @property
     def running(self) -> int:
         """How many run now."""
         return len(self._running)
+
+    def allow(self, max_concurrent: int) -> None:
+        """Change how many may run at once; those that run go on."""
+        with self._lock:
+            self._most = max_concurrent
+            self._start_due()
 
     def cancel(self, repository_id: str) -> bool:
         """Stop what runs and what waits; whether there was anything."""
@@ -119,18 +136,23 @@ class Syncs:
             self._finish(queued, None, Cancelled("the sync was cancelled"))
         return queued is not None or running is not None
 
-    @staticmethod
-    def _urgency(run: Run) -> int:
-        return 2 if run.background else 0 if run.options.interactive else 1
+    def halt_background(self) -> None:
+        """Stop what nobody asked for, at its next batch; what it committed stays."""
+        for run in self.runs():
+            if run.urgency is Urgency.BACKGROUND:
+                run.halted = True
+                self.cancel(run.repository_id)
 
     def _start_due(self) -> None:
         skipped = []
-        while self._waiting and len(self._running) < self._most:
+        while self._waiting:
             entry = heapq.heappop(self._waiting)
             run = entry[2]
             if self._queued.get(run.repository_id) is not run or run.status is not SyncStatus.QUEUED:
                 continue  # cancelled, started, or listed twice because it became more urgent
-            if run.repository_id in self._running:
+            if run.repository_id in self._running or (
+                run.urgency > Urgency.QUESTION and self._slots_used() >= self._most
+            ):
                 skipped.append(entry)
                 continue
             del self._queued[run.repository_id]
@@ -139,8 +161,13 @@ class Syncs:
         for entry in skipped:
             heapq.heappush(self._waiting, entry)
 
+    def _slots_used(self) -> int:
+        return sum(run.urgency > Urgency.QUESTION for run in self._running.values())
+
     def _start(self, run: Run) -> None:
         run.status, run.progress = SyncStatus.RUNNING, Progress(phase="scanning")
+        run.taken = self._watcher.take(run.repository_id, run.everything or run.options.full)
+        options = replace(run.options, dirty=run.taken.names) if run.taken is not None else run.options
 
         def progressed(progress: Progress) -> None:
             run.progress = progress
@@ -151,7 +178,7 @@ class Syncs:
             run.number, future = self._indexer.sync(
                 run.folder,
                 run.root,
-                run.options,
+                options,
                 verify=run.verify,
                 on_progress=progressed,
                 on_commit=lambda: self._on_commit(run.repository_id),
@@ -161,10 +188,11 @@ class Syncs:
             return
         future.add_done_callback(lambda done: self._ended(run, done))
 
-    def _ended(self, run: Run, done: Future[SyncResult]) -> None:
+    def _ended(self, run: Run, done: Future[Ended]) -> None:
         error = done.exception()
         if error is None:
-            self._finish(run, done.result(), None)
+            run.ended = done.result()
+            self._finish(run, run.ended.result, None)
         else:
             self._finish(run, None, error if isinstance(error, RecollectError) else RecollectError(str(error)))
 
@@ -196,3 +224,14 @@ class Syncs:
             run.future.set_result(result)
             with self._lock:
                 self._start_due()
+
+
+def _merge(queued: Run, other: Run) -> None:
+    """Let a run that waits do what another one was to do."""
+    full = queued.options.full or other.options.full
+    interactive = queued.options.interactive or other.options.interactive
+    limits = other.options if other.options.max_files is None else queued.options
+    queued.options = replace(limits, full=full, interactive=interactive)
+    queued.everything |= other.everything
+    queued.verify |= other.verify
+    queued.urgency = min(queued.urgency, other.urgency)

@@ -273,7 +273,7 @@ def _serve(home: Path, tell: Callable[[bytes], None]) -> None:
 
         settings = Settings.load(home)
         _set_up_log(home, settings.recollect_log_level)
-        workspace = Workspace(home, settings=settings, locked=True)
+        workspace = Workspace(home, locked=True)
         log.info("version %s, home %s", __version__, home)
         tell(b"listening\n")
 

@@ -1,4 +1,6 @@
-"""The indexer process: `python -m recollect.server.indexer FD HOME WORKERS QUEUE_SIZE`. All that costs processor time and writes an index.
+"""The indexer process: `python -m recollect.server.indexer FD HOME WORKERS QUEUE_SIZE BATCH_SIZE`.
+
+All that costs processor time and writes an index.
 
 Requests come and events go over one socket; each sync has its thread here, all share the parse workers. When the other
 end of the socket goes, so does this process, and its workers with it.
@@ -25,8 +27,8 @@ from recollect.index.writer import IndexWriter
 from recollect.jobs.indexer import Request
 from recollect.jobs.pipe import Pipe
 from recollect.jobs.pool import ParsePool
-from recollect.jobs.synchronise import Control, synchronise
-from recollect.model import FileError, Progress, SyncResult
+from recollect.jobs.synchronise import Control, Ended, synchronise
+from recollect.model import FileError, Progress
 from recollect.store.database import translated
 
 _OPEN_INDEXES: Final = 16  # writers kept open with their trees, most recently used last
@@ -85,10 +87,10 @@ class _Indexes:
 
 
 class Indexer:
-    def __init__(self, pipe: Pipe, home: Path, workers: int, queue_size: int) -> None:
+    def __init__(self, pipe: Pipe, home: Path, workers: int, queue_size: int, batch_size: int) -> None:
         self._pipe = pipe
         self._indexes = _Indexes()
-        self._pool = ParsePool(home / "cache.db", workers, queue_size)
+        self._pool = ParsePool(home / "cache.db", workers, queue_size, batch_size)
         self._pool.warm()
         self._cancelled: dict[int, threading.Event] = {}
 
@@ -131,7 +133,7 @@ class Indexer:
         finally:
             self._cancelled.pop(request.id, None)
 
-    def _synchronise(self, request: Request, cancelled: threading.Event) -> SyncResult:
+    def _synchronise(self, request: Request, cancelled: threading.Event) -> Ended:
         def progress(now: Progress) -> None:
             self._send("progress", request.id, now)
 
@@ -143,17 +145,18 @@ class Indexer:
         writer, said = self._indexes.writer(request.folder)
         control = Control(progress, committed, cancelled.is_set)
         try:
-            result = synchronise(writer, Path(request.root), self._pool, request.options, control)
+            ended = synchronise(writer, Path(request.root), self._pool, request.options, control)
         except (Corrupt, sqlite3.DatabaseError) as error:
             damage = error if isinstance(error, Corrupt) else translated(error, "the index")
             if not isinstance(damage, Corrupt):
                 raise
             self._indexes.forget(request.folder)
             writer, said = self._indexes.begun_anew(request.folder, damage)
-            result = synchronise(writer, Path(request.root), self._pool, request.options, control)
+            ended = synchronise(writer, Path(request.root), self._pool, request.options, control)
         if said:
-            result = replace(result, errors=(FileError("", "index_rebuilt", said), *result.errors))
-        return result
+            errors = (FileError("", "index_rebuilt", said), *ended.result.errors)
+            ended = ended._replace(result=replace(ended.result, errors=errors))
+        return ended
 
     def _compact(self, request: Request) -> None:
         """Merge what the sync left in pieces. After the answer: nobody waits for it."""
@@ -185,8 +188,9 @@ def main() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     sys.setswitchinterval(0.001)
-    descriptor, home, workers, queue_size = sys.argv[1:]
-    indexer = Indexer(Pipe(socket.socket(fileno=int(descriptor))), Path(home), int(workers), int(queue_size))
+    descriptor, home, *sizes = sys.argv[1:]
+    workers, queue_size, batch_size = map(int, sizes)
+    indexer = Indexer(Pipe(socket.socket(fileno=int(descriptor))), Path(home), workers, queue_size, batch_size)
     indexer.run()
     indexer._pool.close()
     os._exit(0)  # syncs that still run have nobody to answer; what they committed stays

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,20 +21,42 @@ CREATE TABLE repositories (
     id TEXT PRIMARY KEY, path BLOB NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE, url TEXT, type TEXT NOT NULL,
     added_at REAL NOT NULL, last_access REAL, tracked INTEGER NOT NULL DEFAULT 0 CHECK (tracked IN (0, 1)),
     missing INTEGER NOT NULL DEFAULT 0 CHECK (missing IN (0, 1)), wanted INTEGER NOT NULL DEFAULT 0 CHECK (wanted IN (0, 1)),
-    attempts INTEGER NOT NULL DEFAULT 0, next_sync_at REAL, last_sync TEXT, checked_at REAL
+    attempts INTEGER NOT NULL DEFAULT 0, next_sync_at REAL, last_sync TEXT,
+    untracked INTEGER NOT NULL DEFAULT 0 CHECK (untracked IN (0, 1)),
+    asked_for INTEGER NOT NULL DEFAULT 0 CHECK (asked_for IN (0, 1)),
+    sync_interval REAL, place TEXT, language TEXT, size_bytes INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
-_VERSION: Final = 1
+_STEPS: Final = {
+    1: """
+ALTER TABLE repositories DROP COLUMN checked_at;
+ALTER TABLE repositories ADD COLUMN untracked INTEGER NOT NULL DEFAULT 0 CHECK (untracked IN (0, 1));
+ALTER TABLE repositories ADD COLUMN asked_for INTEGER NOT NULL DEFAULT 0 CHECK (asked_for IN (0, 1));
+ALTER TABLE repositories ADD COLUMN sync_interval REAL;
+ALTER TABLE repositories ADD COLUMN place TEXT;
+ALTER TABLE repositories ADD COLUMN language TEXT;
+ALTER TABLE repositories ADD COLUMN size_bytes INTEGER NOT NULL DEFAULT 0;
+"""
+}
+_VERSION: Final = 2
 _COLUMNS: Final = (
     "id, path, name, url, type, added_at, last_access, tracked, missing, wanted, "
-    "attempts, next_sync_at, last_sync, checked_at"
+    "attempts, next_sync_at, last_sync, untracked, asked_for, sync_interval, place, language, size_bytes"
 )
+
+
+_FIELDS: Final = tuple(_COLUMNS.split(", "))
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """`wanted`: a sync was asked for and has not ended: it is resumed at the next start. `checked_at`: last full check."""
+    """`wanted`: a sync was asked for and has not ended: it is resumed at the next start.
+
+    `untracked`: somebody said that it is not to be kept in step; `asked_for`: somebody had it synced, however large it
+    is. `place`: what its `.git` is on the disk, by which it is known again where it was moved. `language` and
+    `size_bytes`: what is known without its index.
+    """
 
     id: str
     path: Path
@@ -49,7 +71,12 @@ class Repository:
     attempts: int
     next_sync_at: float | None
     last_sync: dict[str, Any] | None
-    checked_at: float | None
+    untracked: bool
+    asked_for: bool
+    sync_interval: float | None
+    place: str | None
+    language: str | None
+    size_bytes: int
 
 
 class Catalog:
@@ -57,7 +84,7 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         """Raises Corrupt, Unavailable."""
-        self._db = open_database(path, _SCHEMA, _VERSION)
+        self._db = open_database(path, _SCHEMA, _VERSION, _STEPS)
         self._lock = threading.RLock()
         with self._lock:
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM repositories")
@@ -111,10 +138,16 @@ class Catalog:
             self._db.execute("DELETE FROM repositories WHERE id = ?", (repository_id,))
             self._repositories.pop(repository_id, None)
 
-    def persisted(self) -> dict[str, str]:
-        """Settings that were changed from a surface: name → JSON."""
+    def persisted(self) -> dict[str, Any]:
+        """What was kept with `persist`."""
         with self._lock:
-            return dict(self._db.execute("SELECT key, value FROM settings"))
+            return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM settings")}
+
+    def persist(self, values: Mapping[str, Any]) -> None:
+        """Keep settings: all of them or none."""
+        with self._lock, self._transaction():
+            rows = [(key, json.dumps(value)) for key, value in values.items()]
+            self._db.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
 
     def close(self) -> None:
         with self._lock:
@@ -141,9 +174,9 @@ class Catalog:
 
 
 def _repository(row: tuple[Any, ...]) -> Repository:
-    (identity, path, name, url, kind, added, access, tracked, missing, wanted, attempts, due, last, checked) = row
-    last_sync = json.loads(last) if last else None
-    flags = bool(tracked), bool(missing), bool(wanted)
-    return Repository(
-        identity, Path(os.fsdecode(path)), name, url, kind, added, access, *flags, attempts, due, last_sync, checked
-    )
+    values = dict(zip(_FIELDS, row, strict=True))
+    values["path"] = Path(os.fsdecode(values["path"]))
+    values["last_sync"] = json.loads(values["last_sync"]) if values["last_sync"] else None
+    for flag in ("tracked", "missing", "wanted", "untracked", "asked_for"):
+        values[flag] = bool(values[flag])
+    return Repository(**values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 
 from recollect.errors import Corrupt, RecollectError, Unavailable
@@ -11,8 +12,11 @@ from recollect.errors import Corrupt, RecollectError, Unavailable
 BUSY_S = 10.0  # how long a statement waits for another process's short transaction
 
 
-def open_database(path: Path, schema: str, version: int) -> sqlite3.Connection:
-    """Open or create; usable from any thread, one at a time. Raises Corrupt (damaged, or of a newer version)."""
+def open_database(path: Path, schema: str, version: int, steps: Mapping[int, str] = {}) -> sqlite3.Connection:
+    """Open or create; usable from any thread, one at a time. `steps`: from each older version to the next one.
+
+    Raises Corrupt: damaged, or of a newer version.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
@@ -22,7 +26,10 @@ def open_database(path: Path, schema: str, version: int) -> sqlite3.Connection:
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found == 0:
             connection.executescript(f"BEGIN IMMEDIATE;{schema}PRAGMA user_version={version};COMMIT;")
-        elif found != version:
+        while 0 < found < version and found in steps:
+            connection.executescript(f"BEGIN IMMEDIATE;{steps[found]}PRAGMA user_version={found + 1};COMMIT;")
+            found += 1
+        if found not in (0, version):
             raise Corrupt(f"{path.name} is of another version ({found}, not {version})", code="database_version")
     except sqlite3.Error as error:
         connection.close()

@@ -113,6 +113,25 @@ def remote_url(folder: Path) -> str | None:
     return without_credentials(url) or None
 
 
+def repository_name(folder: Path, url: str | None) -> str:
+    """From the first remote, unless that is a place on this disk; else the folder."""
+    url = None if url is not None and url.startswith(("/", ".", "~", "file:")) else url
+    last = (url or "").rstrip("/").removesuffix(".git").replace(":", "/").rpartition("/")[2]
+    chosen = last or folder.name or "root"
+    return chosen.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def place(root: Path) -> str | None:
+    """What stays the same of a work tree that is moved on its disk, and is another one's for no other."""
+    marker = root / ".git"
+    try:
+        found = os.stat(marker)
+        born = os.stat(marker / "description" if marker.is_dir() else marker)  # written once, when git made it
+    except OSError:
+        return None
+    return f"{found.st_dev}:{found.st_ino}:{born.st_ino}:{born.st_mtime_ns}"
+
+
 def repository_type(folder: Path) -> str:
     """git | svn | mercurial | unknown."""
     if work_tree_root(folder) is not None:

@@ -28,6 +28,7 @@ DEFAULT_EXCLUDES: Final = [
     ".tox",
 ]
 NEVER: Final = frozenset({".git", ".hg", ".svn"})
+INDEX_CHANGED: Final = ".git/index"  # among dirty names: git's index is another one, so tracked names may be others
 
 
 class Rules:
@@ -85,37 +86,78 @@ class GitNames:
 
 
 def signature(root: Path, work_tree: Path | None, folders: Iterable[str], excludes: Sequence[str], old: str) -> str:
-    """Everything outside the tree that decides what belongs to it. Two equal ones: the names need not be asked again.
+    """Everything outside the tree that decides what belongs to it; `same_names` compares two of them.
 
     `folders`: known directories without an ignore file in the tree (theirs may be ignored itself). `old`: the last
-    signature; git is asked for its configuration only where a configuration file changed since.
+    signature; git is asked for its configuration only where a configuration file changed since, and for what is
+    tracked although it is ignored only where its index did.
     """
     if work_tree is None:
-        return "own:" + _digest([",".join(excludes), *(_stat(root / folder / ".gitignore") for folder in folders)])
-    folder = git.git_folder(work_tree) or work_tree / ".git"
-    common = git.common_folder(folder)
-    home = Path(os.path.expanduser("~"))
-    settings = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "git"
-    config = [common / "config", folder / "config.worktree", home / ".gitconfig", settings / "config"]
-    config_state = _digest([*map(_stat, config), _stat(Path("/etc/gitconfig")), str(home)])
-    parts = old.split("|", 2)
-    if len(parts) == 3 and parts[0] == "git:" + config_state:
-        excludes_file = parts[1]
-    else:
-        said = git.output(["config", "--type=path", "--get", "core.excludesFile"], work_tree) or b""
-        excludes_file = os.fsdecode(said.strip()).replace("|", "") or str(settings / "ignore")
-    above = [parent / ".gitignore" for parent in root.parents if parent == work_tree or work_tree in parent.parents]
-    watched = [folder / "index", common / "info" / "exclude", Path(excludes_file), *above]
+        return "own:" + _digest([",".join(excludes), *(file_state(root / folder / ".gitignore") for folder in folders)])
+    index, exclude, configs = _git_files(work_tree)
+    config_state = _digest([*map(file_state, configs), os.path.expanduser("~")])
+    parts = old.split("|")
+    known = len(parts) == 5 and parts[0] == "git:" + config_state
+    excludes_file = parts[1] if known else _excludes_file(work_tree)
     names = (f"{root}/{name}/.gitignore" for name in folders)
-    return f"git:{config_state}|{excludes_file}|{_digest([*map(_stat, watched), *map(_stat, names)])}"
+    watched: list[Path | str] = [exclude, excludes_file, *_above(root, work_tree), *names]
+    rules = _digest(map(file_state, watched))
+    index_state = file_state(index).replace("|", "")
+    forced = parts[4] if known and parts[3] == index_state else ""
+    if known and not forced:
+        said = git.output(["ls-files", "-z", "-c", "-i", "--exclude-standard"], root)
+        forced = _digest([os.fsdecode(said)]) if said is not None else ""
+    return f"git:{config_state}|{excludes_file}|{rules}|{index_state}|{forced}"
 
 
-def _stat(path: Path | str) -> str:
+def same_names(now: str, old: str) -> bool:
+    """Whether two signatures let the same names belong to a tree."""
+    if now == old:
+        return True
+    new_parts, old_parts = now.split("|"), old.split("|")
+    if len(new_parts) != 5 or len(old_parts) != 5 or not new_parts[4]:
+        return False
+    return (*new_parts[:3], new_parts[4]) == (*old_parts[:3], old_parts[4])
+
+
+def deciding_files(root: Path) -> tuple[Path, ...]:
+    """Files outside the tree whose change may change which names belong to it; git's index first. None without git."""
+    work_tree = git.work_tree_root(root)
+    if work_tree is None:
+        return ()
+    index, exclude, configs = _git_files(work_tree)
+    return (index, exclude, *configs, Path(_excludes_file(work_tree)), *_above(root, work_tree))
+
+
+def file_state(path: Path | str) -> str:
+    """What tells whether a file is the same; empty where it is not there."""
     try:
         found = os.stat(path)
     except OSError:
         return ""
     return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
+
+
+def _git_files(work_tree: Path) -> tuple[Path, Path, list[Path]]:
+    """(index, info/exclude, configuration files) of a work tree."""
+    folder = git.git_folder(work_tree) or work_tree / ".git"
+    common = git.common_folder(folder)
+    home = Path(os.path.expanduser("~"))
+    configs = [common / "config", folder / "config.worktree", home / ".gitconfig", _settings() / "config"]
+    return folder / "index", common / "info" / "exclude", [*configs, Path("/etc/gitconfig")]
+
+
+def _settings() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "git"
+
+
+def _excludes_file(work_tree: Path) -> str:
+    said = git.output(["config", "--type=path", "--get", "core.excludesFile"], work_tree) or b""
+    return os.fsdecode(said.strip()).replace("|", "") or str(_settings() / "ignore")
+
+
+def _above(root: Path, work_tree: Path) -> list[Path]:
+    return [parent / ".gitignore" for parent in root.parents if parent == work_tree or work_tree in parent.parents]
 
 
 def _digest(parts: Iterable[str]) -> str:

@@ -19,7 +19,17 @@ from blake3 import blake3
 
 from recollect.errors import Cancelled, Unavailable
 from recollect.sync import git
-from recollect.sync.ignore import DEFAULT_EXCLUDES, IGNORE_FILES, NEVER, OWN_FILE, GitNames, Rules, signature
+from recollect.sync.ignore import (
+    DEFAULT_EXCLUDES,
+    IGNORE_FILES,
+    INDEX_CHANGED,
+    NEVER,
+    OWN_FILE,
+    GitNames,
+    Rules,
+    same_names,
+    signature,
+)
 from recollect.sync.tree import EMPTY, UNREAD, Directory, Kind, Leaf, Problem, Stat, Tree, printable
 
 MAX_FILE_BYTES: Final = 1_000_000
@@ -33,12 +43,17 @@ Listing = dict[str, "Listing | None"]  # name → what is listed below it, or No
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """`nested`: repositories found inside (they are their own). `signature` goes into the next scan."""
+    """`nested`: repositories found inside (they are their own). `signature` goes into the next scan.
+
+    `partial`: only what was dirty was looked at; then `ignored` are the files among it that a rule leaves out.
+    """
 
     tree: Tree
     problems: tuple[Problem, ...]
     signature: str
     nested: tuple[str, ...]
+    partial: bool = False
+    ignored: tuple[str, ...] = ()
 
 
 class _Relist(Exception):
@@ -67,17 +82,21 @@ def scan(
     except OSError as error:
         raise Unavailable(f"{root}: {error.strerror}", code="missing") from error
     scanner = _Scanner(root, previous or EMPTY, max_file_bytes, exclude, cancelled, progress)
-    partial = dirty is not None and previous is not None and signature
-    if partial and not any(path.rpartition("/")[2] in IGNORE_FILES or not path for path in dirty or ()):
-        tree = scanner.look_at(dirty or ())
-        return Scan(tree, tuple(scanner.problems), signature, tuple(scanner.nested(tree)))
-    now = scanner.signature(signature)
-    known = previous is not None and now == signature and not scanner.rules.negated
+    known = previous is not None and bool(signature) and not scanner.rules.negated
+    names = {path for path in dirty if path != INDEX_CHANGED} if dirty is not None else {""}
+    partial = known and not any(path.rpartition("/")[2] in IGNORE_FILES or not path for path in names)
+    now = signature if partial and names == set(dirty or ()) else scanner.signature(signature)
     try:
-        tree = scanner.check() if known else scanner.list_all()
+        if known and same_names(now, signature):
+            tree = scanner.look_at(names) if partial else scanner.check()
+        else:
+            tree, partial = scanner.list_all(), False
     except _Relist:
         scanner = _Scanner(root, previous or EMPTY, max_file_bytes, exclude, cancelled, progress)
-        tree = scanner.list_all()
+        now = scanner.signature(signature)
+        tree, partial = scanner.list_all(), False
+    if partial:
+        return Scan(tree, tuple(scanner.problems), now, tuple(scanner.nested(tree)), True, tuple(scanner.ignored))
     same = previous is not None and tree.root is previous.root
     after = now if same else scanner.signature(now, tree)
     return Scan(tree, tuple(scanner.problems), after, tuple(scanner.nested(tree)))
@@ -106,6 +125,7 @@ class _Scanner:
         self._unknown: list[str] = []
         self._lstat = os.lstat
         self.problems: list[Problem] = []
+        self.ignored: list[str] = []
         self.rules = Rules()
         if self._work_tree is not None:
             self._read_own_rules(previous)
@@ -293,10 +313,18 @@ class _Scanner:
             raise _Relist
         if any(name.rpartition("/")[2] in IGNORE_FILES for name in names):
             raise _Relist
-        listing = _nested_listing(self._allowed(names))
+        allowed = self._allowed(names)
+        listing = _nested_listing(allowed)
         folders = [path for path in existing if self._is_plain_folder(path)]
+        self._note_ignored(set(existing) - {name.rstrip("/") for name in allowed} - set(folders), set(names))
         self._add_empty_folders(listing, folders)
         return self._graft(root, listing, "")
+
+    def _note_ignored(self, unlisted: set[str], names: set[str]) -> None:
+        """Files that a rule leaves out; one that merely went away meanwhile is none of them."""
+        files = {path for path in unlisted if not os.path.isdir(self._base + path)}
+        ours = files & names
+        self.ignored = [*ours, *self._names.ignored(files - ours)]
 
     def _graft(self, directory: Directory, listing: Listing, prefix: str) -> Directory:
         entries = dict(directory.entries)

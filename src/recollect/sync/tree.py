@@ -154,6 +154,15 @@ class Tree:
         entry = self.find(path)
         return None if entry is None else _row(path, entry)
 
+    def folders(self, below: Iterable[str] | None = None) -> Iterator[str]:
+        """Directories, the root ("") included; with `below`, only those at and below these paths."""
+        for path in below if below is not None else ("",):
+            start = self.find(path)
+            if isinstance(start, Directory):
+                yield path
+                prefix = f"{path}/" if path else ""
+                yield from (name for name, entry in start.walk(prefix) if isinstance(entry, Directory))
+
     def files(self) -> Iterator[Row]:
         """Regular files, in no particular order."""
         for path, entry in self.root.walk(""):

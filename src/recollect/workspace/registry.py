@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 from recollect.errors import Refused, UserError
+from recollect.model import RepositoryInfo
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
 from recollect.sync.ignore import GitNames
+from recollect.sync.tree import printable
 from recollect.workspace import places
 from recollect.workspace.places import Caller
+
+log = logging.getLogger("recollect.registry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +32,9 @@ class Target:
 class Registry:
     """Finds repositories, and registers those that are asked for by path for the first time."""
 
-    def __init__(self, catalog: Catalog, scan_paths: Sequence[str], private: Path) -> None:
+    def __init__(self, catalog: Catalog, scan_paths: Callable[[], Sequence[str]], private: Path) -> None:
         self._catalog = catalog
-        self._scan_paths = tuple(scan_paths)
+        self._scan_paths = scan_paths
         self._private = Path(os.path.realpath(private))
 
     def targets(self, said: str | Sequence[str] | None, caller: Caller) -> list[Target]:
@@ -98,11 +103,45 @@ class Registry:
         path = places.absolute(said, caller)
         self._check(path, caller)
         places.existing_folder(path, said)
+        return self._known_again(path) or self._added(path, name)
+
+    def adopt(self, info: RepositoryInfo) -> Repository | None:
+        """Register what a search found; None where it may not be, or cannot be indexed."""
+        path = Path(info.path)
+        known = next((item for item in self._catalog.repositories() if item.path == path), None)
+        known = known or self._known_again(path)
+        if known is None:
+            try:
+                self._check(path, Caller())
+            except Refused:
+                return None
+            if info.indicators == ("bare",):
+                return None
+            known = self._catalog.add(path, info.name, info.url, info.type)
+        changes: dict[str, object] = {"place": git.place(path), "language": info.language, "size_bytes": info.size}
+        changes = {key: value for key, value in changes.items() if value != getattr(known, key)}
+        if known.last_sync is not None:
+            changes.pop("size_bytes", None)  # a matter of each edit, and not asked for any longer
+        return self._catalog.update(known.id, **changes) if changes else known
+
+    def _added(self, path: Path, name: str | None) -> Repository:
         url = git.remote_url(path) if git.work_tree_root(path) == path else None
-        return self._catalog.add(path, name or _name(path, url), url, git.repository_type(path))
+        added = self._catalog.add(path, name or git.repository_name(path, url), url, git.repository_type(path))
+        return self._catalog.update(added.id, place=git.place(path)) or added
+
+    def _known_again(self, path: Path) -> Repository | None:
+        """The repository that was moved to `path`: its old place is empty, and its `.git` is the same."""
+        place = git.place(path)
+        if place is None or any(item.path == path for item in self._catalog.repositories()):
+            return None
+        for item in self._catalog.repositories():
+            if item.place == place and not item.path.exists():
+                log.info("%s has moved to %s", item.name, printable(os.fspath(path)))
+                return self._catalog.update(item.id, path=os.fsencode(path), missing=0)
+        return None
 
     def _check(self, path: Path, caller: Caller) -> None:
-        places.check_allowed(path, caller, self._scan_paths)
+        places.check_allowed(path, caller, self._scan_paths())
         inside = path == self._private or self._private in path.parents
         if inside or (path in self._private.parents and not self._is_ignored(path)):
             raise Refused(f"{path} holds Recollect's own data or lies in it", hint="Name the folder of a repository.")
@@ -177,14 +216,6 @@ class Registry:
             f"Did you mean {', '.join(close)}?" if close else "recollect list shows all; recollect sync PATH adds one."
         )
         return UserError(f"no repository is called {said[:200]!r}", hint=hint, code="unknown_repository")
-
-
-def _name(path: Path, url: str | None) -> str:
-    """From the first remote, unless that is a place on this disk; else the folder."""
-    url = None if url is not None and url.startswith(("/", ".", "~", "file:")) else url
-    last = (url or "").rstrip("/").removesuffix(".git").replace(":", "/").rpartition("/")[2]
-    chosen = last or path.name or "root"
-    return chosen.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _plain_url(url: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -42,29 +42,58 @@ def sync_result(stored: dict[str, Any] | None, name: str) -> SyncResult | None:
     return SyncResult(**values)
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is known of a repository's files at the moment of a question.
+
+    `settled`: all that changed before it is indexed. `reason`: why events do not tell all, if so.
+    """
+
+    settled: bool
+    pending: int = 0
+    reason: str | None = None
+    checked_at: float | None = None
+
+
 def freshness(
-    repository: Repository, snapshot: Snapshot | None, run: Run | None, now: float | None = None
+    repository: Repository, snapshot: Snapshot | None, run: Run | None, watch: Watch, now: float | None = None
 ) -> Freshness:
-    """What an answer from this snapshot reflects. Never `fresh`: nothing watches the files between two checks."""
+    """What an answer from this snapshot reflects of what was written before it was asked for."""
     now = time.time() if now is None else now
     progress = run.progress if run is not None and run.status is SyncStatus.RUNNING else None
-    pending = max(progress.files_total - progress.files_done, 0) if progress is not None else 0
+    left = max(progress.files_total - progress.files_done, 0) if progress is not None else 0
+    pending = max(left, watch.pending)
     if snapshot is None or not snapshot.complete:
         if run is not None:
             seen = (
-                f": {progress.files_done} of {progress.files_total} files"
-                if progress is not None and progress.files_total
-                else ""
+                f": {progress.files_done} of {progress.files_total} files" if progress and progress.files_total else ""
             )
             return Freshness(False, pending, f"the first sync is in progress{seen}")
+        if is_too_large(repository):
+            return Freshness(False, 0, f"too large to be synced unasked; run: recollect sync {repository.name}")
         return Freshness(False, 0, "the first sync has not ended; run: recollect sync")
     if repository.missing:
         return Freshness(False, 0, "its folder is missing: this is what was indexed before")
+    if watch.settled:
+        return Freshness(True)
+    if repository.attempts and repository.last_sync is not None and repository.last_sync.get("errors"):
+        return Freshness(False, pending, f"the last sync failed: {repository.last_sync['errors'][0]['message']}")
     if pending:
         return Freshness(False, pending, f"{pending} changed files are being indexed")
-    if repository.checked_at is None:
-        return Freshness(False, 0, "not watched, and not checked since it was indexed")
-    return Freshness(False, 0, f"not watched: files were last checked {_ago(now - repository.checked_at)}")
+    checked = (
+        "not checked yet" if watch.checked_at is None else f"files were last checked {_ago(now - watch.checked_at)}"
+    )
+    if watch.reason is not None:
+        return Freshness(False, 0, f"{watch.reason}: {checked}")
+    return Freshness(False, 0, f"its files are being looked through ({checked})")
+
+
+def is_too_large(repository: Repository) -> bool:
+    """Whether the last sync stopped because the repository is beyond the limits, and nobody asked for it all the same."""
+    last = repository.last_sync
+    if repository.asked_for or last is None or last.get("status") != str(SyncStatus.FAILED):
+        return False
+    return any(error.get("kind") == "too_large" for error in last.get("errors", ()))
 
 
 def together(parts: list[tuple[str, Freshness]], checked_ms: float) -> Freshness:
@@ -106,8 +135,7 @@ def state(repository: Repository, snapshot: Snapshot | None, run: Run | None) ->
         return RepositoryState.READY
     last = repository.last_sync
     if run is None and last is not None and last.get("status") == str(SyncStatus.FAILED):
-        kinds = {error.get("kind") for error in last.get("errors", ())}
-        return RepositoryState.TOO_LARGE if "too_large" in kinds else RepositoryState.FAILED
+        return RepositoryState.TOO_LARGE if is_too_large(repository) else RepositoryState.FAILED
     return RepositoryState.KNOWN
 
 
@@ -119,7 +147,17 @@ def activity(run: Run | None) -> Activity:
     return Activity.SCANNING if run.progress.phase == "scanning" else Activity.INDEXING
 
 
-def status(repository: Repository, snapshot: Snapshot | None, run: Run | None) -> RepositoryStatus:
+@dataclass(frozen=True, slots=True)
+class Upkept:
+    """What only the process that keeps a repository true knows of it."""
+
+    freshness: Freshness
+    watching: bool = False
+    next_sync_at: float | None = None
+    paused: bool = False
+
+
+def status(repository: Repository, snapshot: Snapshot | None, run: Run | None, upkept: Upkept) -> RepositoryStatus:
     """All that is known of one repository."""
     files = snapshot.files.values() if snapshot is not None else ()
     return RepositoryStatus(
@@ -127,13 +165,13 @@ def status(repository: Repository, snapshot: Snapshot | None, run: Run | None) -
         path=printable(os.fspath(repository.path)),
         url=repository.url,
         type=repository.type,
-        language=main_language(snapshot) if snapshot is not None else None,
-        size_bytes=sum(info.size for info in files),
+        language=(main_language(snapshot) if snapshot is not None else None) or repository.language,
+        size_bytes=sum(info.size for info in files) or repository.size_bytes,
         state=state(repository, snapshot, run),
         activity=activity(run),
         tracked=repository.tracked,
-        watching=False,
-        freshness=freshness(repository, snapshot, run),
+        watching=upkept.watching,
+        freshness=upkept.freshness,
         files=snapshot.n_files if snapshot is not None else 0,
         chunks=snapshot.n_chunks if snapshot is not None else 0,
         root_hash=snapshot.root_hash if snapshot is not None else "",
@@ -141,24 +179,24 @@ def status(repository: Repository, snapshot: Snapshot | None, run: Run | None) -
         last_access=repository.last_access,
         last_sync=sync_result(repository.last_sync, repository.name),
         attempts=repository.attempts,
-        next_sync_at=repository.next_sync_at,
-        paused=False,
+        next_sync_at=upkept.next_sync_at,
+        paused=upkept.paused,
         progress=run.progress if run is not None else Progress(),
     )
 
 
-def summary(repository: Repository, snapshot: Snapshot | None, run: Run | None) -> RepositorySummary:
+def summary(repository: Repository, snapshot: Snapshot | None, run: Run | None, fresh: bool) -> RepositorySummary:
     last = repository.last_sync
     return RepositorySummary(
         name=repository.name,
         path=printable(os.fspath(repository.path)),
         url=repository.url,
-        language=main_language(snapshot) if snapshot is not None else None,
+        language=(main_language(snapshot) if snapshot is not None else None) or repository.language,
         files=snapshot.n_files if snapshot is not None else 0,
         chunks=snapshot.n_chunks if snapshot is not None else 0,
         state=state(repository, snapshot, run),
         activity=activity(run),
-        fresh=freshness(repository, snapshot, run).fresh,
+        fresh=fresh,
         last_sync_at=last["started_at"] + last["duration_s"] if last else None,
     )
 

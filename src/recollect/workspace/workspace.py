@@ -7,28 +7,27 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from recollect import __version__
 from recollect.config import Settings
 from recollect.errors import Corrupt, UserError
-from recollect.home import home_directory, own, run_folder
-from recollect.jobs.indexer import IndexerProcess
-from recollect.jobs.library import Library
-from recollect.jobs.synchronise import Options
-from recollect.jobs.syncs import Run, Syncs
+from recollect.home import home_directory, own
+from recollect.jobs.syncs import Run, Urgency
 from recollect.model import (
+    AutoSyncStatus,
     CodeResult,
     FileReport,
     Freshness,
     Hit,
     Progress,
+    RepositoryInfo,
     RepositoryList,
     RepositoryStatus,
     RepositorySyncStatus,
@@ -46,13 +45,11 @@ from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
 from recollect.sync.tree import printable
 from recollect.workspace import arguments, places, reading, reports
+from recollect.workspace.auto_sync import AutoSync
 from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry, Target
+from recollect.workspace.upkeep import Upkeep
 
-_FIRST_ANSWER_S: Final = 2.0  # how long a question waits for the first sync of what it is about
-_CHECK_AFTER_S: Final = 2.0  # a question has files looked at that were not for so long: nothing watches them yet …
-_CHECK_WAIT_S: Final = 0.2  # … and waits so long for what comes of it, …
-_CHECK_AT_ONCE: Final = 4  # … if it is about no more repositories than these
 log = logging.getLogger("recollect.workspace")
 
 Repositories = str | Sequence[str] | None
@@ -75,7 +72,7 @@ class Workspace:
             UserError: a setting is wrong.
         """
         self.home = Path(home).expanduser().absolute() if home is not None else home_directory()
-        self.settings = settings or Settings.load(self.home)
+        Settings.load(self.home)  # nothing starts where a setting is wrong
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock_file = None if locked else own(self.home)
         self._started = time.time()
@@ -83,17 +80,18 @@ class Workspace:
         self._notices: list[str] = []
         self._catalog = self._open_catalog()
         self._remove_orphans()
-        self._registry = Registry(self._catalog, self.settings.auto_sync_paths, self.home)
-        self._library = Library(self._folder, self._damaged)
-        arguments = (self.settings.workers, self.settings.sync_queue_size, run_folder(self.home) / "indexer.log")
-        self._indexer = IndexerProcess(self.home, *arguments)
-        self._indexer.warm()
-        self._syncs = Syncs(
-            self._indexer, self.settings.auto_sync_max_concurrent, self._library.publish, self._sync_ended
-        )
-        for repository in self._catalog.repositories():
-            if repository.wanted and not repository.missing:  # cut short by a crash: go on from what was committed
-                self._request(repository)
+        self._registry = Registry(self._catalog, lambda: self.settings.auto_sync_paths, self.home)
+        checked = settings or Settings.load(self.home, persisted=self._catalog.persisted())
+        self._upkeep = Upkeep(self.home, checked, self._catalog)
+        self._library, self._syncs = self._upkeep.library, self._upkeep.syncs
+        self.auto_sync = AutoSync(self._catalog, self._registry, self._upkeep, self.home)
+        self._upkeep.on_change = self.auto_sync.wake
+        self.auto_sync.start()
+
+    @property
+    def settings(self) -> Settings:
+        """As they are now: `configure_auto_sync` changes them."""
+        return self._upkeep.settings
 
     def _open_catalog(self) -> Catalog:
         """The catalog; a damaged one is put aside, for what it lists comes back with the first question about each."""
@@ -130,8 +128,8 @@ class Workspace:
         if self._closed:
             return
         self._closed = True
-        self._indexer.close()
-        self._library.close()
+        self.auto_sync.close()
+        self._upkeep.close()
         self._catalog.close()
         if self._lock_file is not None:
             os.close(self._lock_file)
@@ -235,7 +233,7 @@ class Workspace:
         repository = self._named(os.fspath(path) if path is not None else None, name, caller)
         if repository.missing or not repository.path.is_dir():
             self._see_missing(repository)
-        run = self._request(repository, full=full, interactive=True, listener=on_progress)
+        run = self._request(repository, full, on_progress)
         if background:
             return self._running_result(run, repository)
         return self._wait(run, repository, wait_s, cancelled)
@@ -254,7 +252,7 @@ class Workspace:
     ) -> list[SyncResult]:
         """Sync every tracked repository that is there."""
         known = [item for item in self._catalog.repositories() if item.tracked and item.path.is_dir()]
-        runs = [(item, self._request(item, full=full, interactive=True)) for item in known]
+        runs = [(item, self._request(item, full)) for item in known]
         until = None if wait_s is None else time.monotonic() + wait_s
         if background:
             return [self._running_result(run, item) for item, run in runs]
@@ -276,12 +274,48 @@ class Workspace:
     def cancel(self, name: str, *, caller: Caller = Caller()) -> RepositorySyncStatus:
         """Stop the sync of a repository, within about a second; what it committed stays."""
         repository = self._registry.known(name, caller)
-        self._catalog.update(repository.id, wanted=0)
-        run = self._syncs.current(repository.id)
-        if self._syncs.cancel(repository.id) and run is not None:
-            with _patience():
-                run.future.result(timeout=2)
+        self._upkeep.cancel(repository)
         return self.sync_status(repository.name)
+
+    def track(self, path: str | Path, *, caller: Caller | None = None) -> RepositoryStatus:
+        """Keep a folder or a known repository in step with its files from now on, also over restarts."""
+        caller = caller if caller is not None else Caller(cwd=os.getcwd())
+        found = self._named(os.fspath(path), None, caller)
+        self.auto_sync.configure_repository(found, True, None)
+        return self.status(found.id)
+
+    def untrack(self, path: str | Path, *, caller: Caller | None = None) -> RepositoryStatus:
+        """Leave a repository alone: its index stays and answers, checked by the questions about it."""
+        caller = caller if caller is not None else Caller(cwd=os.getcwd())
+        found = self._registry.known(os.fspath(path), caller)
+        self.auto_sync.configure_repository(found, False, None)
+        return self.status(found.id)
+
+    def configure_auto_sync(
+        self,
+        changes: Mapping[str, Any],
+        repository: str | None = None,
+        *,
+        caller: Caller | None = None,
+    ) -> AutoSyncStatus | RepositoryStatus:
+        """Change settings of background work; with `repository`, `enabled` and `sync_interval` of that one.
+
+        Raises:
+            UserError: an unknown name or a bad value; nothing is changed then.
+        """
+        caller = caller if caller is not None else Caller(cwd=os.getcwd())
+        if repository is None:
+            return self.auto_sync.configure(changes, caller)
+        given = {name: value for name, value in changes.items() if value is not None}
+        if given.keys() - {"enabled", "sync_interval"}:
+            raise UserError("of one repository, only enabled and sync_interval can be set")
+        found = self._registry.known(repository, caller)
+        self.auto_sync.configure_repository(found, given.get("enabled"), given.get("sync_interval"))
+        return self.status(found.id)
+
+    def discover(self, scan_paths: Sequence[str | Path]) -> list[RepositoryInfo]:
+        """The repositories below folders, largest first. Nothing is registered."""
+        return list(self.auto_sync.find([os.fspath(path) for path in scan_paths]).repositories)
 
     # -- what is known ------------------------------------------------------------------------------------------------
 
@@ -296,18 +330,29 @@ class Workspace:
             or wanted in (item.url or "").lower()
         ]
         rows = []
-        for item in found[: max(0, limit)]:
+        shown = found[: max(0, limit)]
+        seen = self._upkeep.look(shown)
+        for item in shown:
             with self._library.reading(item.id) as snapshot:
-                rows.append(reports.summary(item, snapshot, self._syncs.current(item.id)))
+                fresh = self._upkeep.freshness(item, snapshot, seen).fresh
+                rows.append(reports.summary(item, snapshot, self._syncs.current(item.id), fresh))
         return RepositoryList(tuple(rows), len(found))
 
     def status(self, repository: str | None = None, *, caller: Caller | None = None) -> RepositoryStatus:
         """Everything about one repository; without a name, the one of the caller's place."""
         caller = caller if caller is not None else Caller(cwd=os.getcwd())
         found = self._registry.known(repository, caller) if repository is not None else self._here(caller)
-        found = self._looked_for(found)
+        self._upkeep.present(found)
+        found = self._catalog.get(found.id) or found
+        seen = self._upkeep.look([found])
         with self._library.reading(found.id) as snapshot:
-            return reports.status(found, snapshot, self._syncs.current(found.id))
+            upkept = reports.Upkept(
+                self._upkeep.freshness(found, snapshot, seen),
+                self._upkeep.watcher.reason(found.id) is None,
+                self.auto_sync.next_sync_at(found),
+                self.auto_sync.paused,
+            )
+            return reports.status(found, snapshot, self._syncs.current(found.id), upkept)
 
     def statuses(self) -> list[RepositoryStatus]:
         return [self.status(item.id) for item in self._catalog.repositories()]
@@ -353,11 +398,7 @@ class Workspace:
     def forget(self, repository: str, *, caller: Caller = Caller()) -> dict[str, Any]:
         """Stop knowing a repository: its index is deleted, its files are not touched."""
         found = self._registry.known(repository, caller)
-        self._syncs.cancel(found.id)
-        self._catalog.remove(found.id)
-        self._library.drop(found.id)
-        self._indexer.forget(self._folder(found.id)).result(timeout=30)
-        self._library.drop(found.id)
+        self._upkeep.forget(found)
         return {"repository": found.name, "path": printable(os.fspath(found.path)), "status": "forgotten"}
 
     def about(self) -> dict[str, Any]:
@@ -366,12 +407,12 @@ class Workspace:
         return {
             "version": __version__,
             "pid": os.getpid(),
-            "indexer_pid": self._indexer.pid,
+            "indexer_pid": self._upkeep.indexer.pid,
             "home": printable(os.fspath(self.home)),
             "uptime_s": round(time.time() - self._started, 1),
             "repositories": len(known),
             "syncing": sum(self._syncs.current(item.id) is not None for item in known),
-            "notices": list(self._notices),
+            "notices": [*self._notices, *self._upkeep.notices],
         }
 
     # -- answering ----------------------------------------------------------------------------------------------------
@@ -380,44 +421,18 @@ class Workspace:
     def _answering(self, targets: Sequence[Target]) -> Iterator[tuple[list[tuple[Target, Source]], Freshness]]:
         """The snapshots of what a question is about, kept whole while it is answered, and what they reflect."""
         started = time.perf_counter()
-        self._give_syncs_time(targets)
+        seen = self._upkeep.freshen([target.repository for target in targets])
         with ExitStack() as stack:
             sources: list[tuple[Target, Source]] = []
             parts = []
             for target in targets:
                 repository = self._catalog.get(target.repository.id) or target.repository
                 snapshot = stack.enter_context(self._library.reading(repository.id))
-                run = self._syncs.current(repository.id)
-                parts.append((repository.name, reports.freshness(repository, snapshot, run)))
+                parts.append((repository.name, self._upkeep.freshness(repository, snapshot, seen)))
                 if snapshot is not None:
                     sources.append((target, Source(repository.name, repository.path, snapshot)))
                 self._catalog.touch(repository.id)
             yield sources, reports.together(parts, _since(started))
-
-    def _give_syncs_time(self, targets: Sequence[Target]) -> None:
-        """Start syncs of what was never synced, and checks of what was not looked at lately; wait for them a little."""
-        now = time.monotonic()
-        waiting: list[tuple[Run, float]] = []
-        for target in targets:
-            known = self._catalog.get(target.repository.id)
-            if known is None or known.missing:
-                continue
-            current = self._syncs.current(known.id)
-            if known.last_sync is None:  # of all that ask, each waits until a moment after the first one asked
-                run = current or self._request(known, interactive=True, join=True, limits=True)
-                waiting.append((run, now + _FIRST_ANSWER_S - (time.time() - run.requested_at)))
-            elif (
-                current is None
-                and not _backing_off(known)
-                and time.time() - (known.checked_at or 0.0) >= _CHECK_AFTER_S
-            ):
-                at_once = len(targets) <= _CHECK_AT_ONCE and not self._syncs.running  # never wait behind another's sync
-                run = self._request(known, background=True, interactive=at_once, limits=True)
-                if at_once:
-                    waiting.append((run, now + _CHECK_WAIT_S))
-        for run, until in waiting:
-            with _patience():
-                run.future.result(timeout=max(0.0, until - time.monotonic()))
 
     def _narrowed(
         self,
@@ -492,38 +507,11 @@ class Workspace:
             )
         return targets[0].repository
 
-    def _request(
-        self,
-        repository: Repository,
-        *,
-        full: bool = False,
-        interactive: bool = False,
-        background: bool = False,
-        join: bool = False,
-        limits: bool = False,
-        verify: bool = False,
-        listener: Callable[[Progress], None] | None = None,
-    ) -> Run:
-        settings = self.settings
-        options = Options(
-            full=full,
-            interactive=interactive,
-            max_file_bytes=settings.recollect_max_file_bytes,
-            exclude=settings.auto_sync_exclude,
-            max_files=settings.recollect_max_repository_files if limits else None,
-            max_bytes=settings.recollect_max_repository_bytes if limits else None,
-        )
-        if not background:
-            self._catalog.update(repository.id, wanted=1)
-        return self._syncs.request(
-            repository.id,
-            self._folder(repository.id),
-            repository.path,
-            options,
-            verify=verify,
-            background=background,
-            join=join,
-            listener=listener,
+    def _request(self, repository: Repository, full: bool, listener: Callable[[Progress], None] | None = None) -> Run:
+        """A sync that somebody asked for: it looks at everything, however large that is."""
+        self._catalog.update(repository.id, wanted=1)
+        return self._upkeep.request(
+            repository, Urgency.ASKED, full=full, everything=True, limits=False, listener=listener
         )
 
     def _wait(
@@ -541,8 +529,7 @@ class Workspace:
                     return self._running_result(run, repository)
                 if cancelled is not None and cancelled.is_set() and not told:
                     told = True
-                    self._catalog.update(repository.id, wanted=0)
-                    self._syncs.cancel(repository.id)
+                    self._upkeep.cancel(repository)
 
     def _running_result(self, run: Run, repository: Repository) -> SyncResult:
         with self._library.reading(repository.id) as snapshot:
@@ -558,34 +545,6 @@ class Workspace:
                 duration_s=round(time.time() - run.requested_at, 4),
             )
 
-    def _sync_ended(self, run: Run, result: SyncResult) -> None:
-        """Note how a sync ended, and make what it committed the published generation."""
-        if self._closed:
-            return
-        repository = self._catalog.get(run.repository_id)
-        if repository is None:
-            return  # forgotten meanwhile
-        self._library.publish(run.repository_id)
-        done = result.status == str(SyncStatus.COMPLETED)
-        missing = any(error.kind == "missing" for error in result.errors) and not done
-        if run.background and done and not result.chunks_new and not result.chunks_deleted and not result.errors:
-            self._catalog.update(repository.id, checked_at=result.started_at, missing=0)
-            return  # nothing happened: not worth a line in the history
-        changes: dict[str, Any] = {
-            "last_sync": replace(result, repository=repository.name).to_dict(),
-            "missing": int(missing),
-        }
-        changes |= {"attempts": 0 if done else repository.attempts + 1}
-        if not run.background and run.error is None:
-            changes["wanted"] = 0
-        if run.error is not None and run.error.to_dict()["code"] != "shutting_down":
-            changes["wanted"] = 0
-        if done:
-            changes |= {"checked_at": result.started_at, "tracked": 1}
-        if missing and repository.last_sync is not None:
-            changes["last_sync"] = repository.last_sync  # what the kept index came from
-        self._catalog.update(repository.id, **changes)
-
     def _see_missing(self, repository: Repository) -> None:
         if not repository.path.is_dir():
             self._catalog.update(repository.id, missing=1)
@@ -595,42 +554,6 @@ class Workspace:
                 code="missing",
             )
         self._catalog.update(repository.id, missing=0)
-
-    def _looked_for(self, repository: Repository) -> Repository:
-        """The record with `missing` as it is now."""
-        there = repository.path.is_dir()
-        if there != repository.missing:
-            return repository
-        return self._catalog.update(repository.id, missing=int(not there)) or repository
-
-    def _damaged(self, repository_id: str, error: Corrupt) -> None:
-        """A reader found an index that cannot be read: have it repaired or made again."""
-        repository = self._catalog.get(repository_id)
-        if repository is None or self._closed:
-            return
-        log.warning("the index of %s is damaged (%s): it is made again", repository.name, error.message)
-        self._library.drop(repository_id)
-        if self._syncs.current(repository_id) is None:
-            self._request(repository, verify=True, interactive=True)
-
-    def _folder(self, repository_id: str) -> Path:
-        return self.home / "repositories" / repository_id
-
-
-@contextmanager
-def _patience() -> Iterator[None]:
-    """Waiting that may end before what was waited for."""
-    with suppress(FutureTimeout):
-        yield
-
-
-def _backing_off(repository: Repository) -> bool:
-    """Whether the last syncs failed and it is too early to try again unasked: after one minute, two, four … an hour."""
-    if not repository.attempts or repository.last_sync is None:
-        return False
-    ended = float(repository.last_sync["started_at"]) + float(repository.last_sync["duration_s"])
-    pause: float = min(60.0 * 2 ** min(repository.attempts - 1, 10), 3600.0)
-    return time.time() - ended < pause
 
 
 def _since(started: float) -> float:

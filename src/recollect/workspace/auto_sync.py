@@ -1,0 +1,476 @@
+"""Background work: finds repositories, decides what is due, starts it, and can be told how."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import shutil
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from recollect.config import Settings
+from recollect.errors import Cancelled, RecollectError, UserError
+from recollect.jobs.schedule import Cause, Condition, Due, due, ordered
+from recollect.jobs.syncs import Run, Urgency
+from recollect.model import AutoSyncConfig, AutoSyncStatus, ScanResult, SyncStatus
+from recollect.store.catalog import Catalog, Repository
+from recollect.sync import git
+from recollect.sync.discover import Discovered, discover
+from recollect.workspace import places
+from recollect.workspace.places import Caller
+from recollect.workspace.registry import Registry
+from recollect.workspace.upkeep import Upkeep
+
+_PAUSE_S: Final = 0.1  # between two looks at what is due, however much changes
+_LOOK_S: Final = 60.0  # at resources, and at what waits for them
+_JITTER: Final = 0.1  # of an interval: not all repositories at once
+_DISK_FREE: Final = 200_000_000  # bytes; below, nothing is written in the background
+_BATTERY_LOW: Final = 20  # percent, when discharging
+_SCAN_ANSWER_S: Final = 2.0
+NAMES: Final = {  # of configure_auto_sync → of the setting
+    "scan_paths": "auto_sync_paths",
+    "exclude_patterns": "auto_sync_exclude",
+    "scan_interval": "auto_sync_scan_interval",
+    "sync_interval": "auto_sync_interval",
+    "max_concurrent": "auto_sync_max_concurrent",
+    "priority_languages": "auto_sync_priority_languages",
+    "size_threshold": "auto_sync_size_threshold",
+    "auto_watch": "auto_sync_auto_watch",
+    "sync_on_startup": "auto_sync_on_startup",
+    "max_depth": "auto_sync_max_depth",
+    "min_files": "auto_sync_min_files",
+    "enabled": "auto_sync_enabled",
+}
+log = logging.getLogger("recollect.auto_sync")
+
+
+class AutoSync:
+    """Two threads of its own: one starts what is due, one searches for repositories. Thread-safe."""
+
+    def __init__(self, catalog: Catalog, registry: Registry, upkeep: Upkeep, home: Path) -> None:
+        self._catalog = catalog
+        self._registry = registry
+        self._upkeep = upkeep
+        self._home = home
+        self._woken = threading.Event()
+        self._closed = threading.Event()
+        self._paused = bool(catalog.persisted().get("paused", False))
+        self._started = time.monotonic()
+        self._held_back: str | None = None
+        self._cycle: tuple[float, list[Run]] | None = None
+        self._background: dict[str, tuple[Run, Cause]] = {}
+        self._queued = 0
+        self._configuring = threading.Lock()
+        self._scan = _Scan()
+        self._scan_lock = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._run, name="auto-sync", daemon=True),
+            threading.Thread(target=self._scan_again_and_again, name="scan", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Resume what was asked for and cut short; begin to watch and to look."""
+        for repository in self._catalog.repositories():
+            if repository.wanted and not repository.missing:
+                self._upkeep.request(repository, Urgency.ASKED, everything=True, limits=False)
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        self.wake()
+        self._scan.wanted.set()
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def wake(self) -> None:
+        """Something may have become due."""
+        self._woken.set()
+
+    # -- controls -----------------------------------------------------------------------------------------------------
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    def pause(self) -> AutoSyncStatus:
+        """Stop background work at its next batch, until `resume`, also over restarts. What is asked for goes on."""
+        self._catalog.persist({"paused": True})
+        self._paused = True
+        self._upkeep.syncs.halt_background()
+        log.info("paused")
+        return self.status()
+
+    def resume(self) -> AutoSyncStatus:
+        self._catalog.persist({"paused": False})
+        self._paused = False
+        log.info("resumed")
+        self.wake()
+        self._scan.wanted.set()
+        return self.status()
+
+    def configure(self, changes: Mapping[str, Any], caller: Caller) -> AutoSyncStatus:
+        """Change settings by the names of `configure_auto_sync`, all or none; the others stay as they are.
+
+        Raises:
+            UserError: an unknown name or a bad value. Refused: a scan path that the caller may not use.
+        """
+        unknown = changes.keys() - NAMES.keys()
+        if unknown:
+            raise UserError(f"unknown setting: {', '.join(sorted(unknown))}", hint=f"Known: {', '.join(NAMES)}")
+        given = {NAMES[name]: value for name, value in changes.items() if value is not None}
+        if "auto_sync_paths" in given:
+            given["auto_sync_paths"] = [self._scan_path(path, caller) for path in given["auto_sync_paths"]]
+        with self._configuring:
+            before = self._upkeep.settings
+            persisted = {**self._catalog.persisted(), **given}
+            after = Settings.load(self._home, persisted=persisted)  # checks, before anything is changed
+            self._catalog.persist(given)
+            self._upkeep.settings = after
+        self._upkeep.syncs.allow(after.auto_sync_max_concurrent)
+        if before.auto_sync_auto_watch != after.auto_sync_auto_watch:
+            for repository in self._catalog.repositories():
+                self._upkeep.attend(repository)
+        if before.auto_sync_enabled and not after.auto_sync_enabled:
+            self._upkeep.syncs.halt_background()
+        if given:
+            log.info("configured: %s", ", ".join(f"{name} = {value}" for name, value in given.items()))
+        self.wake()
+        self._scan.wanted.set()
+        return self.status()
+
+    def configure_repository(self, repository: Repository, enabled: bool | None, interval: float | None) -> None:
+        """Have one repository kept in step or not, or give it an interval of its own. Its index stays."""
+        changes: dict[str, Any] = {}
+        if interval is not None:
+            if interval < 1:
+                raise UserError("sync_interval must be at least 1 second", code="out_of_range")
+            changes["sync_interval"] = float(interval)
+        if enabled is not None:
+            changes |= {"tracked": int(enabled), "untracked": int(not enabled)}
+        updated = self._catalog.update(repository.id, **changes) if changes else repository
+        if updated is None:
+            return
+        run = self._background.get(repository.id)
+        if enabled is False and run is not None:
+            run[0].halted = True
+            self._upkeep.syncs.cancel(repository.id)
+        self._upkeep.attend(updated)
+        self.wake()
+
+    def status(self) -> AutoSyncStatus:
+        """How background work stands. Nothing is started by asking."""
+        settings, now = self._upkeep.settings, time.monotonic()
+        known = self._catalog.repositories()
+        tracked = [item for item in known if item.tracked]
+        running = [run for run in self._upkeep.syncs.runs() if run.status is SyncStatus.RUNNING]
+        waiting = [run for run in self._upkeep.syncs.runs() if run.status is SyncStatus.QUEUED]
+        queued = {run.repository_id for run in waiting}
+        queued |= {item.id for item in tracked if isinstance(self._due(item, now), Due)}
+        scanned, interval = self._scan.ended_at, settings.auto_sync_scan_interval
+        next_scan = scanned + interval if scanned is not None and settings.auto_sync_paths and self.active else None
+        return AutoSyncStatus(
+            enabled=settings.auto_sync_enabled,
+            running=self.active,
+            paused=self._paused,
+            last_scan=_iso(scanned),
+            next_scan=_iso(next_scan),
+            queued_repos=len(queued),
+            active_syncs=len(running),
+            synced_repos=sum((item.last_sync or {}).get("status") == "completed" for item in known),
+            config=AutoSyncConfig(**{name: getattr(settings, NAMES[name]) for name in NAMES if name != "enabled"}),
+            held_back=self._held_back,
+            watched_repos=sum(self._upkeep.watcher.reason(item.id) is None for item in tracked),
+            watches=self._upkeep.watcher.watches,
+            failing=tuple(item.name for item in tracked if item.attempts),
+            deferred=tuple(item.name for item in tracked if item.size_bytes > settings.auto_sync_size_threshold),
+            problems=tuple(f"{item.path}: {item.message}" for item in self._scan.found.problems[:20]),
+        )
+
+    @property
+    def active(self) -> bool:
+        """Whether background work is done at all."""
+        return self._upkeep.settings.auto_sync_enabled and not self._paused and not self._closed.is_set()
+
+    def next_sync_at(self, repository: Repository) -> float | None:
+        """When a repository is looked at next by itself (UTC epoch seconds); None: not before something happens."""
+        if not repository.tracked or not self.active:
+            return None
+        now = time.monotonic()
+        found = self._due(repository, now)
+        return time.time() + (max(0.0, found - now) if isinstance(found, float) else 0.0) if found is not None else None
+
+    # -- what is due --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            self._woken.clear()
+            try:
+                wait = self._tick()
+            except Exception:
+                if self._closed.is_set():
+                    return
+                log.exception("looking for what is due failed")
+                wait = _LOOK_S
+            self._woken.wait(wait)
+            self._closed.wait(_PAUSE_S)
+
+    def _tick(self) -> float | None:
+        """Start what is due, as far as there are slots; how long there is nothing to do unless something happens."""
+        self._end_cycle()
+        if not self.active:
+            return None
+        self._held_back = self._reason_to_wait()
+        if self._held_back is not None:
+            return _LOOK_S
+        now, waits, found = time.monotonic(), [3600.0], []
+        for repository in self._catalog.repositories():
+            if not repository.tracked or self._closed.is_set():
+                continue
+            if repository.missing:
+                self._upkeep.present(repository)
+            elif repository.last_sync is not None:
+                self._upkeep.attend(repository)
+            what = self._due(repository, now)
+            if isinstance(what, Due):
+                found.append(what)
+            elif what is not None:
+                waits.append(max(0.0, what - now))
+        self._start_some(found)
+        return min(waits)
+
+    def _start_some(self, found: Sequence[Due]) -> None:
+        settings = self._upkeep.settings
+        free = settings.auto_sync_max_concurrent - sum(run.urgency > 0 for run in self._upkeep.syncs.runs())
+        checking = any(cause is Cause.CHECK for _, cause in self._background.values())
+        languages, threshold = settings.auto_sync_priority_languages, settings.auto_sync_size_threshold
+        for item in ordered(found, languages, threshold):
+            if free <= 0 or (item.cause is Cause.CHECK and checking):
+                continue
+            repository = self._catalog.get(item.condition.id)
+            if repository is None:
+                continue
+            whole = item.cause is Cause.CHECK
+            run = self._upkeep.request(repository, Urgency.BACKGROUND, everything=whole)
+            self._background[repository.id] = (run, item.cause)
+            if self._cycle is None:
+                log.info("cycle starts: %d due", len(found))
+                self._cycle = (time.monotonic(), [])
+            self._cycle[1].append(run)
+            run.future.add_done_callback(lambda done, it=repository: self._one_ended(it, done.result().status))  # type: ignore[misc]
+            free -= 1
+            checking |= whole
+
+    def _one_ended(self, repository: Repository, status: str) -> None:
+        _, cause = self._background.pop(repository.id, (None, None))
+        log.log(
+            logging.WARNING if status == SyncStatus.FAILED else logging.INFO,
+            "%s: %s (%s)",
+            repository.name,
+            status,
+            cause.name.lower() if cause is not None else "?",
+        )
+        self.wake()
+
+    def _end_cycle(self) -> None:
+        if self._cycle is None or self._background:
+            return
+        started, runs = self._cycle
+        self._cycle = None
+        states = [run.status for run in runs]
+        completed, failed = states.count(SyncStatus.COMPLETED), states.count(SyncStatus.FAILED)
+        log.info("cycle ends: %d completed, %d failed, %.1f s", completed, failed, time.monotonic() - started)
+
+    def _due(self, repository: Repository, now: float) -> Due | float | None:
+        return due(self._condition(repository, now), now)
+
+    def _condition(self, repository: Repository, now: float) -> Condition:
+        upkeep = self._upkeep
+        last = repository.last_sync
+        checked = upkeep.checked_monotonic(repository.id)
+        interval = upkeep.interval(repository) * (1 + _JITTER * random.Random(repository.id).uniform(-1, 1))
+        if checked is None and last is not None and not upkeep.settings.auto_sync_on_startup:
+            checked = self._started
+        wait = upkeep.not_before(repository) - time.time()
+        return Condition(
+            id=repository.id,
+            indexed=last is not None and bool(last.get("generation")),
+            busy=upkeep.syncs.current(repository.id) is not None,
+            missing=repository.missing,
+            not_before=now + wait if 0 < wait <= 2 * max(interval, 3600.0) else 0.0,  # the clock may have been set
+            dirty=upkeep.watcher.waiting(repository.id),
+            vouched=upkeep.watcher.vouches(repository.id),
+            checked_at=checked,
+            interval=interval,
+            language=repository.language,
+            size_bytes=repository.size_bytes,
+            last_access=repository.last_access or 0.0,
+        )
+
+    def _reason_to_wait(self) -> str | None:
+        free = shutil.disk_usage(self._home).free
+        if free < _DISK_FREE:
+            return f"only {free / 1e6:.0f} MB are free on the disk"
+        charge = battery()
+        if charge is not None and charge <= _BATTERY_LOW:
+            return f"the battery is at {charge} %"
+        return None
+
+    # -- finding repositories -----------------------------------------------------------------------------------------
+
+    def scan_paths(self, caller: Caller) -> list[tuple[str, str]]:
+        """(folder, where it comes from) of the folders that are searched; without a setting, the caller's repository."""
+        configured = [(path, "configured") for path in self._upkeep.settings.auto_sync_paths]
+        if configured:
+            return configured
+        given = [(root, "roots") for root in caller.roots]
+        given += [(caller.project_dir, "CLAUDE_PROJECT_DIR")] if caller.project_dir else []
+        for path, origin in given:
+            if _may_be_searched(path, caller):
+                return [(item, name) for item, name in given if name == origin]
+        here = git.work_tree_root(Path(caller.cwd)) if caller.cwd else None
+        return [(os.fspath(here), "working directory")] if here and _may_be_searched(os.fspath(here), caller) else []
+
+    def scan(self, caller: Caller, wait_s: float = _SCAN_ANSWER_S) -> ScanResult:
+        """Search for repositories now; answers after `wait_s` at the latest, the search goes on."""
+        paths = [path for path, _ in self.scan_paths(caller)]
+        if paths:
+            self._scan.asked_paths = tuple(paths)
+            self._scan.ended.clear()
+            self._scan.wanted.set()
+            self._scan.ended.wait(wait_s)
+        status = self.status()
+        message = "" if paths else "no scan paths are configured and there is no repository here"
+        running = bool(paths) and not self._scan.ended.is_set()
+        found = self._scan.so_far if running else len(self._scan.found.repositories) if paths else 0
+        return ScanResult(running, status.queued_repos, status.active_syncs, status.synced_repos, found, message)
+
+    def find(self, paths: Sequence[str]) -> Discovered:
+        """Search below `paths`; nothing is registered."""
+        settings = self._upkeep.settings
+        return discover(
+            [Path(path) for path in paths],
+            exclude=settings.auto_sync_exclude,
+            max_depth=settings.auto_sync_max_depth,
+            min_files=settings.auto_sync_min_files,
+            cancelled=self._closed.is_set,
+            progress=self._scan.count,
+        )
+
+    def _scan_again_and_again(self) -> None:
+        if self._upkeep.settings.auto_sync_on_startup:
+            self._scan.wanted.set()
+        while True:
+            asked = self._scan.wanted.wait(self._until_next_scan())
+            if self._closed.is_set():
+                return
+            self._scan.wanted.clear()
+            paths, self._scan.asked_paths = self._scan.asked_paths, ()
+            if not paths and self.active and (not asked or self._scan_is_due()):
+                paths = self._upkeep.settings.auto_sync_paths
+            if paths:
+                try:
+                    self._scan_once(paths)
+                except Cancelled:
+                    return
+                except (RecollectError, OSError):
+                    log.exception("the search for repositories failed")
+            self._scan.ended.set()
+
+    def _scan_once(self, paths: Sequence[str]) -> None:
+        started = time.monotonic()
+        self._scan.so_far = 0
+        found = self.find(paths)
+        new = 0
+        for info in found.repositories:
+            if self._closed.is_set():
+                return
+            before = len(self._catalog.repositories())
+            repository = self._registry.adopt(info)
+            if repository is not None and not repository.tracked and not repository.untracked:
+                self._catalog.update(repository.id, tracked=1)
+            new += len(self._catalog.repositories()) - before
+        for repository in self._catalog.repositories():
+            self._upkeep.present(repository)
+        self._scan.found, self._scan.ended_at = found, time.time()
+        self._scan.paths = tuple(self._upkeep.settings.auto_sync_paths)
+        spent = time.monotonic() - started
+        log.info(
+            "scan: %d repositories, %d new, %d problems, %.1f s",
+            len(found.repositories),
+            new,
+            len(found.problems),
+            spent,
+        )
+        self.wake()
+
+    def _scan_is_due(self) -> bool:
+        """Whether the configured paths were not searched yet, or not as they are now."""
+        settings = self._upkeep.settings
+        return self._scan.paths != tuple(settings.auto_sync_paths) or self._until_next_scan() == 0
+
+    def _until_next_scan(self) -> float:
+        if self._scan.ended_at is None:
+            return (
+                3600.0 if not self._upkeep.settings.auto_sync_paths else self._upkeep.settings.auto_sync_scan_interval
+            )
+        return max(
+            0.0, min(self._scan.ended_at + self._upkeep.settings.auto_sync_scan_interval - time.time(), 86_400.0)
+        )
+
+    @staticmethod
+    def _scan_path(path: Any, caller: Caller) -> str:
+        if not isinstance(path, str) or not path.strip():
+            raise UserError("a scan path must be the path of a folder", code="wrong_type")
+        full = places.absolute(path, caller)
+        if caller.agent:
+            places.check_allowed(full, caller)
+        elif full == Path(full.anchor):
+            raise UserError("the whole file system is not searched", hint="Name the folders that hold repositories.")
+        return os.fspath(places.existing_folder(full, path))
+
+
+class _Scan:
+    """The search for repositories as it stands."""
+
+    def __init__(self) -> None:
+        self.wanted = threading.Event()
+        self.ended = threading.Event()
+        self.asked_paths: tuple[str, ...] = ()
+        self.paths: tuple[str, ...] | None = None  # the configured ones that were last searched
+        self.found = Discovered((), ())
+        self.ended_at: float | None = None
+        self.so_far = 0
+
+    def count(self, found: int) -> None:
+        self.so_far = max(self.so_far, found)
+
+
+def battery(folder: Path = Path("/sys/class/power_supply")) -> int | None:
+    """Charge in percent of a battery that discharges; None where there is none, or the system does not tell."""
+    try:
+        for supply in sorted(folder.iterdir()):
+            if (supply / "type").read_text().strip() != "Battery" or (supply / "scope").exists():
+                continue  # a mouse has its own
+            if (supply / "status").read_text().strip() == "Discharging":
+                return int((supply / "capacity").read_text())
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def _may_be_searched(path: str, caller: Caller) -> bool:
+    try:
+        places.check_allowed(places.absolute(path, caller), caller)
+    except RecollectError:
+        return False
+    return os.path.isdir(path)
+
+
+def _iso(at: float | None) -> str | None:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") if at is not None else None

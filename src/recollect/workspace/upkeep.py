@@ -1,0 +1,313 @@
+"""Keeping indexes true to their files: who is watched, what a question waits for, how a sync's end is noted."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from recollect.config import Settings
+from recollect.errors import Corrupt
+from recollect.home import run_folder
+from recollect.index.snapshot import Snapshot, folders_of
+from recollect.jobs.indexer import IndexerProcess
+from recollect.jobs.library import Library
+from recollect.jobs.synchronise import Options
+from recollect.jobs.syncs import Run, Syncs, Urgency
+from recollect.model import Freshness, Progress, SyncResult, SyncStatus
+from recollect.store.catalog import Catalog, Repository
+from recollect.sync.watch import Watcher
+from recollect.workspace import reports
+
+_FIRST_ANSWER_S: Final = 2.0  # how long a question waits for the first sync of what it is about
+_CHECKS_AT_ONCE: Final = 4  # whole checks that a question starts beside all others; more of them wait for slots
+_RECENTLY_S: Final = 2.0  # a question about many unwatched repositories does not check again what was just checked
+_BACK_OFF_FIRST_S: Final = 60.0
+_BACK_OFF_LONGEST_S: Final = 3600.0
+log = logging.getLogger("recollect.upkeep")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of all repositories at one moment. `mark` None: events could not be read."""
+
+    mark: int | None
+
+
+class Upkeep:
+    """Thread-safe. Owns the indexer process, the watcher and the open snapshots of a home."""
+
+    def __init__(self, home: Path, settings: Settings, catalog: Catalog) -> None:
+        self._home = home
+        self.settings = settings
+        self._catalog = catalog
+        self.on_change: Callable[[], None] = lambda: None  # something may have become due; must return at once
+        self._closed = False
+        self._watching = threading.Lock()
+        self._checked: dict[str, tuple[float, float]] = {}  # id → (epoch, monotonic) when all its files were looked at
+        self._waits: dict[str, float] = {}  # id → not before this does a background sync start (cancelled)
+        self.notices: deque[str] = deque(maxlen=20)  # what people should hear of that happened unasked
+        self.library = Library(self.folder, self._damaged)
+        sizes = settings.workers, settings.sync_queue_size, settings.sync_batch_size
+        self.indexer = IndexerProcess(home, *sizes, run_folder(home) / "indexer.log")
+        self.indexer.warm()
+        self.watcher = Watcher(run_folder(home) / "cookies", lambda: self.on_change())
+        most = settings.auto_sync_max_concurrent
+        self.syncs = Syncs(self.indexer, self.watcher, most, self._committed, self._ended)
+
+    def close(self) -> None:
+        self._closed = True
+        self.indexer.close()
+        self.watcher.close()
+        self.library.close()
+
+    def folder(self, repository_id: str) -> Path:
+        """Where the index of a repository lies."""
+        return self._home / "repositories" / repository_id
+
+    # -- what is watched ----------------------------------------------------------------------------------------------
+
+    def attend(self, repository: Repository, folders: Iterable[str] | None = None) -> None:
+        """Watch a tracked repository, or stop watching one that is not to be. `folders`: its directories, if known."""
+        wanted = repository.tracked and self.settings.auto_sync_auto_watch and not repository.missing
+        with self._watching:
+            known = repository.id in self.watcher
+            if wanted == known:
+                return
+            if not wanted:
+                self.watcher.unwatch(repository.id)
+                return
+            if folders is None:
+                try:
+                    folders = folders_of(self.folder(repository.id))
+                except Corrupt:
+                    folders = ()
+            self.watcher.watch(repository.id, repository.path, list(folders))
+
+    def checked_at(self, repository: Repository) -> float | None:
+        """When all files of a repository were last looked at, as far as is known."""
+        known = self._checked.get(repository.id)
+        if known is not None:
+            return known[0]
+        return float(repository.last_sync["started_at"]) if repository.last_sync is not None else None
+
+    def checked_monotonic(self, repository_id: str) -> float | None:
+        """Likewise by the monotonic clock; None where it was not since this process began."""
+        known = self._checked.get(repository_id)
+        return known[1] if known is not None else None
+
+    # -- what a question waits for ------------------------------------------------------------------------------------
+
+    def freshen(self, repositories: Sequence[Repository]) -> Seen:
+        """Read all events so far, index what they name, for as long as the budget allows."""
+        started = time.monotonic()
+        until = started + self.settings.recollect_fresh_budget_ms / 1000
+        known = [item for given in repositories if (item := self.present(given)) is not None]
+        for repository in known:
+            if repository.last_sync is not None:
+                self.attend(repository)
+        seen = self.look(known)
+        unsettled = [item for item in known if not self._settled(item, seen) and not self._hopeless(item)]
+        unchecked = [item for item in unsettled if not self.watcher.vouches(item.id)]
+        runs: dict[str, Run] = {}
+        for repository in unsettled:
+            at_once = repository not in unchecked or len(unchecked) <= _CHECKS_AT_ONCE
+            if at_once or not self._just_checked(repository):
+                runs[repository.id] = self._help(repository, at_once)
+        for repository in unsettled:
+            if repository.id in runs:
+                first = repository.last_sync is None  # of all that ask, each waits until a moment after the first asked
+                asked = runs[repository.id].requested_at
+                limit = max(until, started + _FIRST_ANSWER_S - (time.time() - asked)) if first else until
+                self._settle(repository, runs[repository.id], seen, limit)
+        return seen
+
+    def look(self, repositories: Iterable[Repository]) -> Seen:
+        """Read all events so far; nothing is synced."""
+        keys = [item.id for item in repositories]
+        return Seen(self.watcher.barrier(keys, self.settings.recollect_barrier_ms / 1000))
+
+    def freshness(self, repository: Repository, snapshot: Snapshot | None, seen: Seen) -> Freshness:
+        """What an answer from this snapshot reflects of what was written before `seen`."""
+        watch = reports.Watch(
+            self._settled(repository, seen),
+            self.watcher.pending(repository.id),
+            self.watcher.reason(repository.id) if self.watcher.unavailable is None else self.watcher.unavailable,
+            self.checked_at(repository),
+        )
+        return reports.freshness(repository, snapshot, self.syncs.current(repository.id), watch)
+
+    def _settled(self, repository: Repository, seen: Seen) -> bool:
+        return seen.mark is not None and self.watcher.settled(repository.id, seen.mark)
+
+    def _hopeless(self, repository: Repository) -> bool:
+        """Whether a question has no reason to start a sync: the last ones failed, or it is too large unless asked for."""
+        if reports.is_too_large(repository):
+            return True
+        return bool(repository.attempts) and (repository.next_sync_at or 0.0) > time.time()
+
+    def _just_checked(self, repository: Repository) -> bool:
+        unwatched = self.watcher.reason(repository.id) is not None
+        return unwatched and time.time() - (self.checked_at(repository) or 0.0) < _RECENTLY_S
+
+    def _help(self, repository: Repository, at_once: bool) -> Run:
+        first = repository.last_sync is None
+        urgency = Urgency.QUESTION if at_once and not first else Urgency.ASKED
+        return self.request(repository, urgency, join=first)
+
+    def _settle(self, repository: Repository, run: Run, seen: Seen, until: float) -> None:
+        """Wait for a run, and for what it turns out to need after it (folders that were not watched before)."""
+        while not self._closed:
+            try:
+                result = run.future.result(timeout=max(0.0, until - time.monotonic()))
+            except FutureTimeout:
+                return
+            now = self._catalog.get(repository.id)
+            unwatched = self.watcher.reason(repository.id) is not None
+            if result.status != SyncStatus.COMPLETED or now is None or unwatched or self._settled(now, seen):
+                return
+            if time.monotonic() >= until:
+                return
+            run = self._help(now, True)
+
+    def present(self, given: Repository) -> Repository | None:
+        """The record as it is now, with `missing` as the disk says; None where the repository or its folder is gone."""
+        repository = self._catalog.get(given.id)
+        if repository is None:
+            return None
+        there = repository.path.is_dir()
+        if there == repository.missing:
+            repository = self._catalog.update(repository.id, missing=int(not there)) or repository
+            self.attend(repository)
+            log.info("%s is %s", repository.name, "there again" if there else "missing; its index is kept")
+        return repository if there else None
+
+    # -- syncing ------------------------------------------------------------------------------------------------------
+
+    def request(
+        self,
+        repository: Repository,
+        urgency: Urgency,
+        *,
+        full: bool = False,
+        everything: bool = False,
+        limits: bool = True,
+        verify: bool = False,
+        join: bool = False,
+        listener: Callable[[Progress], None] | None = None,
+    ) -> Run:
+        """Have a repository synced. `limits`: refuse one that is too large, unless it was once asked for all the same."""
+        settings = self.settings
+        limits = limits and not repository.asked_for
+        options = Options(
+            full=full,
+            interactive=urgency is not Urgency.BACKGROUND,
+            max_file_bytes=settings.recollect_max_file_bytes,
+            exclude=settings.auto_sync_exclude,
+            max_files=settings.recollect_max_repository_files if limits else None,
+            max_bytes=settings.recollect_max_repository_bytes if limits else None,
+        )
+        if urgency is Urgency.ASKED and not repository.wanted:
+            self._catalog.update(repository.id, wanted=1)
+        folder = self.folder(repository.id)
+        run = Run(repository.id, folder, repository.path, options, urgency, everything=everything, verify=verify)
+        return self.syncs.request(run, join=join, listener=listener)
+
+    def cancel(self, repository: Repository) -> None:
+        """Stop its sync; what changed waits for the next interval, or for a question."""
+        self._waits[repository.id] = time.time() + self.interval(repository)
+        self._catalog.update(repository.id, wanted=0)
+        run = self.syncs.current(repository.id)
+        if self.syncs.cancel(repository.id) and run is not None:
+            with suppress(FutureTimeout):
+                run.future.result(timeout=2)
+
+    def interval(self, repository: Repository) -> float:
+        return repository.sync_interval or self.settings.auto_sync_interval
+
+    def not_before(self, repository: Repository) -> float:
+        """Until when background work leaves a repository alone: it failed, or was cancelled."""
+        failed = repository.next_sync_at or 0.0 if repository.attempts else 0.0
+        return max(failed, self._waits.get(repository.id, 0.0))
+
+    def forget(self, repository: Repository) -> None:
+        self.syncs.cancel(repository.id)
+        self.watcher.unwatch(repository.id)
+        self._catalog.remove(repository.id)
+        self.library.drop(repository.id)
+        self.indexer.forget(self.folder(repository.id)).result(timeout=30)
+        self.library.drop(repository.id)
+
+    def _committed(self, repository_id: str) -> None:
+        self.library.publish(repository_id)
+
+    def _ended(self, run: Run, result: SyncResult) -> None:
+        """Publish what a sync committed, note how it ended, and tell the watcher what became of what it took."""
+        done = result.status == SyncStatus.COMPLETED
+        try:
+            if not self._closed and self._catalog.get(run.repository_id) is not None:
+                done &= self.library.publish(run.repository_id)
+                self._note(run, result)
+        finally:
+            ended = run.ended
+            if run.taken is not None:
+                told = {"folders": ended.folders, "partial": ended.partial, "ignored": ended.ignored} if ended else {}
+                self.watcher.finish(run.repository_id, run.taken, done=done, **told)  # type: ignore[arg-type]
+            repository = self._catalog.get(run.repository_id) if not self._closed else None
+            if repository is not None and done:
+                self.attend(repository, ended.folders if ended is not None and not ended.partial else None)
+            self.on_change()
+
+    def _note(self, run: Run, result: SyncResult) -> None:
+        repository = self._catalog.get(run.repository_id)
+        assert repository is not None
+        for error in result.errors:
+            if error.kind == "index_rebuilt":
+                self.notices.append(f"{repository.name}: {error.message}")
+        done = result.status == SyncStatus.COMPLETED
+        failed = result.status == SyncStatus.FAILED
+        if done and run.ended is not None and not run.ended.partial:
+            self._checked[repository.id] = (result.started_at, time.monotonic() - result.duration_s)
+        idle = not (result.chunks_new or result.chunks_deleted or result.new_files or result.modified_files)
+        if run.urgency is not Urgency.ASKED and done and idle and not result.deleted_files and not result.errors:
+            if repository.attempts or repository.missing:
+                self._catalog.update(repository.id, attempts=0, next_sync_at=None, missing=0)
+            return  # nothing happened: not worth a write
+        missing = failed and any(error.kind == "missing" for error in result.errors)
+        code = run.error.to_dict()["code"] if run.error is not None else None
+        changes: dict[str, Any] = {"missing": int(missing)}
+        if not (run.halted or code == "shutting_down"):
+            changes["last_sync"] = replace(result, repository=repository.name).to_dict()
+            if run.urgency is Urgency.ASKED or code is not None:
+                changes["wanted"] = 0
+        if missing and repository.last_sync is not None:
+            changes.pop("last_sync", None)  # what the kept index came from
+        if failed and code != "shutting_down":
+            attempts = repository.attempts + 1
+            pause = min(_BACK_OFF_FIRST_S * 2 ** min(attempts - 1, 10), _BACK_OFF_LONGEST_S)
+            changes |= {"attempts": attempts, "next_sync_at": time.time() + pause}
+        if done:
+            self._waits.pop(repository.id, None)
+            changes |= {"attempts": 0, "next_sync_at": None}
+            if not repository.untracked:
+                changes["tracked"] = 1
+            if run.options.max_files is None:
+                changes["asked_for"] = 1
+        self._catalog.update(repository.id, **changes)
+
+    def _damaged(self, repository_id: str, error: Corrupt) -> None:
+        """A reader found an index that cannot be read: have it repaired or made again."""
+        repository = self._catalog.get(repository_id)
+        if repository is None or self._closed:
+            return
+        log.warning("the index of %s is damaged (%s): it is made again", repository.name, error.message)
+        self.library.drop(repository_id)
+        if self.syncs.current(repository_id) is None:
+            self.request(repository, Urgency.ASKED, everything=True, verify=True)
