@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from recollect.jobs.pool import ParsePool
 from recollect.jobs.synchronise import Control, Options, synchronise
 from recollect.model import Progress, RepositoryState
 from recollect.store.database import translated
+from recollect.sync.ignore import GitNames
+from recollect.sync.scan import scan
 from recollect.workspace import Caller, Workspace
 from tests.conftest import SHOP, MakeRepository, git, write
 
@@ -312,3 +314,23 @@ def test_a_repository_beyond_the_limits_is_synced_only_when_asked_for(
         assert workspace.status("project").state is RepositoryState.TOO_LARGE
         assert workspace.sync(root).status == "completed"
         assert workspace.status("project").state is RepositoryState.READY
+
+
+def test_a_file_that_appears_while_git_lists_is_found_by_the_next_scan(
+    make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_repository({"a/one.py": "1"})
+    real = GitNames.listed
+
+    def slow(self: GitNames, paths: Sequence[str] | None = None) -> list[str] | None:
+        names = real(self, paths)
+        write(root, {"a/late.py": "2"})
+        time.sleep(0.1)  # longer than a stat counts as racy
+        return names
+
+    monkeypatch.setattr(GitNames, "listed", slow)
+    first = scan(root)
+    monkeypatch.setattr(GitNames, "listed", real)
+    assert first.tree.get("a/late.py") is None
+    assert scan(root, first.tree, signature=first.signature).tree.get("a/late.py") is not None
+    assert scan(root, first.tree, signature=first.signature, dirty=["a"]).tree.get("a/late.py") is not None

@@ -106,7 +106,13 @@ class EditThenAsk(RuleBasedStateMachine):
 
     @rule(source=st.sampled_from(FOLDERS[1:]), to=st.sampled_from(("d", "a/e", "c/f")))
     def move_folder(self, source: str, to: str) -> None:
-        if (self.root / source).is_dir() and not (self.root / to).exists() and (self.root / to).parent.is_dir():
+        inside = to.startswith(source + "/")
+        if (
+            not inside
+            and (self.root / source).is_dir()
+            and not (self.root / to).exists()
+            and (self.root / to).parent.is_dir()
+        ):
             (self.root / source).rename(self.root / to)
         self.ask()
 

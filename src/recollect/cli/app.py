@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from recollect import __version__
-from recollect.cli import daemon, repositories, search
+from recollect.cli import auto_sync, daemon, repositories, search
 
 app = typer.Typer(
     name="recollect",
@@ -43,6 +43,10 @@ app.command("list")(repositories.list_)
 app.command("add")(repositories.add)
 app.command("cancel")(repositories.cancel)
 app.command("forget")(repositories.forget)
+app.command("track")(auto_sync.track)
+app.add_typer(auto_sync.app, name="auto-sync")
+for _name in ("config", "status", "scan", "paths"):
+    app.command(f"auto-sync-{_name}", hidden=True)(auto_sync.COMMANDS[_name])
 app.add_typer(daemon.app, name="daemon")
 app.command("config")(daemon.config)
 

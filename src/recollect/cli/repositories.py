@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
+from recollect.cli import live
 from recollect.cli.output import JSON, ago, as_json, line, note, size, style, table
 from recollect.client import Connection
 
@@ -121,17 +123,33 @@ def _bar(label: str) -> Iterator[Callable[[dict[str, Any]], None] | None]:
 def status(
     name: Annotated[str | None, typer.Argument(help="A repository; default: the one here.")] = None,
     files: Annotated[bool, typer.Option("--files", help="Each file, and why it is not indexed if it is not.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="A live table of all repositories, until Ctrl-C.")] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="The last syncs that changed something or failed.")
+    ] = False,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
     """State, freshness and counts of a repository.
 
-    Examples: recollect status, recollect status api --files
+    Examples: recollect status, recollect status api --files, recollect status --watch
     """
+    if watch:
+        live.watch(name)
+        return
     with Connection() as daemon:
         found = daemon.call("status", {"repository": name})
         reports = daemon.call("files", {"name": found["name"]}) if files else None
+        runs = daemon.call("history", {"name": found["name"]}) if history else None
     if json_:
-        as_json({**found, "file_reports": reports} if files else found)
+        extra = {"file_reports": reports} if files else {}
+        as_json({**found, **extra, **({"history": runs} if history else {})})
+    elif runs is not None:
+        for run in runs:
+            line(f"{ago(run['started_at']):>12}  {_counts(run)}")
+            for error in run["errors"][:3]:
+                line(f"              {error['kind']}: {error['path']} {error['message']}".rstrip())
+        if not runs:
+            note("no sync of it has done anything yet")
     elif reports is not None:
         rows = [
             (item["status"], item["reason"] or "", item["language"] or "", size(item["size_bytes"]), item["path"])
@@ -140,6 +158,11 @@ def status(
         table(rows, ("status", "reason", "language", "size", "path"))
     else:
         _status(found)
+
+
+def _counts(run: dict[str, Any]) -> str:
+    changes = f"{run['new_files']} new, {run['modified_files']} changed, {run['deleted_files']} deleted"
+    return f"{run['status']}, {changes}, {run['duration_s']:.2f} s"
 
 
 def _status(found: dict[str, Any]) -> None:
@@ -153,6 +176,9 @@ def _status(found: dict[str, Any]) -> None:
     line(f"  holds     {counts}, mostly {found['language'] or 'no code'}; generation {found['generation']}")
     freshness = found["freshness"]
     line(f"  fresh     {'yes' if freshness['fresh'] else freshness['reason']}")
+    kept = "watched" if found["watching"] else "checked at intervals" if found["tracked"] else "left alone"
+    when = f", next look {_until(found['next_sync_at'])}" if found["next_sync_at"] else ""
+    line(f"  kept      {kept}{when}{', auto-sync is paused' if found['paused'] else ''}")
     last = found["last_sync"]
     if last is None:
         line("  last sync never")
@@ -162,6 +188,11 @@ def _status(found: dict[str, Any]) -> None:
     )
     for error in last["errors"][:10]:
         line(f"            {error['kind']}: {error['path']} {error['message']}".rstrip())
+
+
+def _until(at: float) -> str:
+    seconds = max(0.0, at - time.time())
+    return f"in {seconds:.0f} s" if seconds < 120 else f"in {seconds / 60:.0f} min"
 
 
 def list_(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import mmap
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -46,6 +47,28 @@ def load_segment(folder: Path, name: str | None, block: bytes | None) -> Segment
             return Segment.unpack(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
     except (OSError, ValueError, KeyError) as error:
         raise Corrupt(f"segment {name} cannot be read: {error}") from error
+
+
+def copy_index(source: Path, target: Path) -> None:
+    """Make the index at `target` a copy of the one at `source`, as of a first sync that has still to be made.
+
+    Nobody may write to either. Whole or not at all. Raises sqlite3.Error, OSError.
+    """
+    made = target.with_name(target.name + ".copying")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True, mode=0o700)
+    try:
+        with closing(sqlite3.connect(source / "index.db")) as old, closing(sqlite3.connect(made / "index.db")) as new:
+            old.backup(new)
+            new.execute("DELETE FROM meta WHERE key IN ('signature', 'head')")  # names are asked for anew
+            new.execute("INSERT OR REPLACE INTO meta VALUES ('complete', 0)")
+            new.commit()
+        shutil.copytree(segments_folder(source), segments_folder(made))
+        shutil.rmtree(target, ignore_errors=True)
+        made.rename(target)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
 
 
 class IndexWriter:

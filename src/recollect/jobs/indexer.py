@@ -27,13 +27,16 @@ log = logging.getLogger("recollect.indexer")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A sync of `root` into the index at `folder`. `verify`: check what is stored first."""
+    """A sync of `root` into the index at `folder`. `verify`: check what is stored first. `sibling`: folder of the index
+    of another work tree of the same repository, to begin from a copy of, where there is none yet.
+    """
 
     id: int
     folder: str
     root: str
     options: Options = Options()
     verify: bool = False
+    sibling: str | None = None
 
 
 @dataclass(slots=True)
@@ -86,12 +89,14 @@ class IndexerProcess:
         options: Options,
         *,
         verify: bool = False,
+        sibling: Path | None = None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         on_commit: Callable[[], None] = lambda: None,
     ) -> tuple[int, Future[Ended]]:
         """Start a sync: (number to cancel it by, its future)."""
         with self._lock:
-            request = Request(next(self._ids), os.fspath(folder), os.fspath(root), options, verify)
+            copied = os.fspath(sibling) if sibling is not None else None
+            request = Request(next(self._ids), os.fspath(folder), os.fspath(root), options, verify, copied)
             running = _Running(("sync", request), Future(), on_progress, on_commit)
             self._commits[request.id] = on_commit
             for old in list(self._commits)[:-200]:
@@ -113,6 +118,12 @@ class IndexerProcess:
         with self._lock, suppress(OSError):
             if self._pipe is not None and number in self._running:
                 self._pipe.send(("cancel", number))
+
+    def let_go(self) -> None:
+        """Have the process give back memory that it only keeps to be quicker next time."""
+        with self._lock, suppress(OSError):
+            if self._pipe is not None:
+                self._pipe.send(("let_go", None))
 
     def close(self) -> None:
         """End the process and everything that it started."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,13 @@ class Library:
         self._on_corrupt = on_corrupt
         self._open: dict[str, Snapshot] = {}
         self._opening: dict[str, threading.Lock] = {}
+        self._used: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @contextmanager
     def reading(self, repository_id: str) -> Iterator[Snapshot | None]:
         """The published snapshot, kept whole while the block runs; None where nothing of it can be read yet."""
+        self._used[repository_id] = time.monotonic()
         snapshot = self._retained(repository_id) or self._publish_and_retain(repository_id)
         try:
             yield snapshot
@@ -50,6 +53,17 @@ class Library:
             old = self._open.pop(repository_id, None)
         if old is not None:
             old.release()
+
+    def let_go(self, keep: int = 0) -> int:
+        """Drop all but the `keep` snapshots that were used last; they are opened again when asked for. How many went."""
+        with self._lock:
+            by_use = sorted(self._open, key=lambda name: -self._used.get(name, 0.0))
+        for repository_id in by_use[keep:]:
+            self.drop(repository_id)
+        return len(by_use[keep:])
+
+    def __len__(self) -> int:
+        return len(self._open)
 
     def close(self) -> None:
         for repository_id in list(self._open):

@@ -44,6 +44,7 @@ class Run:
     urgency: Urgency = Urgency.ASKED
     everything: bool = False
     verify: bool = False
+    sibling: Path | None = None  # index folder of another work tree of the same repository
     status: SyncStatus = SyncStatus.QUEUED
     progress: Progress = Progress(phase="queued")
     future: Future[SyncResult] = field(default_factory=Future)
@@ -180,6 +181,7 @@ class Syncs:
                 run.root,
                 options,
                 verify=run.verify,
+                sibling=run.sibling,
                 on_progress=progressed,
                 on_commit=lambda: self._on_commit(run.repository_id),
             )

@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from recollect.errors import Corrupt, RecollectError
-from recollect.index.writer import IndexWriter
+from recollect.index.writer import IndexWriter, copy_index
 from recollect.jobs.indexer import Request
 from recollect.jobs.pipe import Pipe
 from recollect.jobs.pool import ParsePool
+from recollect.jobs.resources import give_back_memory
 from recollect.jobs.synchronise import Control, Ended, synchronise
 from recollect.model import FileError, Progress
 from recollect.store.database import translated
@@ -58,6 +59,27 @@ class _Indexes:
                 return self.begun_anew(folder, error)
         self._keep(folder, writer)
         return writer, None
+
+    def copy(self, sibling: str, folder: str) -> None:
+        """Begin the index at `folder` as a copy of another one, if there is none yet and that one is not in use."""
+        lock = self.lock(sibling)
+        if Path(folder, "index.db").exists() or not lock.acquire(blocking=False):
+            return
+        try:
+            copy_index(Path(sibling), Path(folder))
+        except (sqlite3.Error, OSError) as error:
+            log.warning("the index at %s cannot be copied (%s): it is made from the files", sibling, error)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            lock.release()
+
+    def let_go(self) -> None:
+        """Close what no sync uses."""
+        with self._lock:
+            idle = [name for name in self._open if not self._locks[name].locked()]
+            closing = [self._open.pop(name) for name in idle]
+        for old in closing:
+            old.close()
 
     def begun_anew(self, folder: str, damage: Corrupt) -> tuple[IndexWriter, str]:
         """The writer of an emptied folder, and what to say of it."""
@@ -109,6 +131,9 @@ class Indexer:
                 event = self._cancelled.get(argument)
                 if event is not None:
                     event.set()
+            elif verb == "let_go":
+                self._indexes.let_go()
+                give_back_memory()
             elif verb == "forget":
                 number, folder = argument
                 threading.Thread(target=self._forget, args=(number, folder), daemon=True).start()
@@ -140,6 +165,8 @@ class Indexer:
         def committed(generation: int) -> None:
             self._send("committed", request.id, generation)
 
+        if request.sibling is not None:
+            self._indexes.copy(request.sibling, request.folder)
         if request.verify:  # a reader found damage: open everything again, which checks it
             self._indexes.forget(request.folder)
         writer, said = self._indexes.writer(request.folder)

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from recollect.config import table
 from recollect.errors import UserError
 from recollect.model import Progress, Record
 from recollect.workspace import Caller, Workspace
@@ -23,7 +22,12 @@ _PLAIN: Final = {  # those that take the caller and answer at once
     "why": "why",
     "add": "add",
     "forget": "forget",
+    "track": "track",
+    "untrack": "untrack",
+    "history": "history",
+    "configure_auto_sync": "configure_auto_sync",
 }
+_AUTO_SYNC: Final = {"auto_sync_status": "status", "pause_auto_sync": "pause", "resume_auto_sync": "resume"}
 
 
 def _plain(value: Any) -> Any:
@@ -68,7 +72,43 @@ def _without_caller(name: str) -> Callable[..., Any]:
 def _config(
     workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
 ) -> Any:
-    return table(workspace.home)
+    return workspace.configuration()
+
+
+def _auto_sync(name: str) -> Callable[..., Any]:
+    def run(
+        workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+    ) -> Any:
+        return _plain(getattr(workspace.auto_sync, name)(**params))
+
+    return run
+
+
+def _scan(
+    workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+) -> Any:
+    return _plain(workspace.auto_sync.scan(caller, **params))
+
+
+def _paths(
+    workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+) -> Any:
+    return [{"path": path, "origin": origin} for path, origin in workspace.auto_sync.scan_paths(caller)]
+
+
+def _discover(
+    workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+) -> Any:
+    return _plain(workspace.discover(**params))
+
+
+_OTHERS: Final[dict[str, tuple[Callable[..., Any], bool]]] = {
+    "config": (_config, False),
+    "scan": (_scan, True),
+    "auto_sync_paths": (_paths, False),
+    "discover": (_discover, True),
+    "suggest": (_without_caller("suggested_scan_paths"), True),
+}
 
 
 def find(method: str) -> tuple[Callable[..., Any], bool]:
@@ -79,6 +119,8 @@ def find(method: str) -> tuple[Callable[..., Any], bool]:
         return (_sync if method == "sync" else _sync_all), True
     if method in ("repositories", "statuses", "about"):
         return _without_caller(method), False
-    if method == "config":
-        return _config, False
+    if method in _AUTO_SYNC:
+        return _auto_sync(_AUTO_SYNC[method]), False
+    if method in _OTHERS:
+        return _OTHERS[method]
     raise UserError(f"the daemon knows no method {method!r}", hint="recollect daemon restart", code="unknown_method")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recollect.model import (
+    AutoSyncStatus,
     CodeResult,
     Freshness,
     Progress,
     RepositoryList,
     RepositoryStatus,
     RepositorySyncStatus,
+    ScanResult,
     SearchResult,
     SymbolHit,
     SymbolResult,
@@ -102,6 +104,37 @@ def repository(status: RepositoryStatus) -> str:
             *_not_fresh(status.freshness),
         ]
     )
+
+
+def auto_sync(status: AutoSyncStatus) -> str:
+    doing = "paused" if status.paused else "on" if status.running else "off"
+    config = status.config
+    lines = [
+        f"auto-sync is {doing}{f', waiting: {status.held_back}' if status.held_back else ''}; {status.active_syncs} syncs run, "
+        f"{status.queued_repos} wait, {status.synced_repos} repositories synced, {status.watched_repos} watched",
+        f"scan paths: {', '.join(config.scan_paths) or 'none'}; last scan {status.last_scan or 'never'}, "
+        f"next {status.next_scan or 'none'}; excluded besides the defaults: {', '.join(config.exclude_patterns) or 'nothing'}",
+        f"scan every {config.scan_interval:g} s to depth {config.max_depth}, check every {config.sync_interval:g} s, "
+        f"{config.max_concurrent} syncs at once, first {', '.join(config.priority_languages) or 'any language'}, "
+        f"over {config.size_threshold:,} bytes last; watch {_on(config.auto_watch)}, on startup {_on(config.sync_on_startup)}, "
+        f"projects without git from {config.min_files} code files",
+        *([f"failing: {', '.join(status.failing)}"] if status.failing else []),
+        *([f"large, so after all others: {', '.join(status.deferred)}"] if status.deferred else []),
+        *(f"problem: {problem}" for problem in status.problems),
+    ]
+    return "\n".join(lines)
+
+
+def _on(value: bool) -> str:
+    return "on" if value else "off"
+
+
+def scan(result: ScanResult) -> str:
+    state = "the scan goes on" if result.running else "scanned"
+    counts = (
+        f"{result.found} repositories found, {result.queued} wait, {result.active} being synced, {result.synced} synced"
+    )
+    return f"{state}: {counts}" + (f"\n{result.message}" if result.message else "")
 
 
 def _progress(progress: Progress) -> str:

@@ -75,6 +75,24 @@ class ListRepositories(Parameters):
     limit: Whole = Field(100, ge=1, le=1000)
 
 
+class ConfigureAutoSync(Parameters):
+    repository: Text | None = Field(None, description="only enabled and sync_interval of this one")
+    scan_paths: list[Text] | None = Field(None, description="folders to find repositories in")
+    exclude_patterns: list[Text] | None = Field(None, description="folders not entered; !NAME takes a default away")
+    scan_interval: float | None = Field(None, ge=1)
+    sync_interval: float | None = Field(None, ge=1, description="seconds")
+    max_concurrent: Whole | None = Field(None, ge=1, le=64)
+    priority_languages: list[Text] | None = None
+    size_threshold: Whole | None = Field(None, ge=0, description="bytes; larger ones last")
+    auto_watch: bool | None = None
+    sync_on_startup: bool | None = None
+    enabled: bool | None = None
+
+
+class Nothing(Parameters):
+    pass
+
+
 # -- forms that users of other tools send -----------------------------------------------------------------------------
 
 

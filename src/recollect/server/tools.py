@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from recollect.model import Progress, Record, SyncResult
+from recollect.model import Progress, Record, RepositoryStatus, SyncResult
 from recollect.server import render, schema
 from recollect.server.schema import Parameters
 from recollect.workspace import Caller, Workspace
@@ -122,6 +122,39 @@ def _cancel(call: Call, p: schema.ByName) -> Answer:
     return _answer(result, render.sync_status(result))
 
 
+def _configure(call: Call, p: schema.ConfigureAutoSync) -> Answer:
+    changes = p.model_dump(exclude={"repository"}, exclude_none=True)
+    result = call.workspace.configure_auto_sync(changes, p.repository, caller=call.caller)
+    if isinstance(result, RepositoryStatus):
+        return _answer(result, render.repository(result))
+    return _answer(result, render.auto_sync(result))
+
+
+def _auto_sync_status(call: Call, p: schema.Nothing) -> Answer:
+    result = call.workspace.auto_sync.status()
+    return _answer(result, render.auto_sync(result))
+
+
+def _pause(call: Call, p: schema.Nothing) -> Answer:
+    result = call.workspace.auto_sync.pause()
+    return _answer(result, render.auto_sync(result))
+
+
+def _resume(call: Call, p: schema.Nothing) -> Answer:
+    result = call.workspace.auto_sync.resume()
+    return _answer(result, render.auto_sync(result))
+
+
+def _scan(call: Call, p: schema.Nothing) -> Answer:
+    result = call.workspace.auto_sync.scan(call.caller)
+    return _answer(result, render.scan(result))
+
+
+def _paths(call: Call, p: schema.Nothing) -> Answer:
+    paths = [{"path": path, "origin": origin} for path, origin in call.workspace.auto_sync.scan_paths(call.caller)]
+    return {"paths": paths}, "\n".join(f"{item['path']} ({item['origin']})" for item in paths) or "none"
+
+
 def _list(call: Call, p: schema.ListRepositories) -> Answer:
     result = call.workspace.repositories(p.query, p.limit)
     return _answer(result, render.repositories(result))
@@ -139,6 +172,7 @@ def _forget(call: Call, p: schema.ByName | schema.ByPath) -> Answer:
 
 _HITS = ("query", "took_ms", "freshness", "hits")
 _SYNC = ("status",)
+_AUTO_SYNC = ("enabled", "running", "paused", "queued_repos", "active_syncs", "synced_repos", "config")
 _SYNC_STATUS = ("repository", "status", "progress", "last_sync")
 
 TOOLS: Final[tuple[Tool, ...]] = (
@@ -222,6 +256,35 @@ TOOLS: Final[tuple[Tool, ...]] = (
         waits=True,
     ),
     Tool(
+        "configure_auto_sync",
+        "auto_sync",
+        "Change how repositories are found and kept in step; what is not given stays.",
+        schema.ConfigureAutoSync,
+        _configure,
+        reads=False,
+    ),
+    Tool(
+        "get_auto_sync_status",
+        "auto_sync",
+        "How background work stands, and its settings.",
+        schema.Nothing,
+        _auto_sync_status,
+        _AUTO_SYNC,
+    ),
+    Tool(
+        "trigger_repository_scan",
+        "auto_sync",
+        "Look for new repositories now.",
+        schema.Nothing,
+        _scan,
+        ("running", "queued", "active", "synced", "found"),
+        reads=False,
+        waits=True,
+    ),
+    Tool("pause_auto_sync", "auto_sync", "Stop background work.", schema.Nothing, _pause, _AUTO_SYNC, reads=False),
+    Tool("resume_auto_sync", "auto_sync", "Start it again.", schema.Nothing, _resume, _AUTO_SYNC, reads=False),
+    Tool("get_auto_sync_paths", "compat", "Folders that are searched.", schema.Nothing, _paths, ("paths",)),
+    Tool(
         "search",
         "compat",
         "Same as search_code (query/keyword, repo/directory, top_k).",
@@ -278,7 +341,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
     ),
 )
 BY_NAME: Final = {tool.name: tool for tool in TOOLS}
-_DEFAULT: Final = frozenset({"code", "repositories"})
+_DEFAULT: Final = frozenset({"code", "repositories", "auto_sync"})
 
 
 def listed(toolsets: Sequence[str] | None) -> list[Tool]:

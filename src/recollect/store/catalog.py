@@ -27,6 +27,8 @@ CREATE TABLE repositories (
     sync_interval REAL, place TEXT, language TEXT, size_bytes INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE sync_runs (repository_id TEXT NOT NULL, started_at REAL NOT NULL, result TEXT NOT NULL);
+CREATE INDEX sync_runs_repository ON sync_runs (repository_id, started_at);
 """
 _STEPS: Final = {
     1: """
@@ -37,9 +39,12 @@ ALTER TABLE repositories ADD COLUMN sync_interval REAL;
 ALTER TABLE repositories ADD COLUMN place TEXT;
 ALTER TABLE repositories ADD COLUMN language TEXT;
 ALTER TABLE repositories ADD COLUMN size_bytes INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE sync_runs (repository_id TEXT NOT NULL, started_at REAL NOT NULL, result TEXT NOT NULL);
+CREATE INDEX sync_runs_repository ON sync_runs (repository_id, started_at);
 """
 }
 _VERSION: Final = 2
+_HISTORY: Final = 50  # syncs of a repository
 _COLUMNS: Final = (
     "id, path, name, url, type, added_at, last_access, tracked, missing, wanted, "
     "attempts, next_sync_at, last_sync, untracked, asked_for, sync_interval, place, language, size_bytes"
@@ -125,6 +130,23 @@ class Catalog:
                 self._db.execute(f"UPDATE repositories SET {assignments} WHERE id = ?", (*values, repository_id))
                 return self._reread(repository_id)
 
+    def record(self, repository_id: str, result: dict[str, Any]) -> None:
+        """Add a sync to a repository's history, of which the last ones are kept."""
+        with self._lock, self._transaction():
+            row = (repository_id, result["started_at"], json.dumps(result))
+            self._db.execute("INSERT INTO sync_runs VALUES (?, ?, ?)", row)
+            oldest = (
+                "SELECT started_at FROM sync_runs WHERE repository_id = ? ORDER BY started_at DESC LIMIT 1 OFFSET ?"
+            )
+            sql = f"DELETE FROM sync_runs WHERE repository_id = ? AND started_at <= ({oldest})"
+            self._db.execute(sql, (repository_id, repository_id, _HISTORY))
+
+    def history(self, repository_id: str) -> list[dict[str, Any]]:
+        """The last syncs of a repository that did something, newest first."""
+        sql = "SELECT result FROM sync_runs WHERE repository_id = ? ORDER BY started_at DESC"
+        with self._lock:
+            return [json.loads(result) for (result,) in self._db.execute(sql, (repository_id,))]
+
     def touch(self, repository_id: str) -> None:
         """Note a use; at most once a minute, for it happens with every question, which must not fail for it."""
         now = time.time()
@@ -136,6 +158,7 @@ class Catalog:
     def remove(self, repository_id: str) -> None:
         with self._lock, self._transaction():
             self._db.execute("DELETE FROM repositories WHERE id = ?", (repository_id,))
+            self._db.execute("DELETE FROM sync_runs WHERE repository_id = ?", (repository_id,))
             self._repositories.pop(repository_id, None)
 
     def persisted(self) -> dict[str, Any]:

@@ -82,6 +82,12 @@ def common_folder(git: Path) -> Path:
         return git
 
 
+def shared_folder(root: Path) -> Path | None:
+    """The folder that all work trees of the repository at `root` share; None where `root` is no root of one."""
+    folder = git_folder(root)
+    return common_folder(folder).resolve() if folder is not None else None
+
+
 def head(folder: Path) -> str | None:
     """Id of the commit that is checked out; None before the first one."""
     found = output(["rev-parse", "--verify", "--quiet", "HEAD"], folder)

@@ -122,6 +122,7 @@ class _Scanner:
         self._work_tree = git.work_tree_root(root)
         self._names = GitNames(root)
         self._seen = 0
+        self._listed_at = 0
         self._unknown: list[str] = []
         self._lstat = os.lstat
         self.problems: list[Problem] = []
@@ -168,6 +169,7 @@ class _Scanner:
     def list_all(self) -> Tree:
         """Ask for all names."""
         if self._work_tree is not None:
+            self._listed_at = time.time_ns()
             names = self._names.listed()
             if names is not None:
                 return Tree(self._listed_root(names))
@@ -307,6 +309,7 @@ class _Scanner:
             return root
         if self._work_tree is None or len(unknown) > _ASK_AT_MOST:
             raise _Relist
+        self._listed_at = time.time_ns()
         existing = [path for path in unknown if os.path.lexists(self._base + path)]
         names = self._names.listed(existing) if existing else []
         if names is None:
@@ -402,8 +405,8 @@ class _Scanner:
     def _directory(self, prefix: str, listing: Listing, old: Directory | None) -> Directory:
         if self._cancelled():
             raise Cancelled("the sync was cancelled")
-        now = time.time_ns()
-        own = _unless_racy(_stat_of(os.stat(self._base + prefix)), now)
+        # Its names are those of the listing: what was added since must not be vouched for by the directory's stat.
+        own = _unless_racy(_stat_of(os.stat(self._base + prefix)), self._listed_at)
         known = old.entries if old is not None else {}
         unlisted = [prefix + i.name for i in _scandir(self._base + prefix) if i.name not in listing and _is_folder(i)]
         self._add_empty_folders(listing, [path for path in unlisted if self._is_plain_folder(path)], prefix)

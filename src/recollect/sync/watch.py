@@ -141,8 +141,10 @@ class Watcher:
                         self._add(watched, folder)
         return new
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._repositories
+    def root(self, key: str) -> Path | None:
+        """Where a repository is watched; None: nowhere."""
+        watched = self._repositories.get(key)
+        return watched.root if watched is not None else None
 
     def reason(self, key: str) -> str | None:
         """Why events do not tell all about a repository; None where they do."""
@@ -177,7 +179,10 @@ class Watcher:
             until = time.monotonic() + timeout_s
             self._cookies_used += 1
             cookie = self._cookies[self._cookies_used % _COOKIES]  # another one than before, which may have come late
-            _touch(cookie)
+            try:
+                _touch(cookie)
+            except OSError:
+                return None  # our own folder is gone, or no descriptor is left
             wanted, came = os.fsencode(cookie.name), False
             while not came:
                 events = self._inotify.read()

@@ -8,7 +8,7 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +17,11 @@ from recollect.config import Settings
 from recollect.errors import Cancelled, RecollectError, UserError
 from recollect.jobs.schedule import Cause, Condition, Due, due, ordered
 from recollect.jobs.syncs import Run, Urgency
-from recollect.model import AutoSyncConfig, AutoSyncStatus, ScanResult, SyncStatus
+from recollect.model import AutoSyncConfig, AutoSyncStatus, ScanResult, SyncResult, SyncStatus
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
 from recollect.sync.discover import Discovered, discover
-from recollect.workspace import places
+from recollect.workspace import places, reports
 from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry
 from recollect.workspace.upkeep import Upkeep
@@ -220,17 +220,18 @@ class AutoSync:
             self._woken.wait(wait)
             self._closed.wait(_PAUSE_S)
 
-    def _tick(self) -> float | None:
+    def _tick(self) -> float:
         """Start what is due, as far as there are slots; how long there is nothing to do unless something happens."""
+        self._upkeep.watch_memory()
         self._end_cycle()
         if not self.active:
-            return None
+            return _LOOK_S
         self._held_back = self._reason_to_wait()
         if self._held_back is not None:
             return _LOOK_S
-        now, waits, found = time.monotonic(), [3600.0], []
+        now, waits, found = time.monotonic(), [_LOOK_S], []
         for repository in self._catalog.repositories():
-            if not repository.tracked or self._closed.is_set():
+            if not repository.tracked or reports.is_too_large(repository):
                 continue
             if repository.missing:
                 self._upkeep.present(repository)
@@ -247,7 +248,7 @@ class AutoSync:
     def _start_some(self, found: Sequence[Due]) -> None:
         settings = self._upkeep.settings
         free = settings.auto_sync_max_concurrent - sum(run.urgency > 0 for run in self._upkeep.syncs.runs())
-        checking = any(cause is Cause.CHECK for _, cause in self._background.values())
+        checking = any(cause is Cause.CHECK for _, cause in list(self._background.values()))
         languages, threshold = settings.auto_sync_priority_languages, settings.auto_sync_size_threshold
         for item in ordered(found, languages, threshold):
             if free <= 0 or (item.cause is Cause.CHECK and checking):
@@ -262,19 +263,17 @@ class AutoSync:
                 log.info("cycle starts: %d due", len(found))
                 self._cycle = (time.monotonic(), [])
             self._cycle[1].append(run)
-            run.future.add_done_callback(lambda done, it=repository: self._one_ended(it, done.result().status))  # type: ignore[misc]
+            run.future.add_done_callback(lambda done, it=repository: self._one_ended(it, done.result()))  # type: ignore[misc]
             free -= 1
             checking |= whole
 
-    def _one_ended(self, repository: Repository, status: str) -> None:
-        _, cause = self._background.pop(repository.id, (None, None))
-        log.log(
-            logging.WARNING if status == SyncStatus.FAILED else logging.INFO,
-            "%s: %s (%s)",
-            repository.name,
-            status,
-            cause.name.lower() if cause is not None else "?",
-        )
+    def _one_ended(self, repository: Repository, result: SyncResult) -> None:
+        _, cause = self._background.pop(repository.id, (None, Cause.CHECK))
+        changes = f"{result.new_files} new, {result.modified_files} changed, {result.deleted_files} deleted"
+        errors = f": {result.errors[0].message}" if result.errors else ""
+        level = logging.WARNING if result.status == SyncStatus.FAILED else logging.INFO
+        what = (repository.name, cause.name.lower(), result.status, changes, result.duration_s, errors)
+        log.log(level, "%s (%s): %s, %s, %.2f s%s", *what)
         self.wake()
 
     def _end_cycle(self) -> None:
@@ -350,7 +349,7 @@ class AutoSync:
         found = self._scan.so_far if running else len(self._scan.found.repositories) if paths else 0
         return ScanResult(running, status.queued_repos, status.active_syncs, status.synced_repos, found, message)
 
-    def find(self, paths: Sequence[str]) -> Discovered:
+    def find(self, paths: Sequence[str], progress: Callable[[int], None] = lambda found: None) -> Discovered:
         """Search below `paths`; nothing is registered."""
         settings = self._upkeep.settings
         return discover(
@@ -359,7 +358,7 @@ class AutoSync:
             max_depth=settings.auto_sync_max_depth,
             min_files=settings.auto_sync_min_files,
             cancelled=self._closed.is_set,
-            progress=self._scan.count,
+            progress=progress,
         )
 
     def _scan_again_and_again(self) -> None:
@@ -385,7 +384,7 @@ class AutoSync:
     def _scan_once(self, paths: Sequence[str]) -> None:
         started = time.monotonic()
         self._scan.so_far = 0
-        found = self.find(paths)
+        found = self.find(paths, self._scan.count)
         new = 0
         for info in found.repositories:
             if self._closed.is_set():

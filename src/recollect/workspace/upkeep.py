@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -19,10 +20,12 @@ from recollect.home import run_folder
 from recollect.index.snapshot import Snapshot, folders_of
 from recollect.jobs.indexer import IndexerProcess
 from recollect.jobs.library import Library
+from recollect.jobs.resources import give_back_memory, resident_bytes
 from recollect.jobs.synchronise import Options
 from recollect.jobs.syncs import Run, Syncs, Urgency
 from recollect.model import Freshness, Progress, SyncResult, SyncStatus
 from recollect.store.catalog import Catalog, Repository
+from recollect.sync import git
 from recollect.sync.watch import Watcher
 from recollect.workspace import reports
 
@@ -78,8 +81,8 @@ class Upkeep:
         """Watch a tracked repository, or stop watching one that is not to be. `folders`: its directories, if known."""
         wanted = repository.tracked and self.settings.auto_sync_auto_watch and not repository.missing
         with self._watching:
-            known = repository.id in self.watcher
-            if wanted == known:
+            known = self.watcher.root(repository.id)
+            if known == (repository.path if wanted else None):
                 return
             if not wanted:
                 self.watcher.unwatch(repository.id)
@@ -218,7 +221,30 @@ class Upkeep:
             self._catalog.update(repository.id, wanted=1)
         folder = self.folder(repository.id)
         run = Run(repository.id, folder, repository.path, options, urgency, everything=everything, verify=verify)
+        if repository.last_sync is None and not full and not (folder / "index.db").exists():
+            run.sibling = self._sibling(repository)
         return self.syncs.request(run, join=join, listener=listener)
+
+    def _sibling(self, repository: Repository) -> Path | None:
+        """The index of another work tree of the same repository, if one is whole."""
+        common = git.shared_folder(repository.path)
+        if common is None:
+            return None
+        for other in self._catalog.repositories():
+            whole = other.last_sync is not None and other.last_sync.get("status") == SyncStatus.COMPLETED
+            if other.id != repository.id and whole and git.shared_folder(other.path) == common:
+                return self.folder(other.id)
+        return None
+
+    def watch_memory(self) -> int:
+        """Bytes that all our processes take; beyond the limit, what only makes the next question quicker is let go."""
+        taken = resident_bytes(os.getpid())  # the indexer and its workers are children
+        if taken > self.settings.recollect_memory_limit:
+            dropped = self.library.let_go(keep=len(self.library) // 2)
+            self.indexer.let_go()
+            give_back_memory()
+            log.warning("%d MB are in use, over the limit: %d open indexes let go", taken // 1_000_000, dropped)
+        return taken
 
     def cancel(self, repository: Repository) -> None:
         """Stop its sync; what changed waits for the next interval, or for a question."""
@@ -285,6 +311,7 @@ class Upkeep:
         changes: dict[str, Any] = {"missing": int(missing)}
         if not (run.halted or code == "shutting_down"):
             changes["last_sync"] = replace(result, repository=repository.name).to_dict()
+            self._catalog.record(repository.id, changes["last_sync"])
             if run.urgency is Urgency.ASKED or code is not None:
                 changes["wanted"] = 0
         if missing and repository.last_sync is not None:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from recollect import __version__
-from recollect.config import Settings
+from recollect.config import Settings, table
 from recollect.errors import Corrupt, UserError
 from recollect.home import home_directory, own
 from recollect.jobs.syncs import Run, Urgency
@@ -43,6 +43,7 @@ from recollect.search.query import parse
 from recollect.search.symbols import symbol_hits
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
+from recollect.sync.discover import usual_folders
 from recollect.sync.tree import printable
 from recollect.workspace import arguments, places, reading, reports
 from recollect.workspace.auto_sync import AutoSync
@@ -317,6 +318,15 @@ class Workspace:
         """The repositories below folders, largest first. Nothing is registered."""
         return list(self.auto_sync.find([os.fspath(path) for path in scan_paths]).repositories)
 
+    def suggested_scan_paths(self) -> list[dict[str, Any]]:
+        """Folders in which people usually keep repositories: `{path, repositories, size}` of those that are here."""
+        suggested = []
+        for folder in usual_folders(Path.home()):
+            found = self.discover([folder])
+            held = {"repositories": len(found), "size": sum(info.size for info in found)}
+            suggested.append({"path": printable(os.fspath(folder)), **held})
+        return suggested
+
     # -- what is known ------------------------------------------------------------------------------------------------
 
     def repositories(self, query: str | None = None, limit: int = 100) -> RepositoryList:
@@ -353,6 +363,12 @@ class Workspace:
                 self.auto_sync.paused,
             )
             return reports.status(found, snapshot, self._syncs.current(found.id), upkept)
+
+    def history(self, name: str, *, caller: Caller = Caller()) -> list[SyncResult]:
+        """The last syncs of a repository that changed something or failed, newest first."""
+        found = self._registry.known(name, caller)
+        results = (reports.sync_result(stored, found.name) for stored in self._catalog.history(found.id))
+        return [result for result in results if result is not None]
 
     def statuses(self) -> list[RepositoryStatus]:
         return [self.status(item.id) for item in self._catalog.repositories()]
@@ -400,6 +416,10 @@ class Workspace:
         found = self._registry.known(repository, caller)
         self._upkeep.forget(found)
         return {"repository": found.name, "path": printable(os.fspath(found.path)), "status": "forgotten"}
+
+    def configuration(self) -> list[dict[str, Any]]:
+        """Every setting as `{name, value, origin, description}`."""
+        return table(self.home, persisted=self._catalog.persisted())
 
     def about(self) -> dict[str, Any]:
         """This instance: version, processes, place, counts."""
