@@ -22,7 +22,7 @@ from recollect.jobs.pool import ParsePool
 from recollect.jobs.synchronise import Control, Options, synchronise
 from recollect.model import Progress, RepositoryState
 from recollect.store.database import translated
-from recollect.sync.ignore import GitNames
+from recollect.sync.ignore import INDEX_CHANGED, GitNames
 from recollect.sync.scan import scan
 from recollect.workspace import Caller, Workspace
 from tests.conftest import SHOP, MakeRepository, git, write
@@ -334,3 +334,37 @@ def test_a_file_that_appears_while_git_lists_is_found_by_the_next_scan(
     assert first.tree.get("a/late.py") is None
     assert scan(root, first.tree, signature=first.signature).tree.get("a/late.py") is not None
     assert scan(root, first.tree, signature=first.signature, dirty=["a"]).tree.get("a/late.py") is not None
+
+
+def test_an_index_that_changes_while_git_lists_is_noticed_by_the_next_scan(
+    make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_repository({"a.py": "1"})
+    write(root, {".gitignore": "b.py\n", "b.py": "2"})
+    first = scan(root)
+    real = GitNames.listed
+
+    def slow(self: GitNames, paths: Sequence[str] | None = None) -> list[str] | None:
+        names = real(self, paths)
+        git(root, "add", "-f", "b.py")
+        return names
+
+    monkeypatch.setattr(GitNames, "listed", slow)
+    write(root, {".gitignore": "b.py\n# touched\n"})
+    second = scan(root, first.tree, signature=first.signature)
+    monkeypatch.setattr(GitNames, "listed", real)
+    assert second.tree.get("b.py") is None
+    third = scan(root, second.tree, signature=second.signature, dirty=[INDEX_CHANGED])
+    assert third.tree.get("b.py") is not None
+
+
+def test_folders_that_come_with_a_dirty_name_are_told(tmp_path: Path, make_repository: MakeRepository) -> None:
+    root = make_repository({"top.py": "1"})
+    writer, pool = IndexWriter(tmp_path / "index"), ParsePool(tmp_path / "cache.db", 1)
+    synchronise(writer, root, pool, Options(), Control())
+    write(root, {"a/b/one.py": "1", "a/c/two.py": "2"})
+    ended = synchronise(writer, root, pool, Options(dirty=("a/b/one.py", "top.py")), Control())
+    assert ended.partial
+    assert set(ended.folders) == {"a", "a/b", "a/c"}
+    writer.close()
+    pool.close()

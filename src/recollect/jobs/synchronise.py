@@ -62,8 +62,8 @@ class Control:
 class Ended(NamedTuple):
     """A sync that came to its end.
 
-    `folders`: the tree's directories, or of a `partial` sync those at and below what was dirty; `ignored`: files among
-    that which a rule leaves out.
+    `folders`: the tree's directories, or of a `partial` sync those at and below what was dirty, and those that came
+    with it; `ignored`: files among what was dirty that a rule leaves out.
     """
 
     result: SyncResult
@@ -141,8 +141,9 @@ class _Sync:
         self._counts.deleted = len(removed)
         in_batches = self._options.full or not self._writer.complete
         self._index(found, todo, removed, in_batches)
-        tree, dirty = self._writer.tree(), self._options.dirty if found.partial else None
-        return Ended(self._result(found), tuple(tree.folders(dirty)), found.partial, found.ignored)
+        # A dirty name may have brought along directories above it that were no part of the old tree.
+        below = {old.outermost_new(path) for path in self._options.dirty or ()} if found.partial else {""}
+        return Ended(self._result(found), tuple(self._writer.tree().folders(below)), found.partial, found.ignored)
 
     # -- scan ---------------------------------------------------------------------------------------------------------
 

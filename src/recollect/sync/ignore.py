@@ -92,22 +92,29 @@ def signature(root: Path, work_tree: Path | None, folders: Iterable[str], exclud
     signature; git is asked for its configuration only where a configuration file changed since, and for what is
     tracked although it is ignored only where its index did.
     """
+    bare = _bare(root, folders)
     if work_tree is None:
-        return "own:" + _digest([",".join(excludes), *(file_state(root / folder / ".gitignore") for folder in folders)])
+        return f"own:{_digest([','.join(excludes)])}|{bare}"
     index, exclude, configs = _git_files(work_tree)
     config_state = _digest([*map(file_state, configs), os.path.expanduser("~")])
     parts = old.split("|")
-    known = len(parts) == 5 and parts[0] == "git:" + config_state
+    known = len(parts) == 6 and parts[0] == "git:" + config_state
     excludes_file = parts[1] if known else _excludes_file(work_tree)
-    names = (f"{root}/{name}/.gitignore" for name in folders)
-    watched: list[Path | str] = [exclude, excludes_file, *_above(root, work_tree), *names]
+    watched: list[Path | str] = [exclude, excludes_file, *_above(root, work_tree)]
     rules = _digest(map(file_state, watched))
     index_state = file_state(index).replace("|", "")
     forced = parts[4] if known and parts[3] == index_state else ""
     if known and not forced:
         said = git.output(["ls-files", "-z", "-c", "-i", "--exclude-standard"], root)
         forced = _digest([os.fsdecode(said)]) if said is not None else ""
-    return f"git:{config_state}|{excludes_file}|{rules}|{index_state}|{forced}"
+    return f"git:{config_state}|{excludes_file}|{rules}|{index_state}|{forced}|{bare}"
+
+
+def signature_with(found: str, root: Path, folders: Iterable[str]) -> str:
+    """A signature that was made before a listing, for the folders that this found. All else is as it was before, for
+    what changed since is not in the listing.
+    """
+    return f"{found.rpartition('|')[0]}|{_bare(root, folders)}"
 
 
 def same_names(now: str, old: str) -> bool:
@@ -115,9 +122,9 @@ def same_names(now: str, old: str) -> bool:
     if now == old:
         return True
     new_parts, old_parts = now.split("|"), old.split("|")
-    if len(new_parts) != 5 or len(old_parts) != 5 or not new_parts[4]:
+    if len(new_parts) != 6 or len(old_parts) != 6 or not new_parts[4]:
         return False
-    return (*new_parts[:3], new_parts[4]) == (*old_parts[:3], old_parts[4])
+    return (*new_parts[:3], *new_parts[4:]) == (*old_parts[:3], *old_parts[4:])
 
 
 def deciding_files(root: Path) -> tuple[Path, ...]:
@@ -145,6 +152,10 @@ def _git_files(work_tree: Path) -> tuple[Path, Path, list[Path]]:
     home = Path(os.path.expanduser("~"))
     configs = [common / "config", folder / "config.worktree", home / ".gitconfig", _settings() / "config"]
     return folder / "index", common / "info" / "exclude", [*configs, Path("/etc/gitconfig")]
+
+
+def _bare(root: Path, folders: Iterable[str]) -> str:
+    return _digest(file_state(f"{root}/{name}/.gitignore") for name in folders)
 
 
 def _settings() -> Path:

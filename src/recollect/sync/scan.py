@@ -29,6 +29,7 @@ from recollect.sync.ignore import (
     Rules,
     same_names,
     signature,
+    signature_with,
 )
 from recollect.sync.tree import EMPTY, UNREAD, Directory, Kind, Leaf, Problem, Stat, Tree, printable
 
@@ -98,7 +99,7 @@ def scan(
     if partial:
         return Scan(tree, tuple(scanner.problems), now, tuple(scanner.nested(tree)), True, tuple(scanner.ignored))
     same = previous is not None and tree.root is previous.root
-    after = now if same else scanner.signature(now, tree)
+    after = now if same else signature_with(now, root, _noted(tree.root).bare)
     return Scan(tree, tuple(scanner.problems), after, tuple(scanner.nested(tree)))
 
 
@@ -131,9 +132,8 @@ class _Scanner:
         if self._work_tree is not None:
             self._read_own_rules(previous)
 
-    def signature(self, old: str, tree: Tree | None = None) -> str:
-        folders = _noted((tree or self._previous).root).bare
-        return signature(self._root, self._work_tree, folders, self._exclude, old)
+    def signature(self, old: str) -> str:
+        return signature(self._root, self._work_tree, _noted(self._previous.root).bare, self._exclude, old)
 
     def nested(self, tree: Tree) -> list[str]:
         return list(_noted(tree.root).nested)

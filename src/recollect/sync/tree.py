@@ -154,14 +154,24 @@ class Tree:
         entry = self.find(path)
         return None if entry is None else _row(path, entry)
 
-    def folders(self, below: Iterable[str] | None = None) -> Iterator[str]:
-        """Directories, the root ("") included; with `below`, only those at and below these paths."""
-        for path in below if below is not None else ("",):
+    def folders(self, below: Iterable[str] = ("",)) -> Iterator[str]:
+        """Directories at and below these paths; all of them, the root ("") included, where none are given."""
+        for path in below:
             start = self.find(path)
             if isinstance(start, Directory):
                 yield path
                 prefix = f"{path}/" if path else ""
                 yield from (name for name, entry in start.walk(prefix) if isinstance(entry, Directory))
+
+    def outermost_new(self, path: str) -> str:
+        """`path`, or the outermost of the directories that lead to it which is none here."""
+        entry: Leaf | Directory | None = self.root
+        names = path.split("/")
+        for depth, name in enumerate(names):
+            entry = entry.entries.get(name) if isinstance(entry, Directory) else None
+            if not isinstance(entry, Directory):
+                return "/".join(names[: depth + 1])
+        return path
 
     def files(self) -> Iterator[Row]:
         """Regular files, in no particular order."""
