@@ -22,7 +22,7 @@ from recollect.jobs.pool import ParsePool
 from recollect.jobs.synchronise import Control, Options, synchronise
 from recollect.model import Progress, RepositoryState
 from recollect.store.database import translated
-from recollect.sync.ignore import INDEX_CHANGED, GitNames
+from recollect.sync.ignore import INDEX_CHANGED, GitNames, Rules
 from recollect.sync.scan import scan
 from recollect.workspace import Caller, Workspace
 from tests.conftest import SHOP, MakeRepository, git, write
@@ -368,3 +368,37 @@ def test_folders_that_come_with_a_dirty_name_are_told(tmp_path: Path, make_repos
     assert set(ended.folders) == {"a", "a/b", "a/c"}
     writer.close()
     pool.close()
+
+
+@pytest.mark.parametrize("use_git", [True, False])
+def test_rules_that_change_while_names_are_listed_are_noticed_by_the_next_scan(
+    make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch, use_git: bool
+) -> None:
+    root = make_repository({"a/one.py": "1"}, use_git=use_git)
+    write(root, {".gitignore": "b.py\n", "b.py": "2"})
+    first = scan(root)
+    write(root, {".gitignore": "b.py\nc.py\n"})
+    real_names, real_read = GitNames.listed, Rules.read
+
+    def then_change() -> None:
+        write(root, {".gitignore": "c.py\n"})
+        time.sleep(0.1)
+
+    def listed(self: GitNames, paths: Sequence[str] | None = None) -> list[str] | None:
+        names = real_names(self, paths)
+        then_change()
+        return names
+
+    def read(self: Rules, base: str, folder: str, name: str) -> bool:
+        found = real_read(self, base, folder, name)
+        if found and not use_git:
+            then_change()
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GitNames, "listed", listed)
+        patched.setattr(Rules, "read", read)
+        second = scan(root, first.tree, signature=first.signature)
+    assert second.tree.get("b.py") is None
+    third = scan(root, second.tree, signature=second.signature, dirty=[".gitignore"])
+    assert third.tree.get("b.py") is not None

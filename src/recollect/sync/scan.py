@@ -168,8 +168,8 @@ class _Scanner:
 
     def list_all(self) -> Tree:
         """Ask for all names."""
+        self._listed_at = time.time_ns()
         if self._work_tree is not None:
-            self._listed_at = time.time_ns()
             names = self._names.listed()
             if names is not None:
                 return Tree(self._listed_root(names))
@@ -295,6 +295,8 @@ class _Scanner:
         except OSError as error:
             self.problems.append(Problem(printable(path), "unreadable", error.strerror or str(error)))
             return Leaf(Kind.FILE, stat, UNREAD)
+        if path.rpartition("/")[2] in IGNORE_FILES:
+            now = min(now, self._listed_at)  # the names were listed by what it said then
         return Leaf(Kind.FILE, _unless_racy(stat, now), blake3(content).digest(16))
 
     # -- names that were not known ----------------------------------------------------------------------------------
