@@ -31,7 +31,8 @@ def home_directory(environment: Mapping[str, str] = os.environ) -> Path:
 def run_folder(home: Path) -> Path:
     """Lock, socket, log of the daemon; made if need be, for this user alone."""
     folder = home / "run"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for made in (home, folder):  # the mode holds for the last of a path alone
+        made.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
 
 

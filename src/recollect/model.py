@@ -334,6 +334,16 @@ class ScanResult(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Finding(Record):
+    """One thing that `recollect doctor` looked at. `level`: ok | note | problem; `mend`: what to do about it."""
+
+    level: str
+    subject: str
+    message: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FileReport(Record):
     """One file of a repository as `recollect status --files` and `recollect why` show it."""
 

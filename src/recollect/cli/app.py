@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from recollect import __version__
-from recollect.cli import auto_sync, daemon, repositories, search
+from recollect.cli import auto_sync, daemon, doctor, repositories, search
 
 app = typer.Typer(
     name="recollect",
@@ -49,6 +49,7 @@ for _name in ("config", "status", "scan", "paths"):
     app.command(f"auto-sync-{_name}", hidden=True)(auto_sync.COMMANDS[_name])
 app.add_typer(daemon.app, name="daemon")
 app.command("config")(daemon.config)
+app.command("doctor")(doctor.doctor)
 
 
 @app.command("mcp", help="Serve MCP on stdin and stdout, for coding agents: claude mcp add recollect -- recollect mcp")

@@ -35,9 +35,10 @@ _PROGRESS_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a sync is asked to do. `dirty`: look at these paths only."""
+    """What a sync is asked to do. `dirty`: look at these paths only. `reread`: trust no stat, read every file."""
 
     full: bool = False
+    reread: bool = False
     dirty: tuple[str, ...] | None = None
     interactive: bool = False
     max_file_bytes: int = MAX_FILE_BYTES
@@ -156,9 +157,9 @@ class _Sync:
         options = self._options
         return scan(
             self._root,
-            old if old is not EMPTY else None,
+            old if old is not EMPTY and not options.reread else None,
             signature=self._writer.signature,
-            dirty=options.dirty if self._writer.complete and not options.full else None,
+            dirty=options.dirty if self._writer.complete and not (options.full or options.reread) else None,
             max_file_bytes=options.max_file_bytes,
             exclude=(*DEFAULT_EXCLUDES, *options.exclude),
             cancelled=self._control.cancelled,

@@ -233,7 +233,8 @@ def _merge(queued: Run, other: Run) -> None:
     full = queued.options.full or other.options.full
     interactive = queued.options.interactive or other.options.interactive
     limits = other.options if other.options.max_files is None else queued.options
-    queued.options = replace(limits, full=full, interactive=interactive)
+    reread = queued.options.reread or other.options.reread
+    queued.options = replace(limits, full=full, reread=reread, interactive=interactive)
     queued.everything |= other.everything
     queued.verify |= other.verify
     queued.urgency = min(queued.urgency, other.urgency)

@@ -25,6 +25,7 @@ _PLAIN: Final = {  # those that take the caller and answer at once
     "track": "track",
     "untrack": "untrack",
     "history": "history",
+    "check": "check",
     "configure_auto_sync": "configure_auto_sync",
 }
 _AUTO_SYNC: Final = {"auto_sync_status": "status", "pause_auto_sync": "pause", "resume_auto_sync": "resume"}
@@ -114,10 +115,10 @@ _OTHERS: Final[dict[str, tuple[Callable[..., Any], bool]]] = {
 def find(method: str) -> tuple[Callable[..., Any], bool]:
     """(function, whether it may wait long) of a method. Raises UserError."""
     if method in _PLAIN:
-        return _caller_method(_PLAIN[method]), method in ("cancel", "forget")
+        return _caller_method(_PLAIN[method]), method in ("cancel", "forget", "check")
     if method in ("sync", "sync_all"):
         return (_sync if method == "sync" else _sync_all), True
-    if method in ("repositories", "statuses", "about"):
+    if method in ("repositories", "statuses", "about", "diagnose"):
         return _without_caller(method), False
     if method in _AUTO_SYNC:
         return _auto_sync(_AUTO_SYNC[method]), False

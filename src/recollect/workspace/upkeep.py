@@ -200,6 +200,7 @@ class Upkeep:
         urgency: Urgency,
         *,
         full: bool = False,
+        reread: bool = False,
         everything: bool = False,
         limits: bool = True,
         verify: bool = False,
@@ -211,6 +212,7 @@ class Upkeep:
         limits = limits and not repository.asked_for
         options = Options(
             full=full,
+            reread=reread,
             interactive=urgency is not Urgency.BACKGROUND,
             max_file_bytes=settings.recollect_max_file_bytes,
             exclude=settings.auto_sync_exclude,

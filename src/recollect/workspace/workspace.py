@@ -24,6 +24,7 @@ from recollect.model import (
     AutoSyncStatus,
     CodeResult,
     FileReport,
+    Finding,
     Freshness,
     Hit,
     Progress,
@@ -45,7 +46,7 @@ from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
 from recollect.sync.discover import usual_folders
 from recollect.sync.tree import printable
-from recollect.workspace import arguments, places, reading, reports
+from recollect.workspace import arguments, diagnosis, places, reading, reports
 from recollect.workspace.auto_sync import AutoSync
 from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry, Target
@@ -420,6 +421,21 @@ class Workspace:
     def configuration(self) -> list[dict[str, Any]]:
         """Every setting as `{name, value, origin, description}`."""
         return table(self.home, persisted=self._catalog.persisted())
+
+    def diagnose(self) -> list[Finding]:
+        """What is wrong with this installation and its repositories, and how to mend it."""
+        return diagnosis.findings(self.home, self._catalog.repositories(), self._upkeep, self.about()["notices"])
+
+    def check(self, name: str, *, caller: Caller = Caller(), cancelled: threading.Event | None = None) -> Finding:
+        """Hold an index against its files, reading every one of them; what was wrong is right afterwards."""
+        found = self._registry.known(name, caller)
+        if self._upkeep.present(found) is None:
+            return Finding("note", found.name, "its folder is missing: there is nothing to hold its index against")
+        before = self._wait(
+            self._request(found, False), found, None, cancelled
+        )  # what merely waits to be synced is no fault
+        run = self._upkeep.request(found, Urgency.ASKED, reread=True, everything=True, limits=False, verify=True)
+        return diagnosis.verdict(found.name, before, self._wait(run, found, None, cancelled))
 
     def about(self) -> dict[str, Any]:
         """This instance: version, processes, place, counts."""

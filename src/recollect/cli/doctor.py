@@ -1,0 +1,144 @@
+"""`recollect doctor`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sysconfig
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from recollect.cli.output import JSON, as_json, line, note, style
+from recollect.client import Connection
+from recollect.home import home_directory
+
+_MARKS: Final = {"ok": ("ok     ", "green"), "note": ("note   ", "yellow"), "problem": ("problem", "red")}
+_FILES: Final = 3_000
+_QUESTIONS: Final = ("parse command line arguments", "OrderedDict", "how are sockets closed", "json decoder error")
+
+
+def doctor(
+    check: Annotated[
+        list[str] | None,
+        typer.Option("--check", help="Hold the index of this repository against its files (repeatable)."),
+    ] = None,
+    all_: Annotated[bool, typer.Option("--check-all", help="Likewise of every repository.")] = False,
+    concurrency: Annotated[
+        bool, typer.Option("--concurrency", help="Measure questions while a sync runs, in a data directory of its own.")
+    ] = False,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """What is wrong, and how to mend it. Exit code 1 where something is.
+
+    Examples: recollect doctor, recollect doctor --check api, recollect doctor --concurrency
+    """
+    if concurrency:
+        _show_latencies(_latencies(), json_)
+        return
+    with Connection() as daemon:
+        found: list[dict[str, Any]] = daemon.call("diagnose", {})
+        names = (
+            [item["name"] for item in daemon.call("repositories", {"limit": 100_000})["repositories"]]
+            if all_
+            else check
+        )
+        for name in names or ():
+            note(f"reading every file of {name}")
+            found.append(daemon.call("check", {"name": name}))
+    if json_:
+        as_json(found)
+    else:
+        for item in found:
+            mark, colour = _MARKS[item["level"]]
+            line(f"{style(mark, fg=colour)}  {style(item['subject'], bold=True)}: {item['message']}")
+            if item["mend"]:
+                line(f"         {item['mend']}")
+    if any(item["level"] == "problem" for item in found):
+        raise typer.Exit(1)
+
+
+def _latencies() -> dict[str, Any]:
+    """Questions alone, and while a repository of some thousand files is being indexed, by the same client."""
+    with tempfile.TemporaryDirectory(prefix="recollect-doctor-") as folder:
+        home = Path(folder) / "home"
+        small, large = _sources(Path(folder))
+        before = os.environ.get("RECOLLECT_HOME")
+        os.environ["RECOLLECT_HOME"] = os.fspath(home)
+        try:
+            with Connection(home_directory()) as daemon:
+                note("indexing a small repository")
+                daemon.call("sync", {"path": os.fspath(small)})
+                idle = _ask(daemon, small, threading.Event(), 400)
+                note("asking while a larger one is indexed")
+                ended = threading.Event()
+                thread = threading.Thread(target=_index, args=(home, large, ended))
+                thread.start()
+                busy = _ask(daemon, small, ended, 100_000)
+                thread.join()
+                daemon.call("stop", {})
+        finally:
+            if before is None:
+                del os.environ["RECOLLECT_HOME"]
+            else:
+                os.environ["RECOLLECT_HOME"] = before
+    return {"idle": _figures(idle), "while_syncing": _figures(busy)}
+
+
+def _index(home: Path, root: Path, ended: threading.Event) -> None:
+    try:
+        with Connection(home) as daemon:
+            daemon.call("sync", {"path": os.fspath(root)})
+    finally:
+        ended.set()
+
+
+def _sources(folder: Path) -> tuple[Path, Path]:
+    """Two repositories made of the interpreter's own library."""
+    files = sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))[:_FILES]
+    roots = folder / "small", folder / "large"
+    for root, chosen in zip(roots, (files[:200], files), strict=True):
+        for number, path in enumerate(chosen):
+            target = root / f"{number % 40}" / f"{number}_{path.name}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    return roots
+
+
+def _ask(daemon: Connection, root: Path, stop: threading.Event, most: int) -> list[float]:
+    times: list[float] = []
+    while len(times) < most and not stop.is_set():
+        query = _QUESTIONS[len(times) % len(_QUESTIONS)]
+        started = time.perf_counter()
+        daemon.call("search", {"query": query, "repositories": os.fspath(root)})
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def _figures(times: Sequence[float]) -> dict[str, float]:
+    ordered = sorted(times)
+    worst = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    return {
+        "questions": len(times),
+        "p50_ms": round(statistics.median(ordered) * 1000, 2),
+        "p99_ms": round(worst * 1000, 2),
+    }
+
+
+def _show_latencies(found: dict[str, Any], json_: bool) -> None:
+    if json_:
+        as_json(found)
+        return
+    for name, figures in found.items():
+        label = name.replace("_", " ")
+        line(
+            f"{label:<14} p50 {figures['p50_ms']:6.1f} ms   p99 {figures['p99_ms']:6.1f} ms   {figures['questions']} questions"
+        )
