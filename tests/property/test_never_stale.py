@@ -48,9 +48,9 @@ class EditThenAsk(RuleBasedStateMachine):
         shutil.rmtree(self.home, ignore_errors=True)
         shutil.rmtree(self.root.parent, ignore_errors=True)
 
-    def git(self, *arguments: str) -> None:
+    def git(self, *arguments: str) -> int:
         command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
-        subprocess.run(command, cwd=self.root, check=False, capture_output=True, env=ENVIRONMENT)
+        return subprocess.run(command, cwd=self.root, check=False, capture_output=True, env=ENVIRONMENT).returncode
 
     def commit(self) -> None:
         self.git("add", "-A")
@@ -136,7 +136,8 @@ class EditThenAsk(RuleBasedStateMachine):
 
     @rule()
     def unstash(self) -> None:
-        self.git("stash", "pop")
+        if self.git("stash", "pop"):
+            self.git("reset", "-q", "--hard")  # rather than files full of conflict marks
         self.ask()
 
     @rule(ignored=st.sampled_from(("build/\n*.log\n", "build/\na/\n", "two.py\n", "")))
