@@ -181,8 +181,8 @@ class EditThenAsk(RuleBasedStateMachine):
 
 def test_no_answer_said_to_be_fresh_is_stale() -> None:
     steps = settings(
-        max_examples=int(os.environ.get("STALE_EXAMPLES", "6")),
-        stateful_step_count=int(os.environ.get("STALE_STEPS", "30")),
+        max_examples=int(os.environ.get("STALE_EXAMPLES", "12")),
+        stateful_step_count=int(os.environ.get("STALE_STEPS", "90")),
         deadline=None,
         suppress_health_check=list(HealthCheck),
         phases=(Phase.generate,),

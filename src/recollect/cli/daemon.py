@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recollect.cli.output import JSON, as_json, line, note, table
+from recollect.cli.output import JSON, as_json, line, note, size, table
 from recollect.client import Connection
 from recollect.errors import Unavailable
 from recollect.home import home_directory, run_folder
@@ -93,6 +93,13 @@ def _about(about: dict[str, Any], json_: bool) -> None:
     for notice in about["notices"]:
         note(notice)
     line(f"{about['repositories']} repositories, {about['syncing']} syncing; data in {about['home']}")
+    done = about["background"]
+    counts = (
+        f"{done.get('cycles', 0)} cycles, {done.get('syncs_completed', 0)} syncs, {done.get('syncs_failed', 0)} failed"
+    )
+    line(
+        f"{size(about['memory_bytes'])} of memory; in the background: {counts}, {done.get('files_indexed', 0)} files indexed"
+    )
 
 
 def config(json_: Annotated[bool, JSON] = False) -> None:

@@ -18,6 +18,7 @@ from recollect.index.analyse import PIPELINE, Analysed
 from recollect.index.segment import Segment, View, build, merge
 from recollect.sync.diff import row_changes
 from recollect.sync.tree import Kind, Row, Stat, Tree
+from recollect.testing import crash_point
 
 INLINE_BYTES: Final = 512_000  # a larger segment is a file of its own
 MERGE_AT: Final = 6  # segments; each costs a query some 20 µs a term
@@ -65,6 +66,7 @@ def copy_index(source: Path, target: Path) -> None:
             new.commit()
         shutil.copytree(segments_folder(source), segments_folder(made))
         shutil.rmtree(target, ignore_errors=True)
+        crash_point("before-copy")
         made.rename(target)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
@@ -152,7 +154,9 @@ class IndexWriter:
             added, written = self._insert(analysed, meta)
             self._write_rows(upserts, gone)
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+            crash_point("before-commit")
             self._db.execute("COMMIT")
+            crash_point("after-commit")
         except BaseException:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
@@ -294,7 +298,9 @@ class IndexWriter:
                 written = self._write_segment(segment, durable=True)
             self._db.execute("DELETE FROM dead_chunks WHERE chunk_id >= ?", (lowest,))
             self._forget_removals()
+            crash_point("before-merge")
             self._db.execute("COMMIT")
+            crash_point("after-merge")
         except BaseException:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")

@@ -22,9 +22,9 @@ from recollect.model import FileError, Progress, SyncResult, SyncStatus
 from recollect.sync import git
 from recollect.sync.apply import apply
 from recollect.sync.diff import Change, diff
-from recollect.sync.ignore import DEFAULT_EXCLUDES
 from recollect.sync.scan import MAX_FILE_BYTES, Scan, scan
 from recollect.sync.tree import EMPTY, UNREAD, Kind, Row, Stat, Tree, printable
+from recollect.testing import crash_point
 
 _BATCH_S: Final = 2.0  # of a first sync; the first batch comes after half a second
 _BATCH_FILES: Final = 200
@@ -133,6 +133,7 @@ class _Sync:
         if self._writer.repaired:
             self._error("", "index_rebuilt", self._writer.repaired)
             self._writer.repaired = None
+        crash_point("scanned")
         changes = diff(old, found.tree)
         again = self._again(found.tree, {change.path for change in changes})
         todo = [change for change in changes if change.new is not None] + again
@@ -161,7 +162,7 @@ class _Sync:
             signature=self._writer.signature,
             dirty=options.dirty if self._writer.complete and not (options.full or options.reread) else None,
             max_file_bytes=options.max_file_bytes,
-            exclude=(*DEFAULT_EXCLUDES, *options.exclude),
+            exclude=options.exclude,
             cancelled=self._control.cancelled,
             progress=seen,
         )

@@ -87,7 +87,7 @@ class Daemon:
         limit = self._workspace.settings.recollect_idle_exit
         while True:
             await asyncio.sleep(min(_IDLE_CHECK_S, limit))
-            if self._connections or self._workspace.about()["syncing"]:
+            if self._connections or self._workspace.syncing:
                 self._last_used = time.monotonic()
             elif time.monotonic() - self._last_used > limit:
                 log.info("idle for %.0f s: ending", limit)

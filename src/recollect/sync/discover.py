@@ -14,13 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from pathspec import GitIgnoreSpec
-
 from recollect import languages
 from recollect.errors import Cancelled
 from recollect.model import RepositoryInfo
 from recollect.sync import git
-from recollect.sync.ignore import DEFAULT_EXCLUDES
+from recollect.sync.ignore import Excluded
 from recollect.sync.tree import Problem, printable
 
 _VERSION_CONTROL: Final = {".git": "git", ".hg": "mercurial", ".svn": "svn"}
@@ -80,13 +78,6 @@ def classify(listing: Listing) -> tuple[str, tuple[str, ...]] | None:
     return ("unknown", tuple(shown)) if shown else None
 
 
-def excluded(patterns: Sequence[str]) -> GitIgnoreSpec:
-    """Names and patterns of folders that are not entered: the defaults and `patterns`, where `!NAME` takes one away."""
-    away = {pattern[1:] for pattern in patterns if pattern.startswith("!")}
-    kept = [name for name in DEFAULT_EXCLUDES if name not in away]
-    return GitIgnoreSpec.from_lines([*kept, *patterns])
-
-
 def discover(
     roots: Sequence[Path],
     *,
@@ -103,7 +94,7 @@ def discover(
     """
     problems: list[Problem] = []
     candidates = _Candidates()
-    spec = excluded(exclude)
+    spec = Excluded(exclude)
     starts = list(dict.fromkeys(os.path.realpath(os.path.expanduser(root)) for root in roots))
     inner = {start for start in starts if any(above in starts for above in _above(start))}
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="discover") as pool:
@@ -125,7 +116,7 @@ def usual_folders(home: Path) -> list[Path]:
 
 def _walk(
     start: str,
-    spec: GitIgnoreSpec,
+    spec: Excluded,
     max_depth: int,
     pool: ThreadPoolExecutor,
     candidates: _Candidates,
@@ -159,7 +150,7 @@ def _walk(
                     f"{listing.path.rstrip('/')}/{name}" for name in listing.folders if name not in _VERSION_CONTROL
                 )
         prefix = len(start.rstrip("/")) + 1
-        level = [path for path in below if not spec.match_file(path[prefix:] + "/")]
+        level = [path for path in below if not spec.holds(path[prefix:])]
 
 
 def _list(path: str) -> Listing | Problem:
@@ -199,7 +190,7 @@ def _above(path: str) -> Iterator[str]:
         path = parent
 
 
-def _survey(found: _Found, spec: GitIgnoreSpec) -> RepositoryInfo:
+def _survey(found: _Found, spec: Excluded) -> RepositoryInfo:
     """Size, main language and last change of a repository, from its first so many entries."""
     sizes: Counter[str] = Counter()
     total, newest, seen = 0, 0.0, 0
@@ -212,9 +203,7 @@ def _survey(found: _Found, spec: GitIgnoreSpec) -> RepositoryInfo:
                     seen += 1
                     if item.is_dir(follow_symlinks=False):
                         inner = f"{folder}/{item.name}"
-                        if item.name not in _VERSION_CONTROL and not spec.match_file(
-                            inner[len(found.path) + 1 :] + "/"
-                        ):
+                        if item.name not in _VERSION_CONTROL and not spec.holds(inner[len(found.path) + 1 :]):
                             waiting.append(inner)
                     elif item.is_file(follow_symlinks=False):
                         stat = item.stat(follow_symlinks=False)

@@ -31,6 +31,26 @@ NEVER: Final = frozenset({".git", ".hg", ".svn"})
 INDEX_CHANGED: Final = ".git/index"  # among dirty names: git's index is another one, so tracked names may be others
 
 
+class Excluded:
+    """Which folders are not entered: the default names and `patterns` (names, or as in an ignore file; relative to the
+    folder that is searched). `!NAME` takes a default away.
+    """
+
+    def __init__(self, patterns: Sequence[str] = ()) -> None:
+        away = {pattern[1:] for pattern in patterns if pattern.startswith("!")}
+        self._names = {name for name in DEFAULT_EXCLUDES if name not in away}
+        others = [pattern for pattern in patterns if not (pattern.startswith("!") and pattern[1:] in DEFAULT_EXCLUDES)]
+        self._names.update(pattern for pattern in others if pattern.replace("-", "").replace("_", "").isalnum())
+        rest = [pattern for pattern in others if pattern not in self._names]
+        self._spec = GitIgnoreSpec.from_lines(rest) if rest else None
+
+    def holds(self, path: str, is_directory: bool = True) -> bool:
+        """Whether the last name of `path`, or the path as a whole, is left out."""
+        if is_directory and path.rpartition("/")[2] in self._names:
+            return True
+        return self._spec is not None and self._spec.match_file(path + "/" if is_directory else path)
+
+
 class Rules:
     """Nested ignore files: the deepest that says anything about a path decides, as in git."""
 
@@ -163,8 +183,18 @@ def _settings() -> Path:
 
 
 def _excludes_file(work_tree: Path) -> str:
+    configs = _git_files(work_tree)[2]
+    if not any(word in text for text in map(_read_lower, configs) for word in (b"excludesfile", b"include")):
+        return str(_settings() / "ignore")  # git's default; asking it costs more than reading its files
     said = git.output(["config", "--type=path", "--get", "core.excludesFile"], work_tree) or b""
     return os.fsdecode(said.strip()).replace("|", "") or str(_settings() / "ignore")
+
+
+def _read_lower(path: Path) -> bytes:
+    try:
+        return path.read_bytes().lower()
+    except OSError:
+        return b""
 
 
 def _above(root: Path, work_tree: Path) -> list[Path]:

@@ -25,6 +25,7 @@ from recollect.sync.ignore import (
     INDEX_CHANGED,
     NEVER,
     OWN_FILE,
+    Excluded,
     GitNames,
     Rules,
     same_names,
@@ -68,11 +69,13 @@ def scan(
     signature: str = "",
     dirty: Collection[str] | None = None,
     max_file_bytes: int = MAX_FILE_BYTES,
-    exclude: Sequence[str] = DEFAULT_EXCLUDES,
+    exclude: Sequence[str] = (),
     cancelled: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda files: None,
 ) -> Scan:
     """The tree below `root`. With `dirty`, only those relative paths are looked at (a directory: all below it).
+
+    `exclude`: what else than the default names is left out where git does not decide (`Excluded`).
 
     Raises:
         Unavailable: the root is gone or cannot be listed (code "missing").
@@ -118,6 +121,7 @@ class _Scanner:
         self._previous = previous
         self._limit = max_file_bytes
         self._exclude = tuple(exclude)
+        self._excluded = Excluded(exclude)
         self._cancelled = cancelled
         self._progress = progress
         self._work_tree = git.work_tree_root(root)
@@ -473,7 +477,7 @@ class _Scanner:
         for item in sorted(_scandir(self._base + prefix), key=lambda item: item.name):
             path, is_directory = prefix + item.name, _is_folder(item)
             verdict = self.rules.verdict(path, is_directory)
-            if item.name in NEVER or verdict or (item.name in self._exclude and is_directory and verdict is None):
+            if item.name in NEVER or verdict or (verdict is None and self._excluded.holds(path, is_directory)):
                 continue
             before = known.get(item.name)
             entry: Leaf | Directory | None

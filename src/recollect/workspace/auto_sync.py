@@ -8,6 +8,7 @@ import random
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,7 +65,7 @@ class AutoSync:
         self._held_back: str | None = None
         self._cycle: tuple[float, list[Run]] | None = None
         self._background: dict[str, tuple[Run, Cause]] = {}
-        self._queued = 0
+        self.metrics: Counter[str] = Counter()  # what was done since the start
         self._configuring = threading.Lock()
         self._scan = _Scan()
         self._scan_lock = threading.Lock()
@@ -262,6 +263,7 @@ class AutoSync:
             if self._cycle is None:
                 log.info("cycle starts: %d due", len(found))
                 self._cycle = (time.monotonic(), [])
+                self.metrics["cycles"] += 1
             self._cycle[1].append(run)
             run.future.add_done_callback(lambda done, it=repository: self._one_ended(it, done.result()))  # type: ignore[misc]
             free -= 1
@@ -271,6 +273,8 @@ class AutoSync:
         _, cause = self._background.pop(repository.id, (None, Cause.CHECK))
         changes = f"{result.new_files} new, {result.modified_files} changed, {result.deleted_files} deleted"
         errors = f": {result.errors[0].message}" if result.errors else ""
+        self.metrics[f"syncs_{result.status}"] += 1
+        self.metrics["files_indexed"] += result.processed_files
         level = logging.WARNING if result.status == SyncStatus.FAILED else logging.INFO
         what = (repository.name, cause.name.lower(), result.status, changes, result.duration_s, errors)
         log.log(level, "%s (%s): %s, %s, %.2f s%s", *what)
@@ -399,6 +403,7 @@ class AutoSync:
         self._scan.found, self._scan.ended_at = found, time.time()
         self._scan.paths = tuple(self._upkeep.settings.auto_sync_paths)
         spent = time.monotonic() - started
+        self.metrics["scans"] += 1
         log.info(
             "scan: %d repositories, %d new, %d problems, %.1f s",
             len(found.repositories),

@@ -27,6 +27,7 @@ from recollect.model import Freshness, Progress, SyncResult, SyncStatus
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
 from recollect.sync.watch import Watcher
+from recollect.testing import crash_point
 from recollect.workspace import reports
 
 _FIRST_ANSWER_S: Final = 2.0  # how long a question waits for the first sync of what it is about
@@ -114,8 +115,8 @@ class Upkeep:
         until = started + self.settings.recollect_fresh_budget_ms / 1000
         known = [item for given in repositories if (item := self.present(given)) is not None]
         for repository in known:
-            if repository.last_sync is not None:
-                self.attend(repository)
+            if repository.last_sync is not None and time.monotonic() < until:
+                self.attend(repository)  # at a start there may be hundreds: the others in the background
         seen = self.look(known)
         unsettled = [item for item in known if not self._settled(item, seen) and not self._hopeless(item)]
         unchecked = [item for item in unsettled if not self.watcher.vouches(item.id)]
@@ -279,10 +280,12 @@ class Upkeep:
     def _ended(self, run: Run, result: SyncResult) -> None:
         """Publish what a sync committed, note how it ended, and tell the watcher what became of what it took."""
         done = result.status == SyncStatus.COMPLETED
+        crash_point("before-note")
         try:
             if not self._closed and self._catalog.get(run.repository_id) is not None:
                 done &= self.library.publish(run.repository_id)
                 self._note(run, result)
+                crash_point("after-note")
         finally:
             ended = run.ended
             if run.taken is not None:

@@ -437,6 +437,11 @@ class Workspace:
         run = self._upkeep.request(found, Urgency.ASKED, reread=True, everything=True, limits=False, verify=True)
         return diagnosis.verdict(found.name, before, self._wait(run, found, None, cancelled))
 
+    @property
+    def syncing(self) -> int:
+        """How many syncs run or wait."""
+        return len(self._syncs.runs())
+
     def about(self) -> dict[str, Any]:
         """This instance: version, processes, place, counts."""
         known = self._catalog.repositories()
@@ -447,7 +452,9 @@ class Workspace:
             "home": printable(os.fspath(self.home)),
             "uptime_s": round(time.time() - self._started, 1),
             "repositories": len(known),
-            "syncing": sum(self._syncs.current(item.id) is not None for item in known),
+            "syncing": self.syncing,
+            "background": {**self.auto_sync.metrics, "overflows": self._upkeep.watcher.overflows},
+            "memory_bytes": self._upkeep.watch_memory(),
             "notices": [*self._notices, *self._upkeep.notices],
         }
 
