@@ -8,7 +8,7 @@ from typing import Final
 
 from recollect.errors import Corrupt
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _SCHEMA: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -24,6 +24,7 @@ CREATE TABLE files (
     attempts INTEGER NOT NULL DEFAULT 0, retry_at REAL NOT NULL DEFAULT 0
 );
 CREATE INDEX files_generation ON files (generation);
+CREATE INDEX files_failed ON files (path) WHERE status = 'failed';
 CREATE TABLE removed_files (file_id INTEGER NOT NULL, generation INTEGER NOT NULL);
 CREATE INDEX removed_files_generation ON removed_files (generation);
 CREATE TABLE texts (file_id INTEGER PRIMARY KEY, text BLOB NOT NULL, uses BLOB NOT NULL);

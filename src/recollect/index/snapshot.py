@@ -55,6 +55,15 @@ class Definition:
     signature: str
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a generation was made from: what was kept with the one before, and the files that differ."""
+
+    memo: Mapping[Any, Any]
+    files: Sequence[FileInfo]
+    gone: Sequence[int]
+
+
 _FILE_COLUMNS = "id, path, hash, size, language, content, status, reason, lines, chunks"
 _DEFINITION_COLUMNS = "file_id, chunk_id, name, qualified_name, kind, start_line, end_line, signature"
 
@@ -74,6 +83,7 @@ class Snapshot:
     segment_ids: tuple[int, ...]
     vector_moment: NDArray[np.float64]  # [DIMENSIONS, DIMENSIONS], sum of v vᵀ over live chunks, whole numbers
     _db: sqlite3.Connection
+    changes: Changes | None = None  # since the generation that this one was advanced from
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _users: int = 1
 
@@ -85,8 +95,17 @@ class Snapshot:
         self.vector_sum: NDArray[np.int64] = sum(
             (view.vector_sum for view in self.views), np.zeros(DIMENSIONS, np.int64)
         )
-        self.n_files = sum(1 for info in self.files.values() if info.status == "indexed")
+        self.n_files = len(self.paths.words)
         self.memo: dict[Any, Any] = {}  # what others derive from this generation and want to keep as long as it
+
+    def recall(self, key: Any) -> Any:
+        """What was kept under `key`, here or in the generation before: only of what a commit does not change."""
+        found = self.memo.get(key)
+        if found is None and self.changes is not None:
+            found = self.changes.memo.get(key)
+            if found is not None:
+                self.memo[key] = found
+        return found
 
     @classmethod
     def open(cls, folder: Path) -> Snapshot:
@@ -167,6 +186,47 @@ class Snapshot:
     close = release
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What can be said of an index without opening it as a whole."""
+
+    generation: int
+    root_hash: str
+    complete: bool
+    files: int
+    chunks: int
+    size_bytes: int
+    language: str | None  # that most code is in, by bytes
+
+
+def summary_of(folder: Path) -> Summary | None:
+    """Of the last committed generation of the index at `folder`. Raises Corrupt; None where nothing was committed."""
+    if not (folder / "index.db").exists():
+        return None
+    connection = schema.open_for_reading(folder)
+    try:
+        connection.execute("BEGIN")
+        meta = dict(
+            connection.execute("SELECT key, value FROM meta WHERE key IN ('generation', 'root_hash', 'complete')")
+        )
+        sql = "SELECT status, content, language, count(*), sum(size), sum(chunks) FROM files GROUP BY 1, 2, 3"
+        rows = connection.execute(sql).fetchall()
+    except sqlite3.DatabaseError as error:
+        raise Corrupt(f"the index cannot be read: {error}") from error
+    finally:
+        connection.close()
+    code = {row[2]: row[4] for row in rows if row[0] == "indexed" and row[1] == "code"}
+    return Summary(
+        generation=int(meta.get("generation", 0)),
+        root_hash=str(meta.get("root_hash", "")),
+        complete=bool(meta.get("complete", 0)),
+        files=sum(row[3] for row in rows if row[0] == "indexed"),
+        chunks=sum(row[5] for row in rows),
+        size_bytes=sum(row[4] for row in rows),
+        language=max(code, key=lambda name: (code[name], name)) if code else None,
+    )
+
+
 def folders_of(folder: Path) -> list[str]:
     """The directories of the last committed tree of the index at `folder`. Raises Corrupt; none where there is none."""
     if not (folder / "index.db").exists():
@@ -198,7 +258,7 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
         if old is not None and int(meta.get("removed_floor", 0)) > old.generation:
             old = None  # it is too old for the list of removed files: read everything
         views = _views(connection, folder, old, segment_ids)
-        files, paths = _files(connection, old)
+        files, paths, changes = _files(connection, old)
         return Snapshot(
             folder=folder,
             generation=generation,
@@ -211,6 +271,7 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
             segment_ids=segment_ids,
             vector_moment=_moment(old, views),
             _db=connection,
+            changes=changes,
         )
     except sqlite3.DatabaseError as error:
         connection.close()
@@ -241,13 +302,16 @@ def _views(
     return tuple(views)
 
 
-def _files(connection: sqlite3.Connection, old: Snapshot | None) -> tuple[Mapping[int, FileInfo], PathIndex]:
+def _files(
+    connection: sqlite3.Connection, old: Snapshot | None
+) -> tuple[Mapping[int, FileInfo], PathIndex, Changes | None]:
     since = old.generation if old is not None else -1
     sql = f"SELECT {_FILE_COLUMNS} FROM files WHERE generation > ?"
     changed = [_file(row) for row in connection.execute(sql, (since,))]
     gone = [row[0] for row in connection.execute("SELECT file_id FROM removed_files WHERE generation > ?", (since,))]
+    changes = Changes(old.memo, changed, gone) if old is not None else None
     if old is not None and not changed and not gone:
-        return old.files, old.paths
+        return old.files, old.paths, changes
     files = dict(old.files) if old is not None else {}
     paths = old.paths if old is not None else PathIndex.empty()
     removed = [file_id for file_id in gone if files.pop(file_id, None) is not None]
@@ -255,7 +319,7 @@ def _files(connection: sqlite3.Connection, old: Snapshot | None) -> tuple[Mappin
     indexed = {info.id: info.path for info in changed if info.status == "indexed"}
     removed += [info.id for info in changed if info.status != "indexed"]
     added = {file_id: path for file_id, path in indexed.items() if file_id not in paths.words}
-    return files, paths.with_changes(removed, added)
+    return files, paths.with_changes(removed, added), changes
 
 
 def _moment(old: Snapshot | None, views: tuple[View, ...]) -> NDArray[np.float64]:

@@ -82,7 +82,7 @@ class IndexWriter:
         self._db = schema.open_for_writing(folder)
         segments_folder(folder).mkdir(exist_ok=True, mode=0o700)
         self.repaired: str | None = None
-        self._counts: tuple[int, dict[str, int]] | None = None
+        self._counts: dict[str, int] | None = None
         try:
             self._meta: dict[str, Any] = dict(self._db.execute("SELECT key, value FROM meta"))
             self._tree: Tree | None = None
@@ -109,10 +109,6 @@ class IndexWriter:
     def complete(self) -> bool:
         """False until a first (or forced) sync has committed its last batch."""
         return bool(self._meta.get("complete", 0))
-
-    @property
-    def chunks_total(self) -> int:
-        return int(self._db.execute("SELECT coalesce(sum(chunks), 0) FROM files").fetchone()[0])
 
     def tree(self) -> Tree:
         """The tree of the last commit."""
@@ -149,6 +145,7 @@ class IndexWriter:
         self._db.execute("BEGIN IMMEDIATE")
         written: Path | None = None
         try:
+            before = self._stored([*removed, *(item.path for item in analysed)])
             deleted = self._delete([*removed, *(item.path for item in analysed)], meta["generation"])
             self._forget_files(removed, meta["generation"])
             added, written = self._insert(analysed, meta)
@@ -166,7 +163,22 @@ class IndexWriter:
             raise
         self._meta.update(meta)
         self._tree = tree
-        return Committed(self.generation, added, deleted, self.chunks_total)
+        self._count(before, [(item.status, len(item.chunks)) for item in analysed])
+        return Committed(self.generation, added, deleted, self.counts()["chunks"])
+
+    def _stored(self, paths: Sequence[str]) -> list[tuple[str, int]]:
+        """(status, chunks) of those of these files that have rows."""
+        found = (self._file_ids.get(os.fsencode(path)) for path in paths)
+        sql = "SELECT status, chunks FROM files WHERE id = ?"
+        return [self._db.execute(sql, (file_id,)).fetchone() for file_id in found if file_id is not None]
+
+    def _count(self, before: Sequence[tuple[str, int]], after: Sequence[tuple[str, int]]) -> None:
+        """Keep the counts true, which asking the database costs a look at every row."""
+        if self._counts is not None:
+            for sign, rows in ((-1, before), (1, after)):
+                for status, chunks in rows:
+                    self._counts[status] += sign
+                    self._counts["chunks"] += sign * chunks
 
     def _delete(self, paths: Sequence[str], generation: int) -> int:
         ids = [(found,) for path in paths if (found := self._file_ids.get(os.fsencode(path))) is not None]
@@ -268,6 +280,7 @@ class IndexWriter:
         if start is not None:
             self._merge(rows[start:])
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._db.execute("PRAGMA shrink_memory")  # the system keeps the pages; dozens of indexes may be open
         self._remove_unused()
         return merged
 
@@ -356,11 +369,11 @@ class IndexWriter:
 
     def counts(self) -> dict[str, int]:
         """Number of files by status, and of chunks."""
-        if self._counts is None or self._counts[0] != self.generation:
+        if self._counts is None:
             found = dict(self._db.execute("SELECT status, count(*) FROM files GROUP BY status"))
-            counts = {"indexed": 0, "skipped": 0, "failed": 0, **found, "chunks": self.chunks_total}
-            self._counts = (self.generation, counts)
-        return dict(self._counts[1])
+            chunks = int(self._db.execute("SELECT coalesce(sum(chunks), 0) FROM files").fetchone()[0])
+            self._counts = {"indexed": 0, "skipped": 0, "failed": 0, **found, "chunks": chunks}
+        return dict(self._counts)
 
     def close(self) -> None:
         self._db.close()

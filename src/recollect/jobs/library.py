@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from recollect.errors import Corrupt
-from recollect.index.snapshot import Snapshot
+from recollect.index.snapshot import Snapshot, Summary, summary_of
 
 
 class Library:
@@ -21,6 +22,8 @@ class Library:
         self._open: dict[str, Snapshot] = {}
         self._opening: dict[str, threading.Lock] = {}
         self._used: dict[str, float] = {}
+        self._summaries: dict[str, Summary] = {}
+        self._versions: Counter[str] = Counter()  # of what was published
         self._lock = threading.Lock()
 
     @contextmanager
@@ -34,33 +37,57 @@ class Library:
             if snapshot is not None:
                 snapshot.release()
 
-    def publish(self, repository_id: str) -> bool:
-        """Make the last committed generation the one that readers get from now on; whether that could be done.
-
-        What nobody has asked for is left to be opened by the first who does.
+    def publish(self, repository_id: str, generation: int | None = None) -> bool:
+        """Make the last committed generation (if it is newer than `generation`, where that is given) the one that
+        readers get from now on; whether that could be done. What nobody has asked for is left to be opened by the
+        first who does.
         """
         with self._lock:
-            if repository_id not in self._open:
+            self._summaries.pop(repository_id, None)
+            self._versions[repository_id] += 1
+            known = self._open.get(repository_id)
+            if known is None or (generation is not None and known.generation >= generation):
                 return True
         snapshot = self._publish_and_retain(repository_id)
         if snapshot is not None:
             snapshot.release()
         return snapshot is not None
 
+    def summary(self, repository_id: str) -> Summary | None:
+        """Counts of the last committed generation, without opening the index as a whole; None where there is none."""
+        with self._lock:
+            known, version = self._summaries.get(repository_id), self._versions[repository_id]
+        if known is None:
+            try:
+                known = summary_of(self._folder_of(repository_id))
+            except Corrupt as error:
+                self._on_corrupt(repository_id, error)
+            if known is not None:
+                with self._lock:
+                    if self._versions[repository_id] == version:  # else a commit came meanwhile
+                        self._summaries[repository_id] = known
+        return known
+
     def drop(self, repository_id: str) -> None:
         """Forget the open snapshot of a repository (its folder was removed or is rebuilt)."""
         with self._lock:
+            self._summaries.pop(repository_id, None)
             old = self._open.pop(repository_id, None)
         if old is not None:
             old.release()
 
-    def let_go(self, keep: int = 0) -> int:
-        """Drop all but the `keep` snapshots that were used last; they are opened again when asked for. How many went."""
+    def let_go(self, keep: int = 0, unused_s: float = 0.0) -> int:
+        """Drop what was not used for so long, but for the `keep` that were used last; how many went.
+
+        They are opened again when asked for.
+        """
+        before = time.monotonic() - unused_s
         with self._lock:
             by_use = sorted(self._open, key=lambda name: -self._used.get(name, 0.0))
-        for repository_id in by_use[keep:]:
+        gone = [name for name in by_use[keep:] if self._used.get(name, 0.0) <= before]
+        for repository_id in gone:
             self.drop(repository_id)
-        return len(by_use[keep:])
+        return len(gone)
 
     def __len__(self) -> int:
         return len(self._open)

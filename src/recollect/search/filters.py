@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recollect.index.snapshot import Snapshot
+from recollect.index.snapshot import FileInfo, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,22 @@ def allowed_files(snapshot: Snapshot, filters: Filters, source: int) -> NDArray[
         return known
     patterns = [glob_pattern(glob) for glob in filters.globs]
     allowed = np.zeros(len(snapshot.paths.stem_length), np.bool_)
-    for info in snapshot.files.values():
-        if (
+    files: Iterable[FileInfo] = snapshot.files.values()
+    before = snapshot.changes.memo.get(key) if snapshot.changes is not None and paths is None else None
+    if before is not None and snapshot.changes is not None:  # only what the last commits changed
+        allowed[: len(before)] = before
+        allowed[[file_id for file_id in snapshot.changes.gone if file_id < len(allowed)]] = False
+        files = snapshot.changes.files
+    for info in files:
+        if info.id >= len(allowed):
+            continue  # never indexed
+        allowed[info.id] = (
             info.status == "indexed"
             and filters.content in ("all", info.content)
             and (not filters.languages or info.language in filters.languages)
             and (not patterns or any(pattern.match(info.path) for pattern in patterns))
             and (paths is None or info.path in paths)
-        ):
-            allowed[info.id] = True
+        )
     if paths is None and len(snapshot.memo) < 200:
         snapshot.memo[key] = allowed
     return allowed

@@ -146,8 +146,8 @@ def _live_count(part: Part, match: _Match) -> int:
 
 def _rows_of_files(part: Part, file_ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """Rows of a part that belong to these files; the chunks of a file are neighbours in a segment."""
-    key = ("spans", id(part.view.segment))
-    spans: tuple[NDArray[np.int64], NDArray[np.int64]] | None = part.snapshot.memo.get(key)
+    key = ("spans", id(part.view.segment), len(part.snapshot.paths.stem_length))
+    spans: tuple[NDArray[np.int64], NDArray[np.int64]] | None = part.snapshot.recall(key)
     if spans is None:
         owner = part.view.segment.file_id
         first = np.flatnonzero(np.concatenate(([True], owner[1:] != owner[:-1])))
@@ -182,8 +182,8 @@ def _path_length(snapshot: Snapshot) -> NDArray[np.int32]:
 
 def _lengths(part: Part) -> Floats:
     """Terms of each row, path included; kept with the snapshot."""
-    key = ("length", id(part.view))
-    found: Floats | None = part.snapshot.memo.get(key)
+    key = ("length", id(part.view.segment))  # a commit changes only those of chunks that it leaves dead
+    found: Floats | None = part.snapshot.recall(key)
     if found is None:
         segment = part.view.segment
         found = (segment.length + _path_length(part.snapshot)[segment.file_id]).astype(np.float32)

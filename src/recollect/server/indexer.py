@@ -32,6 +32,7 @@ from recollect.jobs.synchronise import Control, Ended, synchronise
 from recollect.model import FileError, Progress
 from recollect.store.database import translated
 
+_PATIENCE_S: Final = 2.0  # for another sync's end, before an index is made from files rather than copied
 _OPEN_INDEXES: Final = 16  # writers kept open with their trees, most recently used last
 log = logging.getLogger("recollect.indexer")
 
@@ -61,9 +62,9 @@ class _Indexes:
         return writer, None
 
     def copy(self, sibling: str, folder: str) -> None:
-        """Begin the index at `folder` as a copy of another one, if there is none yet and that one is not in use."""
+        """Begin the index at `folder` as a copy of another one, if there is none yet and that one is free soon."""
         lock = self.lock(sibling)
-        if Path(folder, "index.db").exists() or not lock.acquire(blocking=False):
+        if Path(folder, "index.db").exists() or not lock.acquire(timeout=_PATIENCE_S):
             return
         try:
             copy_index(Path(sibling), Path(folder))

@@ -104,9 +104,16 @@ def head_quickly(root: Path) -> str | None:
         said = (folder / "HEAD").read_text().strip()
         if not said.startswith("ref: "):
             return said
-        return (common_folder(folder) / said.removeprefix("ref: ")).read_text().strip()
+        wanted, common = said.removeprefix("ref: "), common_folder(folder)
+        try:
+            return (common / wanted).read_text().strip()
+        except FileNotFoundError:
+            for line in (common / "packed-refs").read_text().splitlines():
+                if line.endswith(" " + wanted):
+                    return line.split(" ")[0]
     except (OSError, UnicodeDecodeError):
-        return head(root)  # packed, or another form of storage
+        pass
+    return head(root)  # another form of storage, or nothing committed yet
 
 
 def remote_url(folder: Path) -> str | None:

@@ -102,7 +102,7 @@ def scan(
     if partial:
         return Scan(tree, tuple(scanner.problems), now, tuple(scanner.nested(tree)), True, tuple(scanner.ignored))
     same = previous is not None and tree.root is previous.root
-    after = now if same else signature_with(now, root, _noted(tree.root).bare)
+    after = now if same else signature_with(now, root, _bare(tree))
     return Scan(tree, tuple(scanner.problems), after, tuple(scanner.nested(tree)))
 
 
@@ -137,7 +137,7 @@ class _Scanner:
             self._read_own_rules(previous)
 
     def signature(self, old: str) -> str:
-        return signature(self._root, self._work_tree, _noted(self._previous.root).bare, self._exclude, old)
+        return signature(self._root, self._work_tree, _bare(self._previous), self._exclude, old)
 
     def nested(self, tree: Tree) -> list[str]:
         return list(_noted(tree.root).nested)
@@ -545,11 +545,10 @@ def _nested_listing(names: Sequence[str]) -> Listing:
 
 
 class _Noted(NamedTuple):
-    """Paths below a directory, relative to it, that every scan asks for."""
+    """Paths below a directory, relative to it, that every scan asks for; few have any."""
 
     nested: tuple[str, ...]  # repositories inside
     own: tuple[str, ...]  # folders with a `.recollectignore` ("" or "a/b/")
-    bare: tuple[str, ...]  # folders without a `.gitignore` of their own
 
 
 def _noted(directory: Directory) -> _Noted:
@@ -557,14 +556,19 @@ def _noted(directory: Directory) -> _Noted:
         return directory.memo
     nested: list[str] = []
     own = [""] if OWN_FILE in directory.entries else []
-    bare = [] if ".gitignore" in directory.entries else [""]
     for name, entry in directory.entries.items():
         if isinstance(entry, Directory):
             below = _noted(entry)
             nested += (f"{name}/{path}" for path in below.nested)
             own += (f"{name}/{path}" for path in below.own)
-            bare += (f"{name}/{path}" for path in below.bare)
         elif entry.kind is Kind.NESTED:
             nested.append(name)
-    directory.memo = found = _Noted(tuple(nested), tuple(own), tuple(bare))
+    directory.memo = found = _Noted(tuple(nested), tuple(own))
     return found
+
+
+def _bare(tree: Tree) -> list[str]:
+    """Directories without a `.gitignore` of their own."""
+    root = [] if ".gitignore" in tree.root.entries else [""]
+    folders = (item for item in tree.root.walk("") if isinstance(item[1], Directory))
+    return root + [path for path, entry in folders if ".gitignore" not in entry.entries]  # type: ignore[union-attr]

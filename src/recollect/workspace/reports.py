@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from recollect.index.skip import REASONS, skip_by_content, skip_by_name
-from recollect.index.snapshot import FileInfo, Snapshot
+from recollect.index.snapshot import FileInfo, Summary
 from recollect.jobs.syncs import Run
 from recollect.model import (
     Activity,
@@ -56,14 +55,14 @@ class Watch:
 
 
 def freshness(
-    repository: Repository, snapshot: Snapshot | None, run: Run | None, watch: Watch, now: float | None = None
+    repository: Repository, complete: bool, run: Run | None, watch: Watch, now: float | None = None
 ) -> Freshness:
-    """What an answer from this snapshot reflects of what was written before it was asked for."""
+    """What an answer reflects of what was written before it was asked for. `complete`: its first sync has ended."""
     now = time.time() if now is None else now
     progress = run.progress if run is not None and run.status is SyncStatus.RUNNING else None
     left = max(progress.files_total - progress.files_done, 0) if progress is not None else 0
     pending = max(left, watch.pending)
-    if snapshot is None or not snapshot.complete:
+    if not complete:
         if run is not None:
             seen = (
                 f": {progress.files_done} of {progress.files_total} files" if progress and progress.files_total else ""
@@ -116,22 +115,10 @@ def _ago(seconds: float) -> str:
     return f"{seconds / 60:.0f} min ago" if seconds < 7200 else f"{seconds / 3600:.0f} h ago"
 
 
-def main_language(snapshot: Snapshot) -> str | None:
-    """The language that most code files are in, by bytes."""
-    known: str | None = snapshot.memo.get("language")
-    if known is None:
-        sizes: Counter[str] = Counter()
-        for info in snapshot.files.values():
-            if info.status == "indexed" and info.content == "code":
-                sizes[info.language] += info.size
-        known = snapshot.memo["language"] = max(sizes, key=lambda name: (sizes[name], name)) if sizes else None
-    return known
-
-
-def state(repository: Repository, snapshot: Snapshot | None, run: Run | None) -> RepositoryState:
+def state(repository: Repository, index: Summary | None, run: Run | None) -> RepositoryState:
     if repository.missing:
         return RepositoryState.MISSING
-    if snapshot is not None and snapshot.generation:
+    if index is not None and index.generation:
         return RepositoryState.READY
     last = repository.last_sync
     if run is None and last is not None and last.get("status") == str(SyncStatus.FAILED):
@@ -157,25 +144,24 @@ class Upkept:
     paused: bool = False
 
 
-def status(repository: Repository, snapshot: Snapshot | None, run: Run | None, upkept: Upkept) -> RepositoryStatus:
+def status(repository: Repository, index: Summary | None, run: Run | None, upkept: Upkept) -> RepositoryStatus:
     """All that is known of one repository."""
-    files = snapshot.files.values() if snapshot is not None else ()
     return RepositoryStatus(
         name=repository.name,
         path=printable(os.fspath(repository.path)),
         url=repository.url,
         type=repository.type,
-        language=(main_language(snapshot) if snapshot is not None else None) or repository.language,
-        size_bytes=sum(info.size for info in files) or repository.size_bytes,
-        state=state(repository, snapshot, run),
+        language=(index.language if index is not None else None) or repository.language,
+        size_bytes=index.size_bytes if index is not None else repository.size_bytes,
+        state=state(repository, index, run),
         activity=activity(run),
         tracked=repository.tracked,
         watching=upkept.watching,
         freshness=upkept.freshness,
-        files=snapshot.n_files if snapshot is not None else 0,
-        chunks=snapshot.n_chunks if snapshot is not None else 0,
-        root_hash=snapshot.root_hash if snapshot is not None else "",
-        generation=snapshot.generation if snapshot is not None else 0,
+        files=index.files if index is not None else 0,
+        chunks=index.chunks if index is not None else 0,
+        root_hash=index.root_hash if index is not None else "",
+        generation=index.generation if index is not None else 0,
         last_access=repository.last_access,
         last_sync=sync_result(repository.last_sync, repository.name),
         attempts=repository.attempts,
@@ -185,16 +171,16 @@ def status(repository: Repository, snapshot: Snapshot | None, run: Run | None, u
     )
 
 
-def summary(repository: Repository, snapshot: Snapshot | None, run: Run | None, fresh: bool) -> RepositorySummary:
+def summary(repository: Repository, index: Summary | None, run: Run | None, fresh: bool) -> RepositorySummary:
     last = repository.last_sync
     return RepositorySummary(
         name=repository.name,
         path=printable(os.fspath(repository.path)),
         url=repository.url,
-        language=(main_language(snapshot) if snapshot is not None else None) or repository.language,
-        files=snapshot.n_files if snapshot is not None else 0,
-        chunks=snapshot.n_chunks if snapshot is not None else 0,
-        state=state(repository, snapshot, run),
+        language=(index.language if index is not None else None) or repository.language,
+        files=index.files if index is not None else 0,
+        chunks=index.chunks if index is not None else 0,
+        state=state(repository, index, run),
         activity=activity(run),
         fresh=fresh,
         last_sync_at=last["started_at"] + last["duration_s"] if last else None,

@@ -17,7 +17,7 @@ from typing import Any, Final
 from recollect.config import Settings
 from recollect.errors import Corrupt
 from recollect.home import run_folder
-from recollect.index.snapshot import Snapshot, folders_of
+from recollect.index.snapshot import folders_of
 from recollect.jobs.indexer import IndexerProcess
 from recollect.jobs.library import Library
 from recollect.jobs.resources import give_back_memory, resident_bytes
@@ -33,6 +33,8 @@ from recollect.workspace import reports
 _FIRST_ANSWER_S: Final = 2.0  # how long a question waits for the first sync of what it is about
 _CHECKS_AT_ONCE: Final = 4  # whole checks that a question starts beside all others; more of them wait for slots
 _RECENTLY_S: Final = 2.0  # a question about many unwatched repositories does not check again what was just checked
+_KEPT_OPEN: Final = 4  # indexes, however long nobody asks for them
+_UNUSED_S: Final = 900.0
 _BACK_OFF_FIRST_S: Final = 60.0
 _BACK_OFF_LONGEST_S: Final = 3600.0
 log = logging.getLogger("recollect.upkeep")
@@ -138,15 +140,17 @@ class Upkeep:
         keys = [item.id for item in repositories]
         return Seen(self.watcher.barrier(keys, self.settings.recollect_barrier_ms / 1000))
 
-    def freshness(self, repository: Repository, snapshot: Snapshot | None, seen: Seen) -> Freshness:
-        """What an answer from this snapshot reflects of what was written before `seen`."""
+    def freshness(self, repository: Repository, complete: bool, seen: Seen) -> Freshness:
+        """What an answer from an index (`complete`: that has its first sync behind it) reflects of the writes before
+        `seen`.
+        """
         watch = reports.Watch(
             self._settled(repository, seen),
             self.watcher.pending(repository.id),
             self.watcher.reason(repository.id) if self.watcher.unavailable is None else self.watcher.unavailable,
             self.checked_at(repository),
         )
-        return reports.freshness(repository, snapshot, self.syncs.current(repository.id), watch)
+        return reports.freshness(repository, complete, self.syncs.current(repository.id), watch)
 
     def _settled(self, repository: Repository, seen: Seen) -> bool:
         return seen.mark is not None and self.watcher.settled(repository.id, seen.mark)
@@ -241,6 +245,7 @@ class Upkeep:
 
     def watch_memory(self) -> int:
         """Bytes that all our processes take; beyond the limit, what only makes the next question quicker is let go."""
+        self.library.let_go(keep=_KEPT_OPEN, unused_s=_UNUSED_S)
         taken = resident_bytes(os.getpid())  # the indexer and its workers are children
         if taken > self.settings.recollect_memory_limit:
             dropped = self.library.let_go(keep=len(self.library) // 2)
@@ -283,7 +288,7 @@ class Upkeep:
         crash_point("before-note")
         try:
             if not self._closed and self._catalog.get(run.repository_id) is not None:
-                done &= self.library.publish(run.repository_id)
+                done &= self.library.publish(run.repository_id, result.generation)
                 self._note(run, result)
                 crash_point("after-note")
         finally:

@@ -344,9 +344,9 @@ class Workspace:
         shown = found[: max(0, limit)]
         seen = self._upkeep.look(shown)
         for item in shown:
-            with self._library.reading(item.id) as snapshot:
-                fresh = self._upkeep.freshness(item, snapshot, seen).fresh
-                rows.append(reports.summary(item, snapshot, self._syncs.current(item.id), fresh))
+            index = self._library.summary(item.id)
+            fresh = self._upkeep.freshness(item, index is not None and index.complete, seen).fresh
+            rows.append(reports.summary(item, index, self._syncs.current(item.id), fresh))
         return RepositoryList(tuple(rows), len(found))
 
     def status(self, repository: str | None = None, *, caller: Caller | None = None) -> RepositoryStatus:
@@ -356,14 +356,14 @@ class Workspace:
         self._upkeep.present(found)
         found = self._catalog.get(found.id) or found
         seen = self._upkeep.look([found])
-        with self._library.reading(found.id) as snapshot:
-            upkept = reports.Upkept(
-                self._upkeep.freshness(found, snapshot, seen),
-                self._upkeep.watcher.reason(found.id) is None,
-                self.auto_sync.next_sync_at(found),
-                self.auto_sync.paused,
-            )
-            return reports.status(found, snapshot, self._syncs.current(found.id), upkept)
+        index = self._library.summary(found.id)
+        upkept = reports.Upkept(
+            self._upkeep.freshness(found, index is not None and index.complete, seen),
+            self._upkeep.watcher.reason(found.id) is None,
+            self.auto_sync.next_sync_at(found),
+            self.auto_sync.paused,
+        )
+        return reports.status(found, index, self._syncs.current(found.id), upkept)
 
     def history(self, name: str, *, caller: Caller = Caller()) -> list[SyncResult]:
         """The last syncs of a repository that changed something or failed, newest first."""
@@ -471,7 +471,12 @@ class Workspace:
             for target in targets:
                 repository = self._catalog.get(target.repository.id) or target.repository
                 snapshot = stack.enter_context(self._library.reading(repository.id))
-                parts.append((repository.name, self._upkeep.freshness(repository, snapshot, seen)))
+                parts.append(
+                    (
+                        repository.name,
+                        self._upkeep.freshness(repository, snapshot is not None and snapshot.complete, seen),
+                    )
+                )
                 if snapshot is not None:
                     sources.append((target, Source(repository.name, repository.path, snapshot)))
                 self._catalog.touch(repository.id)
@@ -575,18 +580,18 @@ class Workspace:
                     self._upkeep.cancel(repository)
 
     def _running_result(self, run: Run, repository: Repository) -> SyncResult:
-        with self._library.reading(repository.id) as snapshot:
-            return SyncResult(
-                repository=repository.name,
-                status=str(SyncStatus.RUNNING),
-                total_files=run.progress.files_total,
-                processed_files=run.progress.files_done,
-                chunks_total=snapshot.n_chunks if snapshot is not None else 0,
-                root_hash=snapshot.root_hash if snapshot is not None else "",
-                generation=snapshot.generation if snapshot is not None else 0,
-                started_at=run.requested_at,
-                duration_s=round(time.time() - run.requested_at, 4),
-            )
+        index = self._library.summary(repository.id)
+        return SyncResult(
+            repository=repository.name,
+            status=str(SyncStatus.RUNNING),
+            total_files=run.progress.files_total,
+            processed_files=run.progress.files_done,
+            chunks_total=index.chunks if index is not None else 0,
+            root_hash=index.root_hash if index is not None else "",
+            generation=index.generation if index is not None else 0,
+            started_at=run.requested_at,
+            duration_s=round(time.time() - run.requested_at, 4),
+        )
 
     def _see_missing(self, repository: Repository) -> None:
         if not repository.path.is_dir():
