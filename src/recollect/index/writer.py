@@ -110,6 +110,11 @@ class IndexWriter:
         """False until a first (or forced) sync has committed its last batch."""
         return bool(self._meta.get("complete", 0))
 
+    @property
+    def files(self) -> int:
+        """How many files the index knows."""
+        return len(self._file_ids)
+
     def tree(self) -> Tree:
         """The tree of the last commit."""
         if self._tree is None:

@@ -33,7 +33,9 @@ from recollect.model import FileError, Progress
 from recollect.store.database import translated
 
 _PATIENCE_S: Final = 2.0  # for another sync's end, before an index is made from files rather than copied
-_OPEN_INDEXES: Final = 16  # writers kept open with their trees, most recently used last
+_OPEN_INDEXES: Final = 16  # writers kept open with their trees, most recently used last …
+_OPEN_FILES: Final = 40_000  # … if these hold no more files together: each takes about a kilobyte
+_MANY_CHUNKS: Final = 5_000  # a sync after which memory is worth being given back
 log = logging.getLogger("recollect.indexer")
 
 
@@ -97,8 +99,11 @@ class _Indexes:
     def _keep(self, folder: str, writer: IndexWriter) -> None:
         with self._lock:
             self._open[folder] = writer
-            idle = [name for name in self._open if not self._locks[name].locked()]
-            closing = [self._open.pop(name) for name in idle[: max(0, len(self._open) - _OPEN_INDEXES)]]
+            closing = []
+            for name in [name for name in self._open if name != folder and not self._locks[name].locked()]:
+                if len(self._open) <= _OPEN_INDEXES and sum(item.files for item in self._open.values()) <= _OPEN_FILES:
+                    break
+                closing.append(self._open.pop(name))
         for old in closing:
             old.close()
 
@@ -143,10 +148,13 @@ class Indexer:
         cancelled = self._cancelled[request.id]
         try:
             with self._indexes.lock(request.folder):
+                chunks = 0
                 try:
-                    self._send("done", request.id, self._synchronise(request, cancelled))
+                    ended = self._synchronise(request, cancelled)
+                    chunks = ended.result.chunks_new
+                    self._send("done", request.id, ended)
                 finally:
-                    self._compact(request)
+                    self._compact(request, chunks)
         except RecollectError as error:
             self._send("failed", request.id, error.to_dict())
         except (sqlite3.Error, OSError) as error:
@@ -186,7 +194,7 @@ class Indexer:
             ended = ended._replace(result=replace(ended.result, errors=errors))
         return ended
 
-    def _compact(self, request: Request) -> None:
+    def _compact(self, request: Request, chunks: int) -> None:
         """Merge what the sync left in pieces. After the answer: nobody waits for it."""
         writer = self._indexes.opened(request.folder)
         if writer is None:
@@ -194,6 +202,8 @@ class Indexer:
         try:
             if writer.compact():
                 self._send("committed", request.id, writer.generation)
+            if chunks > _MANY_CHUNKS:
+                give_back_memory()
         except (sqlite3.Error, OSError, Corrupt):
             log.warning("compacting %s failed", request.folder, exc_info=True)
             self._indexes.forget(request.folder)
