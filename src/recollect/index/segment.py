@@ -72,10 +72,19 @@ _COLUMNS = [item.name for item in fields(Segment) if item.name != "moment"]
 def moment_of(vectors: NDArray[np.int8]) -> NDArray[np.float64]:
     """Sum of v vᵀ over the rows of `vectors` (`[n, DIMENSIONS]`), exact."""
     total = np.zeros((DIMENSIONS, DIMENSIONS), np.float64)
+    add_moment(total, vectors)
+    return total
+
+
+def add_moment(total: NDArray[np.float64], vectors: NDArray[np.int8], sign: int = 1) -> None:
+    """Add to `total`, or (`sign` -1) take from it, the sum of v vᵀ over the rows of `vectors`."""
     for start in range(0, len(vectors), _BLOCK):
         block = vectors[start : start + _BLOCK].astype(np.float32)
-        total += block.T @ block
-    return total
+        product = block.T @ block
+        if sign > 0:
+            total += product
+        else:
+            total -= product
 
 
 def _signs(vectors: NDArray[np.int8]) -> NDArray[np.uint64]:
@@ -203,4 +212,6 @@ class View:
 
     def second_moment(self) -> NDArray[np.float64]:
         """Sum of v vᵀ over the live rows, exact."""
+        if self.n_live == len(self.segment):
+            return self.segment.second_moment()
         return self.segment.second_moment() - moment_of(self.segment.vectors[~self.live])

@@ -22,7 +22,7 @@ from recollect.index import schema
 from recollect.index.analyse import decompress, lines_using
 from recollect.index.embed import DIMENSIONS
 from recollect.index.paths import PathIndex
-from recollect.index.segment import Segment, View, moment_of
+from recollect.index.segment import Segment, View, add_moment
 from recollect.index.writer import load_segment
 from recollect.sync.tree import Kind
 
@@ -329,9 +329,11 @@ def _moment(old: Snapshot | None, views: tuple[View, ...]) -> NDArray[np.float64
         total = old.vector_moment.copy()
         for view in views:
             previous = before.get(id(view.segment))
-            if previous is None:
+            if previous is None and view.segment.moment is None:
+                add_moment(total, view.segment.vectors[view.live])
+            elif previous is None:
                 total += view.second_moment()
             elif previous is not view:
-                total -= moment_of(view.segment.vectors[previous.live & ~view.live])
+                add_moment(total, view.segment.vectors[previous.live & ~view.live], -1)
         return total
     return sum((view.second_moment() for view in views), np.zeros((DIMENSIONS, DIMENSIONS), np.float64))

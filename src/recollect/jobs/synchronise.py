@@ -229,6 +229,8 @@ class _Sync:
             self._take(batch, self._unread(row), before[row.path], row)
         tasks = [self._task(row) for row in rows if row.hash != UNREAD]
         job = self._pool.submit(tasks, interactive=self._options.interactive)
+        head = git.head_quickly(self._root)
+        _ = found.tree.root_hash  # made, and kept, while the workers are at it
         try:
             for answer in job.answers():
                 if self._control.cancelled():
@@ -245,7 +247,6 @@ class _Sync:
             raise
         self._report_indexing(force=True)
         tree = apply(found.tree, self._corrections)
-        head = git.head_quickly(self._root)
         self._commit(tree, batch, complete=True, signature=found.signature, head=head)
 
     def _task(self, row: Row) -> Task:

@@ -230,7 +230,9 @@ def _dense(
     n = sum(snapshot.n_chunks for snapshot in snapshots)
     wide = vector.astype(np.int64)
     total = sum(int(wide @ snapshot.vector_sum) for snapshot in snapshots)
-    square = sum(int(wide @ (snapshot.vector_moment.astype(np.int64) @ wide)) for snapshot in snapshots)
+    # Whole numbers below 2⁵³ until the last product, which is made of integers: exact.
+    halves = (snapshot.vector_moment @ vector.astype(np.float64) for snapshot in snapshots)
+    square = sum(int(wide @ half.astype(np.int64)) for half in halves)
     mean = total / n if n else 0.0
     deviation = max(square / n - mean * mean, 0.0) ** 0.5 if n else 0.0
     if deviation < 1e-6:
