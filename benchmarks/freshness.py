@@ -280,6 +280,9 @@ def storm(work: Path) -> list[tuple[str, ...]]:
     with home(work) as environment:
         recollect(["sync", str(root)], environment)
         os.environ["RECOLLECT_HOME"] = environment["RECOLLECT_HOME"]
+        with Connection() as daemon:
+            _until_fresh(daemon, ["storm"])
+            _search(daemon, "warm up", "storm")
 
         def client(number: int) -> None:
             with Connection() as daemon:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recollect import text
+from recollect.index import embed
 from recollect.index.snapshot import Definition, FileInfo, Snapshot
 from recollect.index.terms import term_key
 from recollect.model import Hit
@@ -75,6 +76,11 @@ class Shape:
     max_tokens: int | None = None
     chunks: bool = False  # each chunk a hit of its own, rather than each file
     explain: bool = False
+
+
+def warm() -> None:
+    """Load the embedding model."""
+    embed.model()
 
 
 def find(query: Query, sources: Sequence[Source], filters: Filters, shape: Shape) -> tuple[Hit, ...]:

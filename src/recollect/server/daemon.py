@@ -74,7 +74,9 @@ class Daemon:
         def load() -> Mcp:
             from recollect.server.mcp import Mcp
 
-            return Mcp(self._workspace, self._quick, self._waiting)
+            served = Mcp(self._workspace, self._quick, self._waiting)
+            self._workspace.warm()
+            return served
 
         try:
             self._mcp = await asyncio.get_running_loop().run_in_executor(self._quick, load)

@@ -136,6 +136,11 @@ class Workspace:
         if self._lock_file is not None:
             os.close(self._lock_file)
 
+    @staticmethod
+    def warm() -> None:
+        """Load what the first question would have to wait for."""
+        find.warm()
+
     # -- questions ----------------------------------------------------------------------------------------------------
 
     def search(
