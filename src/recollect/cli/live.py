@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 _EVERY_S: Final = 0.5
-_MOST_ROWS: Final = 40
 
 
 def watch(name: str | None) -> None:
@@ -29,7 +28,9 @@ def watch(name: str | None) -> None:
         with Live(console=console, auto_refresh=False, screen=False) as shown:
             try:
                 while True:
-                    shown.update(_drawn(_statuses(daemon, name), daemon.call("auto_sync_status", {})), refresh=True)
+                    most = max(1, console.size.height - 3)  # the head, the foot, and the line that the cursor needs
+                    drawn = _drawn(_statuses(daemon, name), daemon.call("auto_sync_status", {}), most)
+                    shown.update(drawn, refresh=True)
                     time.sleep(_EVERY_S)
             except KeyboardInterrupt:
                 pass
@@ -54,7 +55,7 @@ def _lines(daemon: Connection, name: str | None) -> None:
         time.sleep(_EVERY_S)
 
 
-def _drawn(statuses: Sequence[dict[str, Any]], auto_sync: dict[str, Any]) -> Group:
+def _drawn(statuses: Sequence[dict[str, Any]], auto_sync: dict[str, Any], most: int) -> Group:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -62,7 +63,7 @@ def _drawn(statuses: Sequence[dict[str, Any]], auto_sync: dict[str, Any]) -> Gro
     table = Table(box=None, pad_edge=False, header_style="dim")
     for head in ("repository", "state", "doing", "progress", "files", "fresh", "last sync"):
         table.add_column(head, no_wrap=True, justify="right" if head == "files" else "left")
-    for item in statuses[:_MOST_ROWS]:
+    for item in statuses[:most]:
         fresh = item["freshness"]["fresh"]
         busy = item["activity"] != "idle"
         state = Text(item["state"], style="" if item["state"] == "ready" else "yellow")
@@ -76,7 +77,7 @@ def _drawn(statuses: Sequence[dict[str, Any]], auto_sync: dict[str, Any]) -> Gro
             Text("yes" if fresh else "no", style="green" if fresh else "yellow"),
             ago(last["started_at"] + last["duration_s"]) if last else "never",
         )
-    rest = len(statuses) - _MOST_ROWS
+    rest = len(statuses) - most
     doing = "paused" if auto_sync["paused"] else "on" if auto_sync["running"] else "off"
     counts = f"{auto_sync['active_syncs']} syncs run, {auto_sync['queued_repos']} wait"
     foot = f"auto-sync {doing}; {counts}; {len(statuses)} repositories" + (f", {rest} not shown" if rest > 0 else "")

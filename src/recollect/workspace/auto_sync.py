@@ -27,7 +27,7 @@ from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry
 from recollect.workspace.upkeep import Upkeep
 
-_PAUSE_S: Final = 0.1  # between two looks at what is due, however much changes
+_PAUSE_S: Final = 0.05  # between two looks at what is due, however much changes
 _LOOK_S: Final = 60.0  # at resources, and at what waits for them
 _JITTER: Final = 0.1  # of an interval: not all repositories at once
 _DISK_FREE: Final = 200_000_000  # bytes; below, nothing is written in the background
