@@ -402,3 +402,29 @@ def test_rules_that_change_while_names_are_listed_are_noticed_by_the_next_scan(
     assert second.tree.get("b.py") is None
     third = scan(root, second.tree, signature=second.signature, dirty=[".gitignore"])
     assert third.tree.get("b.py") is not None
+
+
+def test_a_content_that_comes_back_is_not_analysed_again(tmp_path: Path, make_repository: MakeRepository) -> None:
+    root = make_repository({f"f{number}.py": f"def before_{number}(): pass\n" for number in range(20)})
+    git(root, "checkout", "-q", "-b", "side")
+    for number in range(10):
+        (root / f"f{number}.py").write_text(f"def after_{number}(): pass\n")
+    (root / "f11.py").unlink()
+    git(root, "commit", "-q", "-a", "-m", "side")
+    writer, pool = IndexWriter(tmp_path / "index"), ParsePool(tmp_path / "cache.db", 1)
+    git(root, "checkout", "-q", "-")
+    synchronise(writer, root, pool, Options(), Control())
+    git(root, "checkout", "-q", "-")
+    there = synchronise(writer, root, pool, Options(), Control()).result
+    assert (there.modified_files, there.deleted_files, there.chunks_new) == (10, 1, 10)
+    git(root, "checkout", "-q", "-")
+    pool.close()  # whatever needs a worker from here on fails
+    back = synchronise(writer, root, pool, Options(), Control()).result
+    assert (back.modified_files, back.new_files, back.chunks_new) == (10, 1, 11)
+    git(root, "checkout", "-q", "-")
+    writer.close()
+    writer = IndexWriter(tmp_path / "index")
+    assert synchronise(writer, root, pool, Options(), Control()).result.modified_files == 10
+    segments = writer._db.execute("SELECT count(*) FROM segments").fetchone()[0]
+    assert segments == 2  # of the first sync, and of what the branch changed
+    writer.close()

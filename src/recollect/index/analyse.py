@@ -40,6 +40,7 @@ class Analysed:
     references: bytes = b""  # zstd of lines `name TAB line,line,…`
     counts: terms.TermCounts | None = None
     vectors: NDArray[np.int8] | None = None
+    kept: tuple[int, int] | None = None  # (file id, id of its first chunk) of what lies in a segment already
 
 
 def compress(content: str) -> bytes:

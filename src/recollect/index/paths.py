@@ -51,6 +51,14 @@ class PathIndex:
         by_folder = _changed(self.by_folder, [(i, self.words[i][1]) for i in gone], [(i, p[1]) for i, p in new.items()])
         return PathIndex(words, by_stem, by_folder, lengths[0], lengths[1])
 
+    def sized(self, size: int) -> PathIndex:
+        """This index with room for file ids below `size`: dead rows of segments may name files that are gone."""
+        more = size - len(self.stem_length)
+        if more <= 0:
+            return self
+        lengths = (np.pad(length, (0, more)) for length in (self.stem_length, self.folder_length))
+        return PathIndex(self.words, self.by_stem, self.by_folder, *lengths)
+
 
 def _changed(
     postings: Mapping[str, Postings], gone: list[tuple[int, tuple[str, ...]]], new: list[tuple[int, tuple[str, ...]]]

@@ -45,6 +45,14 @@ CREATE TABLE segments (id INTEGER PRIMARY KEY, name TEXT, block BLOB, chunks INT
 -- Chunks that are gone and still lie in a segment.
 CREATE TABLE dead_chunks (chunk_id INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
 CREATE INDEX dead_chunks_generation ON dead_chunks (generation);
+-- Contents that a path had before, as long as their chunks lie dead in a segment: when one comes back, they are live again.
+CREATE TABLE retired (
+    path BLOB NOT NULL, hash BLOB NOT NULL, file_id INTEGER NOT NULL, first_chunk INTEGER NOT NULL, pipeline TEXT NOT NULL,
+    record TEXT NOT NULL, text BLOB NOT NULL, uses BLOB NOT NULL, PRIMARY KEY (path, hash)
+) WITHOUT ROWID;
+CREATE INDEX retired_chunk ON retired (first_chunk);
+CREATE TABLE revived (chunk_id INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
+CREATE INDEX revived_generation ON revived (generation);
 """
 
 

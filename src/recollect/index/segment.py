@@ -193,21 +193,33 @@ class View:
 
     def without(self, chunk_ids: Iterable[int]) -> View:
         """This view with some chunks (those of them that are here and live) dead."""
-        wanted = np.fromiter(chunk_ids, np.int64)
-        at = np.searchsorted(self.segment.chunk_id, wanted)
-        inside = at < len(self.segment)
-        at = at[inside][self.segment.chunk_id[at[inside]] == wanted[inside]]
+        at = self._rows_of(chunk_ids)
         at = at[self.live[at]]
-        if not len(at):
-            return self
-        live = self.live.copy()
-        live[at] = False
+        return self._switched(at, False) if len(at) else self
+
+    def with_live(self, chunk_ids: Iterable[int]) -> View:
+        """This view with some chunks (those of them that are here and dead) live again."""
+        at = self._rows_of(chunk_ids)
+        at = at[~self.live[at]]
+        return self._switched(at, True) if len(at) else self
+
+    def _rows_of(self, chunk_ids: Iterable[int]) -> NDArray[np.int64]:
+        wanted = np.fromiter(chunk_ids, np.int64)
+        at: NDArray[np.int64] = np.searchsorted(self.segment.chunk_id, wanted)
+        inside = at < len(self.segment)
+        at, wanted = at[inside], wanted[inside]
+        found: NDArray[np.int64] = at[self.segment.chunk_id[at] == wanted]
+        return found
+
+    def _switched(self, at: NDArray[np.int64], live: bool) -> View:
+        mask, sign = self.live.copy(), 1 if live else -1
+        mask[at] = live
         return View(
             self.segment,
-            live,
-            self.n_live - len(at),
-            self.total_length - int(self.segment.length[at].sum(dtype=np.int64)),
-            self.vector_sum - self.segment.vectors[at].sum(axis=0, dtype=np.int64),
+            mask,
+            self.n_live + sign * len(at),
+            self.total_length + sign * int(self.segment.length[at].sum(dtype=np.int64)),
+            self.vector_sum + sign * self.segment.vectors[at].sum(axis=0, dtype=np.int64),
         )
 
     def second_moment(self) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,14 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a generation was made from: what was kept with the one before, and the files that differ."""
+    """What a generation was made from: what was kept with the one before, and the files that differ.
+
+    None where contents came back, of which what was kept may not be true any longer.
+    """
 
     memo: Mapping[Any, Any]
     files: Sequence[FileInfo]
-    gone: Sequence[int]
+    gone: Collection[int]
 
 
 _FILE_COLUMNS = "id, path, hash, size, language, content, status, reason, lines, chunks"
@@ -266,7 +269,7 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
             complete=bool(meta.get("complete", 0)),
             head=meta.get("head"),
             files=files,
-            paths=paths,
+            paths=paths.sized(1 + max((int(view.segment.file_id.max(initial=0)) for view in views), default=0)),
             views=views,
             segment_ids=segment_ids,
             vector_moment=_moment(old, views),
@@ -289,11 +292,13 @@ def _views(
     newly_dead = [
         row[0] for row in connection.execute("SELECT chunk_id FROM dead_chunks WHERE generation > ?", (since,))
     ]
+    sql = "SELECT chunk_id FROM revived WHERE generation > ?"
+    revived = [row[0] for row in connection.execute(sql, (since,))] if old is not None else []
     all_dead: list[int] | None = None
     views = []
     for identity in segment_ids:
         if identity in known:
-            views.append(known[identity].without(newly_dead))
+            views.append(known[identity].without(newly_dead).with_live(revived))
             continue
         if all_dead is None:
             all_dead = [row[0] for row in connection.execute("SELECT chunk_id FROM dead_chunks")]
@@ -308,8 +313,11 @@ def _files(
     since = old.generation if old is not None else -1
     sql = f"SELECT {_FILE_COLUMNS} FROM files WHERE generation > ?"
     changed = [_file(row) for row in connection.execute(sql, (since,))]
-    gone = [row[0] for row in connection.execute("SELECT file_id FROM removed_files WHERE generation > ?", (since,))]
-    changes = Changes(old.memo, changed, gone) if old is not None else None
+    sql = "SELECT file_id FROM removed_files WHERE generation > ?"
+    gone = {row[0] for row in connection.execute(sql, (since,))}
+    sql = "SELECT count(*) FROM revived WHERE generation > ?"
+    revived = bool(connection.execute(sql, (since,)).fetchone()[0])
+    changes = Changes(old.memo, changed, gone) if old is not None and not revived else None
     if old is not None and not changed and not gone:
         return old.files, old.paths, changes
     files = dict(old.files) if old is not None else {}
@@ -318,7 +326,7 @@ def _files(
     files.update((info.id, info) for info in changed)
     indexed = {info.id: info.path for info in changed if info.status == "indexed"}
     removed += [info.id for info in changed if info.status != "indexed"]
-    added = {file_id: path for file_id, path in indexed.items() if file_id not in paths.words}
+    added = {file_id: path for file_id, path in indexed.items() if file_id not in paths.words or file_id in gone}
     return files, paths.with_changes(removed, added), changes
 
 
@@ -335,5 +343,6 @@ def _moment(old: Snapshot | None, views: tuple[View, ...]) -> NDArray[np.float64
                 total += view.second_moment()
             elif previous is not view:
                 add_moment(total, view.segment.vectors[previous.live & ~view.live], -1)
+                add_moment(total, view.segment.vectors[view.live & ~previous.live])
         return total
     return sum((view.second_moment() for view in views), np.zeros((DIMENSIONS, DIMENSIONS), np.float64))

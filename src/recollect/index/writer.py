@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import shutil
@@ -87,7 +88,8 @@ class IndexWriter:
             self._meta: dict[str, Any] = dict(self._db.execute("SELECT key, value FROM meta"))
             self._tree: Tree | None = None
             self._file_ids: dict[bytes, int] = dict(self._db.execute("SELECT path, id FROM files"))
-            self._next_file = max(self._file_ids.values(), default=0) + 1
+            last = self._db.execute("SELECT coalesce(max(file_id), 0) FROM retired").fetchone()[0]
+            self._next_file = max(*self._file_ids.values(), last, 0) + 1
             self._check_segments()
         except sqlite3.DatabaseError as error:
             self._db.close()
@@ -134,10 +136,12 @@ class IndexWriter:
         signature: str | None = None,
         complete: bool = True,
         head: str | None = None,
+        retire: bool = False,
     ) -> Committed:
         """Make `tree` the committed tree, with `analysed` in place of those files' rows and `removed` gone.
 
-        Where only stats differ, no new generation is made. On any error nothing is changed.
+        Where only stats differ, no new generation is made. On any error nothing is changed. `retire`: what is replaced
+        or removed may come back (`retired`).
         """
         upserts, gone = row_changes(self.tree(), tree)
         meta: dict[str, Any] = {"root_hash": tree.root_hash, "complete": int(complete), "pipeline": PIPELINE}
@@ -151,6 +155,8 @@ class IndexWriter:
         written: Path | None = None
         try:
             before = self._stored([*removed, *(item.path for item in analysed)])
+            if retire:
+                self._retire([*removed, *(item.path for item in analysed)])
             deleted = self._delete([*removed, *(item.path for item in analysed)], meta["generation"])
             self._forget_files(removed, meta["generation"])
             added, written = self._insert(analysed, meta)
@@ -189,9 +195,56 @@ class IndexWriter:
         ids = [(found,) for path in paths if (found := self._file_ids.get(os.fsencode(path))) is not None]
         dead = f"SELECT id, {generation} FROM chunks WHERE file_id = ?"
         deleted = sum(self._db.execute(f"INSERT INTO dead_chunks {dead}", one).rowcount for one in ids)
+        revived = "DELETE FROM revived WHERE chunk_id IN (SELECT id FROM chunks WHERE file_id = ?)"
+        self._db.executemany(revived, ids)
         for table in ("chunks", "symbols", "texts"):
             self._db.executemany(f"DELETE FROM {table} WHERE file_id = ?", ids)
         return deleted
+
+    # -- contents that come back --------------------------------------------------------------------------------------
+
+    def retired(self, path: str, content_hash: bytes) -> Analysed | None:
+        """The analysis of a content that this path had before, if its chunks still lie in a segment."""
+        columns = "file_id, first_chunk, pipeline, record, text, uses"
+        key = (os.fsencode(path), content_hash)
+        row = self._db.execute(f"SELECT {columns} FROM retired WHERE path = ? AND hash = ?", key).fetchone()
+        if row is None or row[2] != PIPELINE or self._file_ids.get(key[0], row[0]) != row[0]:
+            return None
+        size, language, content, reason, lines, chunks, symbols = json.loads(row[3])
+        item = Analysed(path, content_hash, size, language, content, "indexed", reason, lines, row[4])
+        item.chunks = [(start, end, kind, symbol) for start, end, kind, symbol in chunks]
+        item.symbols = [(a, b, c, d, e, f) for a, b, c, d, e, f in symbols]
+        item.references, item.kept = row[5], (row[0], row[1])
+        return item
+
+    def _retire(self, paths: Sequence[str]) -> None:
+        """Keep what these files hold, whose chunks are about to be dead."""
+        rows = []
+        for path in paths:
+            file_id = self._file_ids.get(os.fsencode(path))
+            columns = "hash, pipeline, status, chunks, size, language, content, reason, lines"
+            found = self._db.execute(f"SELECT {columns} FROM files WHERE id = ?", (file_id,)).fetchone()
+            if found is None or found[2] != "indexed" or not found[3]:
+                continue
+            sql = "SELECT id, start_line, end_line, kind, symbol FROM chunks WHERE file_id = ? ORDER BY id"
+            chunks = self._db.execute(sql, (file_id,)).fetchall()
+            sql = "SELECT name, qualified_name, kind, start_line, end_line, signature FROM symbols WHERE file_id = ? ORDER BY rowid"
+            symbols = self._db.execute(sql, (file_id,)).fetchall()
+            text, uses = self._db.execute("SELECT text, uses FROM texts WHERE file_id = ?", (file_id,)).fetchone()
+            record = json.dumps([*found[4:], [chunk[1:] for chunk in chunks], symbols])
+            rows.append((os.fsencode(path), found[0], file_id, chunks[0][0], found[1], record, text, uses))
+        self._db.executemany("INSERT OR REPLACE INTO retired VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def _revive(self, items: Sequence[Analysed], generation: int) -> None:
+        """Make the chunks of retired contents live again."""
+        spans = [(item.kept[1], item.kept[1] + len(item.chunks)) for item in items if item.kept is not None]
+        self._db.executemany("DELETE FROM dead_chunks WHERE chunk_id >= ? AND chunk_id < ?", spans)
+        ids = ((chunk_id, generation) for first, end in spans for chunk_id in range(first, end))
+        self._db.executemany("INSERT OR REPLACE INTO revived VALUES (?, ?)", ids)
+        keys = [(os.fsencode(item.path), item.hash) for item in items]
+        self._db.executemany("DELETE FROM retired WHERE path = ? AND hash = ?", keys)
+
+    # -- rows ---------------------------------------------------------------------------------------------------------
 
     def _forget_files(self, paths: Sequence[str], generation: int) -> None:
         for path in paths:
@@ -204,12 +257,20 @@ class IndexWriter:
         next_chunk = int(self._meta.get("next_chunk", 1))
         placed: list[tuple[Analysed, int, int]] = []
         for item in analysed:
-            placed.append((item, self._write_file(item, meta["generation"]), next_chunk))
+            file_id = self._write_file(item, meta["generation"])
+            if item.kept is not None:
+                placed.append((item, file_id, item.kept[1]))
+                continue
+            placed.append((item, file_id, next_chunk))
             next_chunk += len(item.chunks)
         self._write_contents(placed)
         meta["next_chunk"] = next_chunk
+        back = [item for item in analysed if item.kept is not None]
+        if back:
+            self._revive(back, meta["generation"])
         added = sum(len(item.chunks) for item in analysed)
-        written = self._write_segment(build(placed)) if added else None
+        fresh = [place for place in placed if place[0].kept is None]
+        written = self._write_segment(build(fresh)) if any(item.chunks for item, _, _ in fresh) else None
         return added, written
 
     def _write_file(self, item: Analysed, generation: int) -> int:
@@ -220,7 +281,9 @@ class IndexWriter:
             row = self._db.execute("SELECT attempts FROM files WHERE id = ?", (file_id,)).fetchone()
             attempts = (row[0] if row else 0) + 1
             retry_at = time.time() + min(_RETRY_FIRST_S * 2 ** min(attempts - 1, 20), _RETRY_LONGEST_S)
-        if file_id is None:
+        if file_id is None and item.kept is not None:
+            file_id = self._file_ids[path] = item.kept[0]
+        elif file_id is None:
             file_id = self._file_ids[path] = self._next_file
             self._next_file += 1
         self._db.execute(
@@ -314,7 +377,8 @@ class IndexWriter:
             self._db.executemany("DELETE FROM segments WHERE id = ?", ((row[0],) for row in rows))
             if segment is not None:
                 written = self._write_segment(segment, durable=True)
-            self._db.execute("DELETE FROM dead_chunks WHERE chunk_id >= ?", (lowest,))
+            for table, column in (("dead_chunks", "chunk_id"), ("revived", "chunk_id"), ("retired", "first_chunk")):
+                self._db.execute(f"DELETE FROM {table} WHERE {column} >= ?", (lowest,))
             self._forget_removals()
             crash_point("before-merge")
             self._db.execute("COMMIT")
@@ -331,6 +395,7 @@ class IndexWriter:
         floor = self.generation - _REMOVALS_KEPT
         if floor > 0:
             self._db.execute("DELETE FROM removed_files WHERE generation <= ?", (floor,))
+            self._db.execute("DELETE FROM revived WHERE generation <= ?", (floor,))
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('removed_floor', ?)", (floor,))
 
     def _remove_unused(self) -> None:
@@ -352,7 +417,8 @@ class IndexWriter:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             self._db.execute("DELETE FROM segments")
-            self._db.execute("DELETE FROM dead_chunks")
+            for table in ("dead_chunks", "revived", "retired"):
+                self._db.execute(f"DELETE FROM {table}")
             for batch in rebuild.batches(self._db):
                 self._write_segment(build(batch), durable=True)
             self._db.execute("COMMIT")

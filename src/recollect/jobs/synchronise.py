@@ -227,7 +227,13 @@ class _Sync:
         unread = [row for row in rows if row.hash == UNREAD]
         for row in unread:
             self._take(batch, self._unread(row), before[row.path], row)
-        tasks = [self._task(row) for row in rows if row.hash != UNREAD]
+        tasks = []
+        for row in rows:
+            back = self._writer.retired(row.path, row.hash) if row.hash != UNREAD and not self._options.full else None
+            if back is not None:
+                self._take(batch, back, before[row.path], row)
+            elif row.hash != UNREAD:
+                tasks.append(self._task(row))
         job = self._pool.submit(tasks, interactive=self._options.interactive)
         head = git.head_quickly(self._root)
         _ = found.tree.root_hash  # made, and kept, while the workers are at it
@@ -324,7 +330,13 @@ class _Sync:
             self._check_still_there()
         before = self._writer.generation
         done = self._writer.commit(
-            tree=tree, analysed=batch.analysed, removed=batch.removed, signature=signature, complete=complete, head=head
+            tree=tree,
+            analysed=batch.analysed,
+            removed=batch.removed,
+            signature=signature,
+            complete=complete,
+            head=head,
+            retire=not self._options.full,
         )
         self._counts.chunks_new += done.chunks_new
         self._counts.chunks_deleted += done.chunks_deleted
