@@ -334,6 +334,70 @@ class ScanResult(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Memory(Record):
+    """Something to be remembered. `refers_to`: code that it names; `similarity_score`: 0 to 1, in answers to a question."""
+
+    id: str
+    content: str
+    content_hash: str
+    tags: tuple[str, ...]
+    memory_type: str
+    metadata: dict[str, Any]
+    repository: str | None
+    refers_to: tuple[dict[str, Any], ...]
+    superseded_by: str | None
+    created_at: float
+    updated_at: float
+    created_at_iso: str
+    updated_at_iso: str
+    similarity_score: float | None = None
+    deleted_at: float | None = _optional()
+    truncated: bool | None = _optional()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMemory(Record):
+    success: bool
+    id: str
+    content_hash: str
+    duplicate: bool
+    similar: tuple[dict[str, Any], ...]
+    redacted: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecalledMemories(Record):
+    """`mode`: hybrid or lexical. `time_range`: what was understood of a time in the question, ISO, in the user's zone."""
+
+    query: str
+    time_range: dict[str, str | None] | None
+    mode: str
+    count: int
+    memories: tuple[Memory, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryList(Record):
+    memories: tuple[Memory, ...]
+    page: int
+    page_size: int
+    total: int
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedMemories(Record):
+    """`ids` went, or (`dry_run`) would go; soft deletes can be undone for thirty days."""
+
+    success: bool
+    deleted_count: int
+    ids: tuple[str, ...]
+    dry_run: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finding(Record):
     """One thing that `recollect doctor` looked at. `level`: ok | note | problem; `mend`: what to do about it."""
 

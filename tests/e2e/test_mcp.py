@@ -237,3 +237,56 @@ def test_a_cancelled_call_is_stopped(home: Path, make_repository: MakeRepository
     wait_until(is_cancelled)
     process.stdin.close()
     process.wait(timeout=20)
+
+
+def test_memories_by_our_tools_and_by_the_forms_of_others(home: Path, make_repository: MakeRepository) -> None:
+    root = make_repository(SHOP, "shop")
+
+    async def use(client: Client) -> None:
+        async def call(name: str, **arguments: Any) -> Any:
+            result = await client.call_tool(name, arguments)
+            assert not result.is_error, result.content
+            assert result.content[0].text  # type: ignore[union-attr]
+            return result.structured_content
+
+        made = await call(
+            "store_memory", content="Carts live in `shop/cart.py`", metadata={"tags": "cart, shop", "type": "fact"}
+        )
+        assert (made["success"], made["duplicate"]) == (True, False)
+        again = await call("memory_store", content="Carts  live in `shop/cart.py`", tags=["more"])
+        assert (again["duplicate"], again["id"]) == (True, made["id"])
+        answer = await call("retrieve_memory", query="where do carts live", n_results=3)
+        assert answer["memories"][0]["tags"] == ["cart", "more", "shop"]
+        assert answer["memories"][0]["memory_type"] == "fact"
+        assert (answer["time_range"], answer["mode"], answer["count"]) == (None, "lexical", 1)
+        assert (await call("recall_memory", query="carts from today", n_results=5))["time_range"] is not None
+        assert (await call("search_by_tag", tags="shop"))["count"] == 1
+        assert (await call("recall_by_timeframe", start_date="2020-01-01", end_date="2020-01-02"))["count"] == 0
+        assert (await call("exact_match_retrieve", content="Carts live in `shop/cart.py`"))["count"] == 1
+        assert (await call("memory_search", query="carts", mode="hybrid", limit=2))["count"] == 1
+        assert (await call("memory_list", page=1, page_size=10))["total"] == 1
+        assert (await call("list_memories", tags="cart"))["memories"][0]["id"] == made["id"]
+        hash_ = made["content_hash"]
+        assert (await call("update_memory_metadata", content_hash=hash_, updates={"tags": ["new"]}))["tags"] == ["new"]
+        assert (await call("update_memory", id=made["id"], content="Carts live elsewhere"))[
+            "content"
+        ] == "Carts live elsewhere"
+        assert (await call("check_database_health"))["memories"] == 1
+        shown = await call("delete_memory", tags=["new"], dry_run=True)
+        assert (shown["ids"], shown["dry_run"]) == ([made["id"]], True)
+        assert (await call("delete_by_tag", tag="new"))["deleted_count"] == 1
+        assert (await call("retrieve_memory", query="carts"))["count"] == 0
+        assert (await call("update_memory", id=made["id"], restore=True))["id"] == made["id"]
+        assert (await call("delete_memory", id=made["id"], hard=True))["deleted_count"] == 1
+        for name, arguments, code in (
+            ("delete_memory", {}, "empty_filter"),
+            ("store_memory", {"content": " "}, "empty_content"),
+            ("update_memory", {"content": "x"}, "invalid_argument"),
+            ("retrieve_memory", {"query": "x", "time": "gibberish"}, "unknown_time"),
+        ):
+            failed = await client.call_tool(name, arguments)
+            assert failed.is_error
+            assert failed.structured_content is not None
+            assert failed.structured_content["code"] == code
+
+    with_client(root, use)

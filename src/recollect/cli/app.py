@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from recollect import __version__
-from recollect.cli import auto_sync, daemon, doctor, repositories, search
+from recollect.cli import auto_sync, daemon, doctor, memory, repositories, search
 
 app = typer.Typer(
     name="recollect",
@@ -47,6 +47,9 @@ app.command("track")(auto_sync.track)
 app.add_typer(auto_sync.app, name="auto-sync")
 for _name in ("config", "status", "scan", "paths"):
     app.command(f"auto-sync-{_name}", hidden=True)(auto_sync.COMMANDS[_name])
+app.command("remember")(memory.remember)
+app.command("recall")(memory.recall)
+app.add_typer(memory.app, name="memory")
 app.add_typer(daemon.app, name="daemon")
 app.command("config")(daemon.config)
 app.command("doctor")(doctor.doctor)

@@ -24,6 +24,7 @@ from recollect import __version__
 from recollect.errors import RecollectError, UserError
 from recollect.model import Progress
 from recollect.server import schema, tools
+from recollect.server.tooling import Answer, Call, Tool
 from recollect.sync import git
 from recollect.workspace import Caller, Workspace
 
@@ -31,7 +32,8 @@ log = logging.getLogger("recollect.mcp")
 _INSTRUCTIONS = (
     "Recollect indexes the repositories on this machine. Prefer search_code over grep or listing files to find code: ask in "
     'words, or give a symbol. It covers the current project by default; repository="*" covers all. find_symbol gives exact '
-    "definitions and uses. A new folder is indexed by sync_repository, or by the first search in it."
+    "definitions and uses. A new folder is indexed by sync_repository, or by the first search in it. "
+    "retrieve_memory tells what earlier sessions decided and learned; store_memory keeps it."
 )
 _ROOTS_S = 2.0
 
@@ -99,12 +101,12 @@ class Mcp:
             )
         return types.CallToolResult(content=[types.TextContent(type="text", text=text)], structured_content=answer)
 
-    async def _run(self, tool: tools.Tool, arguments: dict[str, Any] | None, context: Any) -> tools.Answer:
+    async def _run(self, tool: Tool, arguments: dict[str, Any] | None, context: Any) -> Answer:
         client = client_of_request.get()
         caller = await self._with_roots(client, context)
         cancelled = threading.Event()
         on_progress = _progress_sender(context) if tool.waits else (lambda progress: None)
-        call = tools.Call(self._workspace, caller, on_progress, cancelled)
+        call = Call(self._workspace, caller, on_progress, cancelled)
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(
@@ -151,7 +153,7 @@ def _progress_sender(context: Any) -> Callable[[Progress], None]:
     return on_progress
 
 
-def _described(tool: tools.Tool) -> types.Tool:
+def _described(tool: Tool) -> types.Tool:
     output: dict[str, Any] = {"type": "object", "required": list(tool.output)}
     return types.Tool(
         name=tool.name,

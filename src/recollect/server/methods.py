@@ -27,6 +27,19 @@ _PLAIN: Final = {  # those that take the caller and answer at once
     "history": "history",
     "check": "check",
     "configure_auto_sync": "configure_auto_sync",
+    "remember": "remember",
+    "recall": "recall",
+}
+_MEMORY: Final = {
+    "memory_page": "page",
+    "memory_get": "get",
+    "memory_update": "update",
+    "memory_delete": "delete",
+    "memory_export": "export",
+    "memory_import": "load",
+    "memory_stats": "stats",
+    "memory_backup": "backup",
+    "memory_backups": "backups",
 }
 _AUTO_SYNC: Final = {"auto_sync_status": "status", "pause_auto_sync": "pause", "resume_auto_sync": "resume"}
 
@@ -85,6 +98,15 @@ def _auto_sync(name: str) -> Callable[..., Any]:
     return run
 
 
+def _memory(name: str) -> Callable[..., Any]:
+    def run(
+        workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+    ) -> Any:
+        return _plain(getattr(workspace.memory, name)(**params))
+
+    return run
+
+
 def _scan(
     workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
 ) -> Any:
@@ -120,6 +142,8 @@ def find(method: str) -> tuple[Callable[..., Any], bool]:
         return (_sync if method == "sync" else _sync_all), True
     if method in ("repositories", "statuses", "about", "diagnose"):
         return _without_caller(method), False
+    if method in _MEMORY:
+        return _memory(_MEMORY[method]), method in ("memory_export", "memory_import", "memory_backup")
     if method in _AUTO_SYNC:
         return _auto_sync(_AUTO_SYNC[method]), False
     if method in _OTHERS:

@@ -93,6 +93,64 @@ class Nothing(Parameters):
     pass
 
 
+Tags = list[Text] | Text
+Moment = Text | float
+
+
+class StoreMemory(Parameters):
+    content: Text = Field(description="what to remember, complete in itself")
+    tags: Tags | None = Field(None, description="list, or text with commas")
+    memory_type: Text | None = Field(None, description="decision, fact, preference, mistake, note …")
+    metadata: dict[str, Any] | None = None
+    repository: Text | None = Field(None, description="default: the one at hand")
+    files: list[Text] = Field([], description="it refers to")
+    symbols: list[Text] = []
+    supersedes: Text | None = Field(None, description="id of the memory it replaces")
+
+
+class RetrieveMemory(Parameters):
+    query: Text = Field(description='words; a time in it ("last week") narrows')
+    n_results: Whole = Field(5, ge=1, le=100)
+    tags: Tags | None = None
+    tag_match: Literal["any", "all"] = "any"
+    memory_type: Text | None = None
+    time: Text | None = Field(None, description='"yesterday", "since 2024-01-01"')
+    after: Moment | None = None
+    before: Moment | None = None
+    repository: Text | None = Field(None, description="only of this one")
+    max_tokens: Whole | None = Field(None, ge=20)
+
+
+class ListMemories(Parameters):
+    page: Whole = Field(1, ge=1)
+    page_size: Whole = Field(20, ge=1, le=1000)
+    tags: Tags | None = None
+    tag_match: Literal["any", "all"] = "any"
+    memory_type: Text | None = None
+    time: Text | None = None
+
+
+class UpdateMemory(Parameters):
+    id: Text | None = None
+    content_hash: Text | None = None
+    content: Text | None = None
+    tags: Tags | None = None
+    memory_type: Text | None = None
+    metadata: dict[str, Any] | None = None
+    restore: bool = Field(False, description="undo a delete")
+
+
+class DeleteMemory(Parameters):
+    id: Text | None = None
+    content_hash: Text | None = None
+    tags: Tags | None = None
+    tag_match: Literal["any", "all"] = "any"
+    before: Moment | None = None
+    after: Moment | None = None
+    dry_run: bool = Field(False, description="only show what would go")
+    hard: bool = Field(False, description="cannot be undone")
+
+
 # -- forms that users of other tools send -----------------------------------------------------------------------------
 
 
@@ -134,6 +192,41 @@ class ByPath(Parameters):
     def repository_name(self) -> str:
         """As `ByName` calls it."""
         return self.path
+
+
+class RecallAnyForm(Parameters):
+    """mcp-memory-service, old and new: `recall_memory(query)`, `search_by_tag(tags)`, `memory_search(query, mode, limit)`, …"""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+    query: Text = Field("", validation_alias=AliasChoices("query", "content", "q"))
+    limit: Whole = Field(5, ge=1, le=100, validation_alias=AliasChoices("limit", "n_results", "page_size"))
+    tags: Tags | None = Field(None, validation_alias=AliasChoices("tags", "tag"))
+    match_all: bool = False
+    tag_match: Text | None = Field(None, validation_alias=AliasChoices("tag_match", "operation", "match"))
+    memory_type: Text | None = None
+    time: Text | None = Field(None, validation_alias=AliasChoices("time", "time_expr", "timeframe"))
+    after: Moment | None = Field(None, validation_alias=AliasChoices("after", "start_date"))
+    before: Moment | None = Field(None, validation_alias=AliasChoices("before", "end_date"))
+    page: Whole = 1
+
+
+class DeleteAnyForm(Parameters):
+    """mcp-memory-service: `delete_by_tag(tag)`, `delete_by_tags(tags)`, `delete_by_timeframe(start_date, end_date)`, …"""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+    key: Text | None = Field(None, validation_alias=AliasChoices("key", "content_hash", "id"))
+    tags: Tags | None = Field(None, validation_alias=AliasChoices("tags", "tag"))
+    tag_match: Text | None = Field(None, validation_alias=AliasChoices("tag_match", "match"))
+    after: Moment | None = Field(None, validation_alias=AliasChoices("after", "start_date"))
+    before: Moment | None = Field(None, validation_alias=AliasChoices("before", "end_date", "before_date"))
+    dry_run: bool = False
+
+
+class AnyKey(Parameters):
+    model_config = ConfigDict(extra="allow", populate_by_name=True)
+    key: Text | None = Field(None, validation_alias=AliasChoices("key", "content_hash", "id"))
+    content: Text | None = None
+    updates: dict[str, Any] | None = None
 
 
 def validated(model: type[Given], arguments: dict[str, Any] | None) -> Given:

@@ -2,48 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
-from recollect.model import Progress, Record, RepositoryStatus, SyncResult
-from recollect.server import render, schema
-from recollect.server.schema import Parameters
-from recollect.workspace import Caller, Workspace
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call: who asks, where progress goes, and whether it was cancelled."""
-
-    workspace: Workspace
-    caller: Caller
-    on_progress: Callable[[Progress], None]
-    cancelled: threading.Event
-
-
-Answer = tuple[dict[str, Any], str]
-"""(structured content, text)"""
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    name: str
-    toolset: str
-    description: str
-    parameters: type[Parameters]
-    run: Callable[[Call, Any], Answer]
-    output: tuple[str, ...] = ()
-    """names that the structured content always has"""
-    reads: bool = True
-    destroys: bool = False
-    waits: bool = False
-    """may take longer than a moment: runs beside the others"""
-
-
-def _answer(result: Record, text: str) -> Answer:
-    return result.to_dict(), text
+from recollect.model import RepositoryStatus, SyncResult
+from recollect.server import memory_tools, render, schema
+from recollect.server.tooling import Answer, Call, Tool, answered
 
 
 def _search(call: Call, p: schema.SearchCode) -> Answer:
@@ -60,28 +24,28 @@ def _search(call: Call, p: schema.SearchCode) -> Answer:
         snippet_lines=p.snippet_lines,
         max_tokens=p.max_tokens,
     )
-    return _answer(result, render.search(result))
+    return answered(result, render.search(result))
 
 
 def _search_any_form(call: Call, p: schema.SearchAnyForm) -> Answer:
     globs = [f"*.{extension.lstrip('.')}" for extension in p.extension_filter or ()] or None
     content = "all" if globs else p.content
     result = call.workspace.search(p.query, p.repository, p.limit, caller=call.caller, path_glob=globs, content=content)
-    return _answer(result, render.search(result))
+    return answered(result, render.search(result))
 
 
 def _symbol(call: Call, p: schema.FindSymbol) -> Answer:
     result = call.workspace.symbol(
         p.name, p.repository, caller=call.caller, kind=p.kind, references=p.references, limit=p.limit
     )
-    return _answer(result, render.symbols(result))
+    return answered(result, render.symbols(result))
 
 
 def _read(call: Call, p: schema.ReadCode) -> Answer:
     result = call.workspace.read(
         p.path, repository=p.repository, caller=call.caller, start_line=p.start_line, end_line=p.end_line
     )
-    return _answer(result, render.code(result))
+    return answered(result, render.code(result))
 
 
 def _sync(call: Call, p: schema.SyncRepository) -> Answer:
@@ -99,7 +63,7 @@ def _sync(call: Call, p: schema.SyncRepository) -> Answer:
         on_progress=call.on_progress,
         cancelled=call.cancelled,
     )
-    return _answer(result, render.sync(result))
+    return answered(result, render.sync(result))
 
 
 def _all(results: Sequence[SyncResult]) -> Answer:
@@ -114,40 +78,40 @@ def _index_codebase(call: Call, p: schema.IndexCodebase) -> Answer:
 
 def _sync_status(call: Call, p: schema.ByName | schema.ByPath) -> Answer:
     result = call.workspace.sync_status(p.repository_name, caller=call.caller)
-    return _answer(result, render.sync_status(result))
+    return answered(result, render.sync_status(result))
 
 
 def _cancel(call: Call, p: schema.ByName) -> Answer:
     result = call.workspace.cancel(p.repository_name, caller=call.caller)
-    return _answer(result, render.sync_status(result))
+    return answered(result, render.sync_status(result))
 
 
 def _configure(call: Call, p: schema.ConfigureAutoSync) -> Answer:
     changes = p.model_dump(exclude={"repository"}, exclude_none=True)
     result = call.workspace.configure_auto_sync(changes, p.repository, caller=call.caller)
     if isinstance(result, RepositoryStatus):
-        return _answer(result, render.repository(result))
-    return _answer(result, render.auto_sync(result))
+        return answered(result, render.repository(result))
+    return answered(result, render.auto_sync(result))
 
 
 def _auto_sync_status(call: Call, p: schema.Nothing) -> Answer:
     result = call.workspace.auto_sync.status()
-    return _answer(result, render.auto_sync(result))
+    return answered(result, render.auto_sync(result))
 
 
 def _pause(call: Call, p: schema.Nothing) -> Answer:
     result = call.workspace.auto_sync.pause()
-    return _answer(result, render.auto_sync(result))
+    return answered(result, render.auto_sync(result))
 
 
 def _resume(call: Call, p: schema.Nothing) -> Answer:
     result = call.workspace.auto_sync.resume()
-    return _answer(result, render.auto_sync(result))
+    return answered(result, render.auto_sync(result))
 
 
 def _scan(call: Call, p: schema.Nothing) -> Answer:
     result = call.workspace.auto_sync.scan(call.caller)
-    return _answer(result, render.scan(result))
+    return answered(result, render.scan(result))
 
 
 def _paths(call: Call, p: schema.Nothing) -> Answer:
@@ -157,12 +121,12 @@ def _paths(call: Call, p: schema.Nothing) -> Answer:
 
 def _list(call: Call, p: schema.ListRepositories) -> Answer:
     result = call.workspace.repositories(p.query, p.limit)
-    return _answer(result, render.repositories(result))
+    return answered(result, render.repositories(result))
 
 
 def _status(call: Call, p: schema.ByName) -> Answer:
     result = call.workspace.status(p.repository_name, caller=call.caller)
-    return _answer(result, render.repository(result))
+    return answered(result, render.repository(result))
 
 
 def _forget(call: Call, p: schema.ByName | schema.ByPath) -> Answer:
@@ -175,7 +139,7 @@ _SYNC = ("status",)
 _AUTO_SYNC = ("enabled", "running", "paused", "queued_repos", "active_syncs", "synced_repos", "config")
 _SYNC_STATUS = ("repository", "status", "progress", "last_sync")
 
-TOOLS: Final[tuple[Tool, ...]] = (
+TOOLS: tuple[Tool, ...] = (
     Tool(
         "search_code",
         "code",
@@ -340,8 +304,9 @@ TOOLS: Final[tuple[Tool, ...]] = (
         waits=True,
     ),
 )
+TOOLS += memory_tools.TOOLS
 BY_NAME: Final = {tool.name: tool for tool in TOOLS}
-_DEFAULT: Final = frozenset({"code", "repositories", "auto_sync"})
+_DEFAULT: Final = frozenset({"code", "repositories", "auto_sync", "memory"})
 
 
 def listed(toolsets: Sequence[str] | None) -> list[Tool]:

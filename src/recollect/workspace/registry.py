@@ -185,6 +185,11 @@ class Registry:
             return None  # a repository of its own, inside
         return Target(deepest, "" if path == deepest.path else path.relative_to(deepest.path).as_posix())
 
+    def holding(self, place: str) -> Repository | None:
+        """The registered repository that a folder lies in."""
+        target = self._holding(Path(os.path.realpath(place)))
+        return target.repository if target is not None else None
+
     def _of_place(self, caller: Caller) -> list[Target]:
         """Where nothing is said: the caller's project, its working directory, its roots; else all."""
         for place in (caller.project_dir, caller.cwd, *caller.roots):

@@ -28,11 +28,13 @@ from recollect.model import (
     Freshness,
     Hit,
     Progress,
+    RecalledMemories,
     RepositoryInfo,
     RepositoryList,
     RepositoryStatus,
     RepositorySyncStatus,
     SearchResult,
+    StoredMemory,
     SymbolResult,
     SyncResult,
     SyncStatus,
@@ -48,6 +50,7 @@ from recollect.sync.discover import usual_folders
 from recollect.sync.tree import printable
 from recollect.workspace import arguments, diagnosis, places, reading, reports
 from recollect.workspace.auto_sync import AutoSync
+from recollect.workspace.memories import Memories
 from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry, Target
 from recollect.workspace.upkeep import Upkeep
@@ -86,6 +89,7 @@ class Workspace:
         checked = settings or Settings.load(self.home, persisted=self._catalog.persisted())
         self._upkeep = Upkeep(self.home, checked, self._catalog)
         self._library, self._syncs = self._upkeep.library, self._upkeep.syncs
+        self.memory = Memories(self.home, self._catalog, self._library)
         self.auto_sync = AutoSync(self._catalog, self._registry, self._upkeep, self.home)
         self._upkeep.on_change = self.auto_sync.wake
         self.auto_sync.start()
@@ -132,6 +136,7 @@ class Workspace:
         self._closed = True
         self.auto_sync.close()
         self._upkeep.close()
+        self.memory.close()
         self._catalog.close()
         if self._lock_file is not None:
             os.close(self._lock_file)
@@ -332,6 +337,34 @@ class Workspace:
             held = {"repositories": len(found), "size": sum(info.size for info in found)}
             suggested.append({"path": printable(os.fspath(folder)), **held})
         return suggested
+
+    # -- memories -----------------------------------------------------------------------------------------------------
+
+    def remember(
+        self, content: str, *, repository: str | None = None, caller: Caller | None = None, **details: Any
+    ) -> StoredMemory:
+        """Keep something for all agents and sessions; by default it belongs to the repository at hand. See `Memories.add`."""
+        return self.memory.add(content, repository=self._at_hand(repository, caller), **details)
+
+    def recall(
+        self, query: str, limit: int = 5, *, repository: str | None = None, caller: Caller | None = None, **details: Any
+    ) -> RecalledMemories:
+        """What was remembered about something. With `repository` only of that one; else that at hand is preferred."""
+        known = self._at_hand(repository, caller)
+        name = known.name if known is not None else None
+        where = {"repository": name} if repository is not None else {"here": name}
+        return self.memory.recall(query, limit, **where, **details)  # type: ignore[arg-type]
+
+    def _at_hand(self, repository: str | None, caller: Caller | None) -> Repository | None:
+        """A known repository by name, or the one of the caller's place; nothing is registered."""
+        caller = caller if caller is not None else Caller(cwd=os.getcwd())
+        if repository is not None:
+            return self._registry.known(repository, caller)
+        for place in (caller.project_dir, caller.cwd, *caller.roots):
+            held = self._registry.holding(place) if place else None
+            if held is not None:
+                return held
+        return None
 
     # -- what is known ------------------------------------------------------------------------------------------------
 

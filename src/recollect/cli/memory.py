@@ -1,0 +1,225 @@
+"""`recollect remember`, `recall`, `memory …`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recollect.cli.output import JSON, ago, as_json, line, note, style
+from recollect.client import Connection
+
+app = typer.Typer(help="What agents and people remembered.", no_args_is_help=True)
+Tags = Annotated[list[str] | None, typer.Option("--tag", "-t", help="Tag (repeatable).")]
+Type = Annotated[str | None, typer.Option("--type", help="decision, fact, preference, mistake, note …")]
+When = Annotated[str | None, typer.Option(help='A time: "last week", "since 2024-01-01".')]
+
+
+def remember(
+    text: Annotated[str, typer.Argument(help="What to remember; - reads it from stdin.")],
+    tag: Tags = None,
+    type_: Type = None,
+    file: Annotated[
+        list[str] | None, typer.Option("--file", "-f", help="A file that it is about (repeatable).")
+    ] = None,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """Keep something for all agents and sessions; it belongs to the repository here.
+
+    Example: recollect remember "We sign cookies with Ed25519 since the audit" -t auth --type decision
+    """
+    content = sys.stdin.read() if text == "-" else text
+    params = {"content": content, "tags": tag or [], "memory_type": type_, "files": file or []}
+    with Connection() as daemon:
+        found = daemon.call("remember", params)
+    if json_:
+        as_json(found)
+        return
+    line(f"{found['id']}  {found['message']}")
+    for other in found["similar"]:
+        note(f"  similar: {other['id']} ({other['similarity']:.2f})")
+
+
+def recall(
+    query: Annotated[str, typer.Argument(help="Words; a time in them narrows.")],
+    limit: Annotated[int, typer.Option("--limit", "-n", help="How many.")] = 5,
+    tag: Tags = None,
+    when: When = None,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """What was remembered about something, the repository here preferred.
+
+    Examples: recollect recall "how do we sign cookies", recollect recall "decisions last month" -t auth
+    """
+    with Connection() as daemon:
+        found = daemon.call("recall", {"query": query, "limit": limit, "tags": tag or [], "time_phrase": when})
+    if json_:
+        as_json(found)
+        return
+    span = found["time_range"]
+    if span:
+        note(f"({span['after'] or 'ever'} to {span['before'] or 'now'})")
+    for memory in found["memories"]:
+        _show(memory)
+    if not found["memories"]:
+        note("nothing is remembered of that")
+
+
+@app.command("list")
+def list_(
+    page: Annotated[int, typer.Option(help="Page.")] = 1,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="How many on a page.")] = 20,
+    tag: Tags = None,
+    type_: Type = None,
+    when: When = None,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """Memories, newest first."""
+    filters = {"tags": tag or [], "memory_type": type_}
+    params = {"page": page, "page_size": limit, "filters": filters, "time_phrase": when}
+    with Connection() as daemon:
+        found = daemon.call("memory_page", params)
+    if json_:
+        as_json(found)
+        return
+    for memory in found["memories"]:
+        _show(memory)
+    note(
+        f"{len(found['memories'])} of {found['total']}"
+        + (f"; --page {page + 1} shows more" if found["has_more"] else "")
+    )
+
+
+@app.command()
+def show(key: Annotated[str, typer.Argument(help="Id or content hash.")], json_: Annotated[bool, JSON] = False) -> None:
+    """One memory, whole."""
+    with Connection() as daemon:
+        found = daemon.call("memory_get", {"key": key})
+    as_json(found) if json_ else _show(found)
+
+
+@app.command()
+def update(
+    key: Annotated[str, typer.Argument(help="Id or content hash.")],
+    content: Annotated[str | None, typer.Option(help="The new text.")] = None,
+    tag: Tags = None,
+    type_: Type = None,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """Change a memory; what it was before is kept as a version."""
+    with Connection() as daemon:
+        found = daemon.call("memory_update", {"key": key, "content": content, "tags": tag, "memory_type": type_})
+    as_json(found) if json_ else _show(found)
+
+
+@app.command()
+def delete(
+    key: Annotated[str | None, typer.Argument(help="Id or content hash.")] = None,
+    tag: Tags = None,
+    before: Annotated[str | None, typer.Option(help="All made before this date, as 2024-01-31.")] = None,
+    after: Annotated[str | None, typer.Option(help="All made since this date.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    hard: Annotated[bool, typer.Option("--hard", help="For good.")] = False,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """Forget one memory, or all with a tag or of a time. Undone within thirty days by `memory undelete`."""
+    filters = {"tags": tag or [], "before": before, "after": after}
+    params = {"key": key, "filters": filters, "dry_run": dry_run, "hard": hard}
+    with Connection() as daemon:
+        found = daemon.call("memory_delete", params)
+    if json_:
+        as_json(found)
+        return
+    line(found["message"])
+    for identity in found["ids"]:
+        line(f"  {identity}")
+
+
+@app.command()
+def undelete(
+    key: Annotated[str, typer.Argument(help="Id or content hash.")], json_: Annotated[bool, JSON] = False
+) -> None:
+    """Undo a delete."""
+    with Connection() as daemon:
+        found = daemon.call("memory_update", {"key": key, "restore": True})
+    as_json(found) if json_ else _show(found)
+
+
+@app.command()
+def export(
+    path: Annotated[str, typer.Argument(help="File to write, as JSON Lines.")], json_: Annotated[bool, JSON] = False
+) -> None:
+    """Write all memories with their versions into a file."""
+    with Connection() as daemon:
+        found = daemon.call("memory_export", {"path": str(Path(path).expanduser().absolute())})
+    as_json(found) if json_ else line(f"{found['exported']} memories in {found['path']}")
+
+
+@app.command("import")
+def import_(
+    path: Annotated[
+        str, typer.Argument(help="JSON Lines of ours or of the reference server, or mcp-memory-service's database.")
+    ],
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """Take in memories; those that are known already are merged."""
+    with Connection() as daemon:
+        found = daemon.call("memory_import", {"path": str(Path(path).expanduser().absolute())})
+    as_json(found) if json_ else line(f"{found['imported']} new, {found['known']} known already")
+
+
+@app.command()
+def backup(json_: Annotated[bool, JSON] = False) -> None:
+    """Back up now; that also happens by itself once a day, and the last seven are kept."""
+    with Connection() as daemon:
+        found = daemon.call("memory_backup", {})
+    as_json(found) if json_ else line(f"{found['memories']} memories in {found['path']}")
+
+
+@app.command()
+def restore(
+    path: Annotated[str | None, typer.Argument(help="A backup; default: the newest.")] = None,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """Bring back what a backup holds and is not here any longer. Nothing that is here goes."""
+    with Connection() as daemon:
+        known = daemon.call("memory_backups", {})
+        if path is None and not known:
+            note("there is no backup yet")
+            raise typer.Exit(2)
+        found = daemon.call("memory_import", {"path": str(Path(path or known[0]).expanduser().absolute())})
+    as_json(found) if json_ else line(f"{found['imported']} brought back, {found['known']} were here")
+
+
+@app.command()
+def stats(json_: Annotated[bool, JSON] = False) -> None:
+    """How many, of which types and tags."""
+    with Connection() as daemon:
+        found = daemon.call("memory_stats", {})
+    if json_:
+        as_json(found)
+        return
+    line(
+        f"{found['memories']} memories, {found['deleted']} deleted that can be restored; the last {ago(found['last_at'])}"
+    )
+    for name in ("types", "tags"):
+        if found[name]:
+            line(f"{name}: " + ", ".join(f"{key} {count}" for key, count in found[name].items()))
+
+
+def _show(memory: dict[str, Any]) -> None:
+    tags = " ".join(f"#{tag}" for tag in memory["tags"])
+    where = f"  {memory['repository']}" if memory["repository"] else ""
+    score = f"  {memory['similarity_score']:.2f}" if memory["similarity_score"] is not None else ""
+    gone = "  deleted" if memory.get("deleted_at") else ""
+    head = f"{style(memory['id'], fg='cyan', bold=True)}  {memory['memory_type']}  {ago(memory['created_at'])}{where}  {tags}"
+    line(f"{head.rstrip()}{style(score, dim=True)}{gone}")
+    if memory["superseded_by"]:
+        line(style(f"  superseded by {memory['superseded_by']}", fg="yellow"))
+    for text in memory["content"].splitlines():
+        line(f"  {text}")
+    for one in memory["refers_to"]:
+        symbol = f" ({one['symbol']})" if one["symbol"] else ""
+        line(style(f"  refers to {one['path']}{symbol}{', changed since' if one['changed'] else ''}", dim=True))

@@ -1,0 +1,485 @@
+"""Memories on disk: what was acknowledged is committed with full durability. Text is the truth, words are derived.
+
+Every change is one transaction. The words of a memory lie in a full-text table whose filters are applied inside the query.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import threading
+import time
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from recollect import text
+from recollect.errors import UserError
+from recollect.memory.redact import redact
+from recollect.model import Memory, StoredMemory
+from recollect.store.database import open_database, translated
+
+MAX_CONTENT: Final = 1_000_000  # bytes
+UNDO_S: Final = 30 * 86_400.0
+_SIMILAR: Final = 0.7  # share of words in common
+_SIMILAR_SHOWN: Final = 5
+_QUERY_TERMS: Final = 200
+_SCHEMA: Final = """
+CREATE TABLE memories (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, content TEXT NOT NULL, content_hash TEXT NOT NULL UNIQUE,
+    memory_type TEXT NOT NULL, metadata TEXT NOT NULL, repository TEXT, refers_to TEXT NOT NULL,
+    created_at REAL NOT NULL, updated_at REAL NOT NULL, deleted_at REAL, superseded_by TEXT
+);
+CREATE INDEX memories_created ON memories (created_at);
+CREATE TABLE tags (number INTEGER NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (number, tag)) WITHOUT ROWID;
+CREATE INDEX tags_tag ON tags (tag);
+CREATE TABLE versions (number INTEGER NOT NULL, at REAL NOT NULL, record TEXT NOT NULL);
+CREATE INDEX versions_number ON versions (number);
+CREATE TABLE links (number INTEGER NOT NULL, other INTEGER NOT NULL, similarity REAL NOT NULL, PRIMARY KEY (number, other)) WITHOUT ROWID;
+CREATE VIRTUAL TABLE words USING fts5(body, content='', tokenize="porter unicode61 remove_diacritics 2 tokenchars '_$'");
+"""
+_VERSION: Final = 1
+_COLUMNS: Final = (
+    "m.number, m.id, m.content, m.content_hash, m.memory_type, m.metadata, m.repository, m.refers_to, m.created_at, "
+    "m.updated_at, m.deleted_at, m.superseded_by"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which memories are meant. `tag_match`: "any" or "all" of `tags`; times in epoch seconds, `before` exclusive."""
+
+    tags: tuple[str, ...] = ()
+    tag_match: str = "any"
+    memory_type: str | None = None
+    after: float | None = None
+    before: float | None = None
+    repository: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.tags) or self.memory_type is not None or self.after is not None or self.before is not None
+
+    def where(self) -> tuple[str, list[Any]]:
+        """SQL condition on `memories m` and its parameters; deleted ones are never meant."""
+        parts, values = ["m.deleted_at IS NULL"], list[Any]()
+        if self.tags:
+            marks = ",".join("?" * len(self.tags))
+            needed = len(self.tags) if self.tag_match == "all" else 1
+            parts.append(f"(SELECT count(*) FROM tags t WHERE t.number = m.number AND t.tag IN ({marks})) >= {needed}")
+            values += self.tags
+        for condition, value in (
+            ("m.memory_type = ?", self.memory_type),
+            ("m.created_at >= ?", self.after),
+            ("m.created_at < ?", self.before),
+            ("m.repository = ?", self.repository),
+        ):
+            if value is not None:
+                parts.append(condition)
+                values.append(value)
+        return " AND ".join(parts), values
+
+
+class MemoryStore:
+    """Thread-safe; one per home, for it is guarded by the home's lock."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises Corrupt, Unavailable."""
+        self._db = open_database(path, _SCHEMA, _VERSION)
+        self._db.execute("PRAGMA synchronous=FULL")  # an answer means that it is on the disk
+        self._lock = threading.RLock()
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    # -- change -------------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        content: str,
+        *,
+        tags: Sequence[str] = (),
+        memory_type: str = "note",
+        metadata: Mapping[str, Any] | None = None,
+        repository: str | None = None,
+        refers_to: Sequence[Mapping[str, Any]] = (),
+        supersedes: str | None = None,
+        created_at: float | None = None,
+    ) -> StoredMemory:
+        """Remember. The same content again returns the memory that there is, with tags and metadata merged.
+
+        Raises:
+            UserError: empty, longer than `MAX_CONTENT`, or `supersedes` is unknown.
+        """
+        if not content.strip():
+            raise UserError("the content is empty", code="empty_content")
+        if len(content.encode("utf-8", "surrogatepass")) > MAX_CONTENT:
+            raise UserError(
+                f"the content is longer than {MAX_CONTENT:,} bytes", hint="Store it in parts.", code="too_long"
+            )
+        kept, redacted = redact(content)
+        digest, now = content_hash(kept), time.time()
+        made = created_at if created_at is not None else now
+        with self._transaction():
+            known = self._row("m.content_hash = ?", digest)
+            superseded = self._wanted(supersedes)[0] if supersedes is not None else None
+            if known is not None:
+                number, identity = known[0], known[1]
+                self._merge(known, tags, metadata, now)
+            else:
+                identity = os.urandom(8).hex()
+                sql = (
+                    "INSERT INTO memories (id, content, content_hash, memory_type, metadata, repository, refers_to, created_at, "
+                    "updated_at) VALUES (?,?,?,?,?,?,?,?,?)"
+                )
+                row = (
+                    identity,
+                    kept,
+                    digest,
+                    memory_type,
+                    _json(metadata or {}),
+                    repository,
+                    _json(list(refers_to)),
+                    made,
+                    made,
+                )
+                number = int(self._db.execute(sql, row).lastrowid or 0)
+                self._index(number, kept)
+                self._tag(number, tags)
+            similar = [] if known is not None else self._similar(number, kept)
+            if superseded is not None and superseded != number:
+                self._db.execute("UPDATE memories SET superseded_by = ? WHERE number = ?", (identity, superseded))
+        said = "already known: tags and metadata were merged" if known is not None else "remembered"
+        said += f"; {redacted} secrets were replaced" if redacted else ""
+        return StoredMemory(True, identity, digest, known is not None, tuple(similar), redacted, said)
+
+    def update(self, key: str, **changes: Any) -> Memory:
+        """Change content, tags, memory_type or metadata (merged) of a memory; what it was before is kept as a version.
+
+        Raises:
+            UserError: unknown; or another memory has that content.
+        """
+        with self._transaction():
+            row = self._wanted(key)
+            self._keep_version(row)
+            number, now = row[0], time.time()
+            if changes.get("content") is not None:
+                content, _ = redact(str(changes["content"]))
+                if not content.strip():
+                    raise UserError("the content is empty", code="empty_content")
+                digest = content_hash(content)
+                other = self._row("m.content_hash = ? AND m.number <> ?", digest, number)
+                if other is not None:
+                    raise UserError(f"memory {other[1]} has this content already", code="duplicate")
+                self._unindex(number, row[2])
+                self._db.execute(
+                    "UPDATE memories SET content = ?, content_hash = ? WHERE number = ?", (content, digest, number)
+                )
+                self._index(number, content)
+            if changes.get("tags") is not None:
+                self._db.execute("DELETE FROM tags WHERE number = ?", (number,))
+                self._tag(number, changes["tags"])
+            if changes.get("memory_type") is not None:
+                self._db.execute(
+                    "UPDATE memories SET memory_type = ? WHERE number = ?", (changes["memory_type"], number)
+                )
+            if changes.get("metadata") is not None:
+                merged = {**json.loads(row[5]), **changes["metadata"]}
+                self._db.execute("UPDATE memories SET metadata = ? WHERE number = ?", (_json(merged), number))
+            self._db.execute("UPDATE memories SET updated_at = ? WHERE number = ?", (now, number))
+            return self._memory(self._wanted(row[1]))
+
+    def delete(self, numbers: Sequence[int], hard: bool = False) -> None:
+        """Delete memories by number: for good, or so that it can be undone."""
+        with self._transaction():
+            for number in numbers:
+                if hard:
+                    row = self._row("m.number = ?", number)
+                    if row is not None:
+                        self._unindex(number, row[2])
+                    for table in ("memories", "tags", "versions", "links"):
+                        self._db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))
+                    self._db.execute("DELETE FROM links WHERE other = ?", (number,))
+                else:
+                    self._db.execute("UPDATE memories SET deleted_at = ? WHERE number = ?", (time.time(), number))
+
+    def restore(self, key: str) -> Memory:
+        """Undo a delete. Raises UserError: unknown."""
+        with self._transaction():
+            row = self._row("(m.id = ? OR m.content_hash = ?)", key, key)
+            if row is None:
+                raise _unknown(key)
+            self._db.execute("UPDATE memories SET deleted_at = NULL WHERE number = ?", (row[0],))
+            return self._memory(self._wanted(row[1]))
+
+    def sweep(self) -> int:
+        """Remove for good what was deleted too long ago to be undone; how many."""
+        with self._lock:
+            limit = time.time() - UNDO_S
+            numbers = [row[0] for row in self._db.execute("SELECT number FROM memories WHERE deleted_at < ?", (limit,))]
+        if numbers:
+            self.delete(numbers, hard=True)
+        return len(numbers)
+
+    # -- look ---------------------------------------------------------------------------------------------------------
+
+    def get(self, key: str) -> Memory:
+        """By id or content hash, deleted ones too. Raises UserError: unknown."""
+        with self._lock:
+            row = self._row("(m.id = ? OR m.content_hash = ?)", key, key)
+            if row is None:
+                raise _unknown(key)
+            return self._memory(row)
+
+    def numbers(self, wanted: Filter) -> list[tuple[int, str]]:
+        """(number, id) of all that a filter means, newest first."""
+        condition, values = wanted.where()
+        with self._lock:
+            sql = f"SELECT m.number, m.id FROM memories m WHERE {condition} ORDER BY m.created_at DESC, m.number DESC"
+            return self._db.execute(sql, values).fetchall()
+
+    def number_of(self, key: str) -> tuple[int, str]:
+        with self._lock:
+            row = self._wanted(key)
+            return row[0], row[1]
+
+    def page(self, wanted: Filter, page: int, page_size: int) -> tuple[list[Memory], int]:
+        """(memories of a page, newest first; how many there are)."""
+        condition, values = wanted.where()
+        with self._lock:
+            total = self._db.execute(f"SELECT count(*) FROM memories m WHERE {condition}", values).fetchone()[0]
+            sql = f"SELECT {_COLUMNS} FROM memories m WHERE {condition} ORDER BY m.created_at DESC, m.number DESC LIMIT ? OFFSET ?"
+            rows = self._db.execute(sql, (*values, page_size, (page - 1) * page_size)).fetchall()
+            return [self._memory(row) for row in rows], int(total)
+
+    def matches(self, query: str, wanted: Filter, limit: int) -> list[tuple[float, Memory]]:
+        """(BM25 score, memory), best first; the filter holds inside the query."""
+        match = _match(query)
+        if not match:
+            return []
+        condition, values = wanted.where()
+        sql = (
+            f"SELECT -bm25(words), {_COLUMNS} FROM words JOIN memories m ON m.number = words.rowid "
+            f"WHERE words MATCH ? AND {condition} ORDER BY 1 DESC, m.created_at DESC LIMIT ?"
+        )
+        with self._lock:
+            rows = self._db.execute(sql, (match, *values, limit)).fetchall()
+            return [(float(row[0]), self._memory(row[1:])) for row in rows]
+
+    def everything(self) -> Iterator[dict[str, Any]]:
+        """Every memory with its versions, as `load` takes it, oldest first; deleted ones that can still be restored too."""
+        with self._lock:
+            rows = self._db.execute(f"SELECT {_COLUMNS} FROM memories m ORDER BY m.created_at, m.number").fetchall()
+            for row in rows:
+                memory = self._memory(row).to_dict()
+                sql = "SELECT at, record FROM versions WHERE number = ? ORDER BY at"
+                versions = [{"at": at, **json.loads(record)} for at, record in self._db.execute(sql, (row[0],))]
+                yield {**memory, "deleted_at": row[10], "versions": versions}
+
+    def load(self, record: Mapping[str, Any]) -> bool:
+        """Take in one record of `everything`; False where that content is known (tags and metadata are merged)."""
+        content = str(record.get("content") or "")
+        if not content.strip():
+            raise UserError("a memory without content", code="empty_content")
+        with self._transaction():
+            digest = content_hash(content)
+            known = self._row("m.content_hash = ?", digest)
+            tags, metadata = record.get("tags") or (), record.get("metadata") or {}
+            if known is not None:
+                self._merge(known, tags, metadata, time.time(), revive=record.get("deleted_at") is None)
+                return False
+            identity = str(record.get("id") or os.urandom(8).hex())
+            if self._row("m.id = ?", identity) is not None:
+                identity = os.urandom(8).hex()
+            made = float(record.get("created_at") or time.time())
+            sql = (
+                "INSERT INTO memories (id, content, content_hash, memory_type, metadata, repository, refers_to, created_at, "
+                "updated_at, deleted_at, superseded_by) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+            )
+            row = (
+                identity,
+                content,
+                digest,
+                str(record.get("memory_type") or "note"),
+                _json(metadata),
+                record.get("repository"),
+            )
+            row += (_json(record.get("refers_to") or []), made, float(record.get("updated_at") or made))  # type: ignore[assignment]
+            row += (record.get("deleted_at"), record.get("superseded_by"))  # type: ignore[assignment]
+            number = int(self._db.execute(sql, row).lastrowid or 0)
+            self._index(number, content)
+            self._tag(number, tags)
+            for version in record.get("versions") or ():
+                old = {key: value for key, value in version.items() if key != "at"}
+                self._db.execute(
+                    "INSERT INTO versions VALUES (?, ?, ?)", (number, version.get("at") or made, _json(old))
+                )
+            return True
+
+    def stats(self) -> dict[str, Any]:
+        with self._lock:
+            one = "SELECT count(*), min(created_at), max(created_at) FROM memories WHERE deleted_at IS NULL"
+            total, first, last = self._db.execute(one).fetchone()
+            deleted = self._db.execute("SELECT count(*) FROM memories WHERE deleted_at IS NOT NULL").fetchone()[0]
+            of_types = (
+                "SELECT memory_type, count(*) FROM memories WHERE deleted_at IS NULL GROUP BY 1 ORDER BY 2 DESC, 1"
+            )
+            of_tags = (
+                "SELECT tag, count(*) FROM tags JOIN memories USING (number) WHERE deleted_at IS NULL "
+                "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 50"
+            )
+            return {
+                "memories": total,
+                "deleted": deleted,
+                "first_at": first,
+                "last_at": last,
+                "types": dict(self._db.execute(of_types)),
+                "tags": dict(self._db.execute(of_tags)),
+            }
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _row(self, condition: str, *values: Any) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._db.execute(
+            f"SELECT {_COLUMNS} FROM memories m WHERE {condition}", values
+        ).fetchone()
+        return row
+
+    def _wanted(self, key: str) -> tuple[Any, ...]:
+        row = self._row("(m.id = ? OR m.content_hash = ?) AND m.deleted_at IS NULL", key, key)
+        if row is None:
+            raise _unknown(key)
+        return row
+
+    def _memory(self, row: Sequence[Any]) -> Memory:
+        tags = self._db.execute("SELECT tag FROM tags WHERE number = ? ORDER BY tag", (row[0],))
+        return Memory(
+            id=row[1],
+            content=row[2],
+            content_hash=row[3],
+            tags=tuple(tag for (tag,) in tags),
+            memory_type=row[4],
+            metadata=json.loads(row[5]),
+            repository=row[6],
+            refers_to=tuple(json.loads(row[7])),
+            superseded_by=row[11],
+            created_at=row[8],
+            updated_at=row[9],
+            created_at_iso=iso(row[8]),
+            updated_at_iso=iso(row[9]),
+            deleted_at=row[10],
+        )
+
+    def _merge(
+        self,
+        row: tuple[Any, ...],
+        tags: Sequence[str],
+        metadata: Mapping[str, Any] | None,
+        now: float,
+        revive: bool = True,
+    ) -> None:
+        have = json.loads(row[5])
+        merged = {**have, **(metadata or {})}
+        if merged != have:
+            self._db.execute(
+                "UPDATE memories SET metadata = ?, updated_at = ? WHERE number = ?", (_json(merged), now, row[0])
+            )
+        if revive:
+            self._db.execute("UPDATE memories SET deleted_at = NULL WHERE number = ?", (row[0],))
+        self._tag(row[0], tags)
+
+    def _tag(self, number: int, tags: Sequence[str]) -> None:
+        rows = [(number, tag) for tag in dict.fromkeys(str(tag).strip() for tag in tags) if tag]
+        self._db.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", rows)
+
+    def _keep_version(self, row: tuple[Any, ...]) -> None:
+        memory = self._memory(row)
+        record = {
+            "content": memory.content,
+            "tags": memory.tags,
+            "memory_type": memory.memory_type,
+            "metadata": memory.metadata,
+            "updated_at": memory.updated_at,
+        }
+        self._db.execute("INSERT INTO versions VALUES (?, ?, ?)", (row[0], time.time(), _json(record)))
+
+    def _index(self, number: int, content: str) -> None:
+        self._db.execute("INSERT INTO words (rowid, body) VALUES (?, ?)", (number, _words(content)))
+
+    def _unindex(self, number: int, content: str) -> None:
+        self._db.execute("INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)", (number, _words(content)))
+
+    def _similar(self, number: int, content: str) -> list[dict[str, Any]]:
+        """Memories that have most words in common with a new one; linked to it."""
+        own = set(text.terms(content))
+        match = _match(content)
+        if not own or not match:
+            return []
+        sql = (
+            "SELECT m.number, m.id, m.content FROM words JOIN memories m ON m.number = words.rowid "
+            "WHERE words MATCH ? AND m.number <> ? AND m.deleted_at IS NULL ORDER BY bm25(words) LIMIT 20"
+        )
+        found = []
+        for other, identity, said in self._db.execute(sql, (match, number)).fetchall():
+            theirs = set(text.terms(said))
+            share = len(own & theirs) / len(own | theirs)
+            if share >= _SIMILAR:
+                self._db.execute("INSERT OR REPLACE INTO links VALUES (?, ?, ?)", (number, other, share))
+                found.append({"id": identity, "similarity": round(share, 3)})
+        return sorted(found, key=lambda item: -float(str(item["similarity"])))[:_SIMILAR_SHOWN]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                raise translated(error, "memory.db") from error
+
+
+def content_hash(content: str) -> str:
+    """Equal for contents that differ in white space or in Unicode's ways of writing the same alone."""
+    plain = re.sub(r"\s+", " ", unicodedata.normalize("NFC", content)).strip()
+    return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _words(content: str) -> str:
+    """What full-text search sees: the text, and the parts of the identifiers in it."""
+    parts = [part for name in text.identifiers(content) for part in text.split_identifier(name) if part != name.lower()]
+    return f"{content} {' '.join(parts)}"
+
+
+def _match(query: str) -> str:
+    """The query as alternatives; words without meaning only where there is nothing else."""
+    terms = list(text.terms(query)) + re.findall(r"\w+", query.lower())
+    plain = list(dict.fromkeys(term for term in terms if term not in text.STOP_WORDS)) or list(dict.fromkeys(terms))
+    quoted = ('"' + term.replace('"', '""') + '"' for term in plain[:_QUERY_TERMS])
+    return " OR ".join(quoted)
+
+
+def _unknown(key: str) -> UserError:
+    return UserError(
+        f"there is no memory {key[:100]!r}", hint="recollect memory list shows them.", code="unknown_memory"
+    )

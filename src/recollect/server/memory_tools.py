@@ -1,0 +1,268 @@
+"""The tools of memory, and the forms that users of mcp-memory-service send. They translate; they decide nothing."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, Final
+
+from recollect.errors import UserError
+from recollect.memory.store import content_hash
+from recollect.model import Memory
+from recollect.server import render, schema
+from recollect.server.tooling import Answer, Call, Tool, answered
+
+_STORED: Final = ("success", "id", "content_hash", "duplicate", "similar", "redacted", "message")
+_FOUND: Final = ("query", "time_range", "mode", "count", "memories")
+_PAGE: Final = ("memories", "page", "page_size", "total", "has_more")
+_GONE: Final = ("success", "deleted_count", "ids", "dry_run", "message")
+
+
+def _store(call: Call, p: schema.StoreMemory) -> Answer:
+    result = call.workspace.remember(
+        p.content,
+        repository=p.repository,
+        caller=call.caller,
+        tags=p.tags,
+        memory_type=p.memory_type,
+        metadata=p.metadata,
+        files=p.files,
+        symbols=p.symbols,
+        supersedes=p.supersedes,
+    )
+    return answered(result, render.stored(result))
+
+
+def _retrieve(call: Call, p: schema.RetrieveMemory) -> Answer:
+    result = call.workspace.recall(
+        p.query,
+        p.n_results,
+        repository=p.repository,
+        caller=call.caller,
+        tags=p.tags,
+        tag_match=p.tag_match,
+        memory_type=p.memory_type,
+        time_phrase=p.time,
+        after=p.after,
+        before=p.before,
+        max_tokens=p.max_tokens,
+    )
+    return answered(result, render.recalled(result))
+
+
+def _list(call: Call, p: schema.ListMemories) -> Answer:
+    filters = {"tags": p.tags, "tag_match": p.tag_match, "memory_type": p.memory_type}
+    result = call.workspace.memory.page(p.page, p.page_size, filters, time_phrase=p.time)
+    return answered(result, render.memory_list(result))
+
+
+def _update(call: Call, p: schema.UpdateMemory) -> Answer:
+    changes = {name: getattr(p, name) for name in ("content", "tags", "memory_type", "metadata", "restore")}
+    result = call.workspace.memory.update(_key(p.id, p.content_hash), **changes)
+    return answered(result, render.memory(result))
+
+
+def _delete(call: Call, p: schema.DeleteMemory) -> Answer:
+    filters = {"tags": p.tags, "tag_match": p.tag_match, "after": p.after, "before": p.before}
+    result = call.workspace.memory.delete(p.id or p.content_hash, filters, dry_run=p.dry_run, hard=p.hard)
+    return answered(result, render.deleted(result))
+
+
+def _key(identity: str | None, digest: str | None) -> str:
+    if not (identity or digest):
+        raise UserError("id or content_hash is required", code="invalid_argument")
+    return str(identity or digest)
+
+
+# -- forms of others --------------------------------------------------------------------------------------------------
+
+
+def _recall_any(call: Call, p: schema.RecallAnyForm) -> Answer:
+    match = "all" if p.match_all or str(p.tag_match).lower() in ("all", "and") else "any"
+    result = call.workspace.recall(
+        p.query,
+        p.limit,
+        caller=call.caller,
+        tags=p.tags,
+        tag_match=match,
+        memory_type=p.memory_type,
+        time_phrase=p.time,
+        after=p.after,
+        before=p.before,
+    )
+    return answered(result, render.recalled(result))
+
+
+def _list_any(call: Call, p: schema.RecallAnyForm) -> Answer:
+    filters = {"tags": p.tags, "memory_type": p.memory_type}
+    result = call.workspace.memory.page(p.page, max(p.limit, 10), filters, time_phrase=p.time)
+    return answered(result, render.memory_list(result))
+
+
+def _exact(call: Call, p: schema.RecallAnyForm) -> Answer:
+    shown: list[Memory] = []
+    with suppress(UserError):
+        shown = [item for item in [call.workspace.memory.get(content_hash(p.query))] if item.deleted_at is None]
+    answer = {"query": p.query, "time_range": None, "mode": "exact", "count": len(shown)}
+    return {**answer, "memories": [item.to_dict() for item in shown]}, "\n".join(
+        map(render.memory, shown)
+    ) or "No such memory."
+
+
+def _delete_any(call: Call, p: schema.DeleteAnyForm) -> Answer:
+    match = "all" if str(p.tag_match).lower() in ("all", "and") else "any"
+    filters = {"tags": p.tags, "tag_match": match, "after": p.after, "before": p.before}
+    result = call.workspace.memory.delete(p.key, filters, dry_run=p.dry_run)
+    return answered(result, render.deleted(result))
+
+
+def _update_any(call: Call, p: schema.AnyKey) -> Answer:
+    given = {**(p.updates or {}), **(p.model_extra or {})}
+    changes = {name: given[name] for name in ("tags", "memory_type", "metadata", "restore") if name in given}
+    result = call.workspace.memory.update(_key(p.key, None), content=p.content, **changes)
+    return answered(result, render.memory(result))
+
+
+def _duplicates(call: Call, p: schema.AnyKey) -> Answer:
+    said = "Nothing to clean up: the same content is never kept twice."
+    return {"success": True, "count": 0, "message": said}, said
+
+
+def _health(call: Call, p: schema.AnyKey) -> Answer:
+    stats: dict[str, Any] = {"status": "healthy", "validation": {"status": "healthy"}, **call.workspace.memory.stats()}
+    return stats, render.memory_stats(stats)
+
+
+TOOLS: Final[tuple[Tool, ...]] = (
+    Tool(
+        "store_memory",
+        "memory",
+        "Remember something for all agents and sessions.",
+        schema.StoreMemory,
+        _store,
+        _STORED,
+        reads=False,
+    ),
+    Tool(
+        "retrieve_memory",
+        "memory",
+        "What was remembered, by words, time and tags.",
+        schema.RetrieveMemory,
+        _retrieve,
+        _FOUND,
+    ),
+    Tool("list_memories", "memory", "Memories, newest first.", schema.ListMemories, _list, _PAGE),
+    Tool(
+        "update_memory",
+        "memory",
+        "Change a memory, or undo its delete.",
+        schema.UpdateMemory,
+        _update,
+        ("id", "content"),
+        reads=False,
+    ),
+    Tool(
+        "delete_memory",
+        "memory",
+        "Forget one, or all by tags or time.",
+        schema.DeleteMemory,
+        _delete,
+        _GONE,
+        reads=False,
+        destroys=True,
+    ),
+    *(
+        Tool(name, "compat", f"Same as {of} ({form}).", parameters, run, output, reads=reads, destroys=destroys)
+        for name, of, form, parameters, run, output, reads, destroys in (
+            ("memory_store", "store_memory", "content, tags", schema.StoreMemory, _store, _STORED, False, False),
+            (
+                "recall_memory",
+                "retrieve_memory",
+                "query, n_results",
+                schema.RecallAnyForm,
+                _recall_any,
+                _FOUND,
+                True,
+                False,
+            ),
+            (
+                "memory_search",
+                "retrieve_memory",
+                "query, limit, tags",
+                schema.RecallAnyForm,
+                _recall_any,
+                _FOUND,
+                True,
+                False,
+            ),
+            ("search_by_tag", "retrieve_memory", "tags", schema.RecallAnyForm, _recall_any, _FOUND, True, False),
+            (
+                "recall_by_timeframe",
+                "retrieve_memory",
+                "start_date, end_date",
+                schema.RecallAnyForm,
+                _recall_any,
+                _FOUND,
+                True,
+                False,
+            ),
+            ("exact_match_retrieve", "retrieve_memory", "content", schema.RecallAnyForm, _exact, _FOUND, True, False),
+            ("memory_list", "list_memories", "page, page_size", schema.RecallAnyForm, _list_any, _PAGE, True, False),
+            (
+                "memory_update",
+                "update_memory",
+                "content_hash, updates",
+                schema.AnyKey,
+                _update_any,
+                ("id",),
+                False,
+                False,
+            ),
+            (
+                "update_memory_metadata",
+                "update_memory",
+                "content_hash, updates",
+                schema.AnyKey,
+                _update_any,
+                ("id",),
+                False,
+                False,
+            ),
+            (
+                "memory_delete",
+                "delete_memory",
+                "content_hash, tags",
+                schema.DeleteAnyForm,
+                _delete_any,
+                _GONE,
+                False,
+                True,
+            ),
+            ("delete_by_tag", "delete_memory", "tag", schema.DeleteAnyForm, _delete_any, _GONE, False, True),
+            ("delete_by_tags", "delete_memory", "tags", schema.DeleteAnyForm, _delete_any, _GONE, False, True),
+            (
+                "delete_by_timeframe",
+                "delete_memory",
+                "start_date, end_date",
+                schema.DeleteAnyForm,
+                _delete_any,
+                _GONE,
+                False,
+                True,
+            ),
+            (
+                "delete_before_date",
+                "delete_memory",
+                "before_date",
+                schema.DeleteAnyForm,
+                _delete_any,
+                _GONE,
+                False,
+                True,
+            ),
+            ("cleanup_duplicates", "nothing", "none are kept", schema.AnyKey, _duplicates, ("count",), True, False),
+            ("check_database_health", "memory stats", "", schema.AnyKey, _health, ("status",), True, False),
+            ("memory_health", "memory stats", "", schema.AnyKey, _health, ("status",), True, False),
+            ("memory_stats", "memory stats", "", schema.AnyKey, _health, ("status",), True, False),
+        )
+    ),
+)

@@ -1,0 +1,45 @@
+"""What a tool is, and what it is called with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from recollect.model import Progress, Record
+from recollect.server.schema import Parameters
+from recollect.workspace import Caller, Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call: who asks, where progress goes, and whether it was cancelled."""
+
+    workspace: Workspace
+    caller: Caller
+    on_progress: Callable[[Progress], None]
+    cancelled: threading.Event
+
+
+Answer = tuple[dict[str, Any], str]
+"""(structured content, text)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    name: str
+    toolset: str
+    description: str
+    parameters: type[Parameters]
+    run: Callable[[Call, Any], Answer]
+    output: tuple[str, ...] = ()
+    """names that the structured content always has"""
+    reads: bool = True
+    destroys: bool = False
+    waits: bool = False
+    """may take longer than a moment: runs beside the others"""
+
+
+def answered(result: Record, text: str) -> Answer:
+    return result.to_dict(), text

@@ -1,0 +1,313 @@
+"""What agents learned: remember, recall, change, forget; and what of it refers to code that has changed since."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from recollect.errors import UserError
+from recollect.jobs.library import Library
+from recollect.memory import exchange, when
+from recollect.memory.recall import recall
+from recollect.memory.store import Filter, MemoryStore
+from recollect.model import DeletedMemories, Memory, MemoryList, RecalledMemories, StoredMemory
+from recollect.store.catalog import Catalog, Repository
+from recollect.workspace import reading
+
+_BACKUPS: Final = 7
+_BACKUP_EVERY_S: Final = 86_400.0
+_MOST: Final = 100
+_NAMES: Final = 30  # names of code that are looked for in one memory
+_TICKED: Final = re.compile(r"`([^`\n]{2,200})`")
+_PATHLIKE: Final = re.compile(
+    r"(?<![\w/])(?:[\w.-]+/)+[\w.-]+\.\w{1,8}\b"
+    r"|\b[\w-]+\.(?:py|ts|tsx|js|go|rs|java|rb|c|h|cpp|cs|php|kt|swift|md|toml)\b"
+)
+log = logging.getLogger("recollect.memories")
+
+
+class Memories:
+    """Thread-safe."""
+
+    def __init__(self, home: Path, catalog: Catalog, library: Library) -> None:
+        self._home = home
+        self._catalog = catalog
+        self._library = library
+        self._store = MemoryStore(home / "memory.db")
+        self._keep_backups()
+        self._store.sweep()
+
+    def close(self) -> None:
+        self._store.close()
+
+    def add(
+        self,
+        content: str,
+        *,
+        tags: Any = (),
+        memory_type: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        repository: Repository | None = None,
+        files: Sequence[str] = (),
+        symbols: Sequence[str] = (),
+        supersedes: str | None = None,
+    ) -> StoredMemory:
+        """Remember. `metadata` may hold `tags` and `type`, as other tools' users send them."""
+        if not isinstance(content, str):
+            raise UserError("the content must be a text", code="wrong_type")
+        given = dict(metadata or {})
+        named = [*tag_list(tags), *tag_list(given.pop("tags", ()))]
+        kind = memory_type or given.pop("type", None) or "note"
+        refers = self._references(content, repository, files, symbols)
+        return self._store.add(
+            content,
+            tags=named,
+            memory_type=str(kind),
+            metadata=given,
+            repository=repository.name if repository is not None else None,
+            refers_to=refers,
+            supersedes=supersedes,
+        )
+
+    def recall(
+        self,
+        query: str,
+        limit: int = 5,
+        *,
+        tags: Any = (),
+        tag_match: str = "any",
+        memory_type: str | None = None,
+        time_phrase: str | None = None,
+        after: str | float | None = None,
+        before: str | float | None = None,
+        repository: str | None = None,
+        here: str | None = None,
+        max_tokens: int | None = None,
+    ) -> RecalledMemories:
+        """What answers a question; see `memory.recall`. `repository` narrows to one, `here` prefers one."""
+        wanted = self.filter(tags, tag_match, memory_type, after, before, repository)
+        now = datetime.now().astimezone()
+        most = max(1, min(limit, _MOST))
+        found = recall(
+            self._store, query, wanted, most, now=now, time_phrase=time_phrase, here=here, max_tokens=max_tokens
+        )
+        return replace(found, memories=tuple(self._with_changes(memory) for memory in found.memories))
+
+    def page(
+        self,
+        page: int = 1,
+        page_size: int = 20,
+        filters: Mapping[str, Any] | None = None,
+        *,
+        time_phrase: str | None = None,
+    ) -> MemoryList:
+        """Memories by time, newest first."""
+        if page < 1 or not 1 <= page_size <= 1000:
+            raise UserError("page must be at least 1, page_size between 1 and 1000", code="out_of_range")
+        memories, total = self._store.page(self._filter(time_phrase, filters or {}), page, page_size)
+        shown = tuple(self._with_changes(memory) for memory in memories)
+        return MemoryList(shown, page, page_size, total, page * page_size < total)
+
+    def get(self, key: str) -> Memory:
+        return self._with_changes(self._store.get(key))
+
+    def update(self, key: str, **changes: Any) -> Memory:
+        """Change content, tags, memory_type, metadata; or undo a delete (`restore`)."""
+        if changes.pop("restore", False):
+            self._store.restore(key)
+        given = {name: value for name, value in changes.items() if value is not None}
+        if "tags" in given:
+            given["tags"] = tag_list(given["tags"])
+        return self._with_changes(self._store.update(key, **given) if given else self._store.get(key))
+
+    def delete(
+        self,
+        key: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        *,
+        dry_run: bool = False,
+        hard: bool = False,
+    ) -> DeletedMemories:
+        """Delete one by id or content hash, or all that a filter means. A filter without conditions is refused."""
+        if key is not None:
+            found = [self._store.number_of(key)]
+        else:
+            wanted = self._filter(None, filters or {})
+            if not wanted:
+                raise UserError(
+                    "a filter without conditions would delete everything",
+                    hint="Give an id, tags, before or after.",
+                    code="empty_filter",
+                )
+            found = self._store.numbers(wanted)
+        if not dry_run:
+            self._store.delete([number for number, _ in found], hard)
+        verb = (
+            "would be deleted"
+            if dry_run
+            else "deleted for good"
+            if hard
+            else "deleted; update_memory(restore=true) undoes it"
+        )
+        ids = tuple(identity for _, identity in found)
+        return DeletedMemories(True, len(found), ids, dry_run, f"{len(found)} memories {verb}")
+
+    def export(self, path: str) -> dict[str, Any]:
+        target = Path(path).expanduser()
+        try:
+            return {"path": str(target), "exported": exchange.export(self._store, target)}
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}", code="unwritable") from error
+
+    def load(self, path: str) -> dict[str, Any]:
+        new, known = exchange.load(self._store, Path(path).expanduser())
+        return {"path": path, "imported": new, "known": known}
+
+    def stats(self) -> dict[str, Any]:
+        return self._store.stats()
+
+    def filter(
+        self,
+        tags: Any = (),
+        tag_match: str = "any",
+        memory_type: str | None = None,
+        after: str | float | None = None,
+        before: str | float | None = None,
+        repository: str | None = None,
+    ) -> Filter:
+        if tag_match not in ("any", "all"):
+            raise UserError('tag_match is "any" or "all"', code="invalid_argument")
+        return Filter(
+            tuple(tag_list(tags)), tag_match, memory_type, moment(after, "after"), moment(before, "before"), repository
+        )
+
+    def _filter(self, time_phrase: str | None, filters: Mapping[str, Any]) -> Filter:
+        wanted = self.filter(**filters)
+        if time_phrase:
+            span = when.parse(time_phrase, datetime.now().astimezone())
+            wanted = replace(
+                wanted,
+                after=span.after.timestamp() if span.after else wanted.after,
+                before=span.before.timestamp() if span.before else wanted.before,
+            )
+        return wanted
+
+    # -- code that memories name --------------------------------------------------------------------------------------
+
+    def _references(
+        self, content: str, repository: Repository | None, files: Sequence[str], symbols: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Files and symbols that were given, or that the text names and the repository's index knows; each with the
+        hash that its file has now.
+        """
+        if repository is None:
+            return []
+        ticked = _TICKED.findall(content)
+        paths = dict.fromkeys(
+            [*files, *(name for name in ticked if "/" in name or "." in name), *_PATHLIKE.findall(content)]
+        )
+        names = dict.fromkeys(
+            [*symbols, *(name.removesuffix("()") for name in ticked if " " not in name and "/" not in name)]
+        )
+        refers: dict[tuple[str, str | None], dict[str, Any]] = {}
+        with self._library.reading(repository.id) as snapshot:
+            if snapshot is None:
+                return []
+            for path in list(paths)[:_NAMES]:
+                try:
+                    info = snapshot.find(reading.inside(repository, path))
+                except UserError:
+                    continue
+                if info is not None:
+                    made = {"repository": repository.name, "path": info.path, "symbol": None, "hash": info.hash.hex()}
+                    refers.setdefault((info.path, None), made)
+            for name in list(names)[:_NAMES]:
+                last = name.rpartition(".")[2]
+                found = [
+                    item
+                    for item in snapshot.definitions([last])
+                    if name in (item.name, item.qualified_name) or item.qualified_name.endswith(f".{name}")
+                ]
+                if len({item.file_id for item in found}) == 1:  # one that is defined in many files says nothing
+                    info = snapshot.files[found[0].file_id]
+                    made = {"repository": repository.name, "path": info.path, "symbol": name, "hash": info.hash.hex()}
+                    refers.setdefault((info.path, name), made)
+        return list(refers.values())
+
+    def _with_changes(self, memory: Memory) -> Memory:
+        """The memory with, for each file it refers to, whether that has changed since it was remembered."""
+        if not memory.refers_to:
+            return memory
+        shown = []
+        by_name = {item.name: item for item in self._catalog.repositories()}
+        for one in memory.refers_to:
+            changed = True
+            repository = by_name.get(one["repository"])
+            if repository is not None:
+                with self._library.reading(repository.id) as snapshot:
+                    info = snapshot.find(one["path"]) if snapshot is not None else None
+                    changed = info is None or info.hash.hex() != one.get("hash")
+            shown.append({key: one[key] for key in ("repository", "path", "symbol")} | {"changed": changed})
+        return replace(memory, refers_to=tuple(shown))
+
+    # -- backups ------------------------------------------------------------------------------------------------------
+
+    def backup(self) -> dict[str, Any]:
+        """Copy the memories into `backups/`, of which the last seven days are kept."""
+        folder = self._home / "backups"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        target = folder / f"memory-{time.strftime('%Y%m%d')}.jsonl"
+        target.with_name(target.name + ".part").unlink(missing_ok=True)
+        count = exchange.export(self._store, target)
+        for old in sorted(folder.glob("memory-*.jsonl"))[:-_BACKUPS]:
+            old.unlink(missing_ok=True)
+        return {"path": str(target), "memories": count}
+
+    def backups(self) -> list[str]:
+        return [str(path) for path in sorted((self._home / "backups").glob("memory-*.jsonl"), reverse=True)]
+
+    def _keep_backups(self) -> None:
+        """A backup a day, at the first start of the day, if there is anything to keep."""
+        newest = max((path.stat().st_mtime for path in (self._home / "backups").glob("memory-*.jsonl")), default=0.0)
+        if time.time() - newest < _BACKUP_EVERY_S or not self._store.stats()["memories"]:
+            return
+        try:
+            self.backup()
+        except OSError as error:
+            log.warning("no backup of the memories could be made: %s", error)
+
+
+def tag_list(given: Any) -> list[str]:
+    """Tags as a list, from a list or a comma-separated text. Raises UserError."""
+    if given is None:
+        return []
+    if isinstance(given, str):
+        if given.lstrip().startswith("["):
+            try:
+                return tag_list(json.loads(given))
+            except ValueError:
+                pass
+        return [tag.strip() for tag in given.split(",") if tag.strip()]
+    if isinstance(given, (list, tuple, set)) and all(isinstance(tag, (str, int, float)) for tag in given):
+        return [str(tag).strip() for tag in given if str(tag).strip()]
+    raise UserError("tags must be a list of texts, or one text with commas", code="wrong_type")
+
+
+def moment(given: str | float | None, name: str) -> float | None:
+    """Epoch seconds of a number, or of an ISO date or time (of the user's zone where it names none)."""
+    if given is None or isinstance(given, (int, float)):
+        return given
+    try:
+        at = datetime.fromisoformat(given.strip())
+    except ValueError:
+        raise UserError(
+            f"{name}: not a date or time: {given!r}", hint="As 2024-01-31 or 2024-01-31T12:00.", code="bad_time"
+        ) from None
+    return (at if at.tzinfo is not None else at.astimezone()).timestamp()
