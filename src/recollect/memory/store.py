@@ -31,6 +31,10 @@ UNDO_S: Final = 30 * 86_400.0
 _SIMILAR: Final = 0.7  # share of words in common
 _SIMILAR_SHOWN: Final = 5
 _QUERY_TERMS: Final = 200
+_RECALL_ROWS: Final = 8_000  # matches that a question looks at, about
+_SIMILAR_ROWS: Final = 1_500
+_COUNTED: Final = 8_001
+_TERMS_KNOWN: Final = 50_000
 _SCHEMA: Final = """
 CREATE TABLE memories (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, content TEXT NOT NULL, content_hash TEXT NOT NULL UNIQUE,
@@ -94,6 +98,8 @@ class MemoryStore:
         self._db = open_database(path, _SCHEMA, _VERSION)
         self._db.execute("PRAGMA synchronous=FULL")  # an answer means that it is on the disk
         self._lock = threading.RLock()
+        self._frequencies: dict[str, tuple[int, int]] = {}  # term → (memories that hold it, how many there were then)
+        self._added = int(self._db.execute("SELECT count(*) FROM memories").fetchone()[0])
 
     def close(self) -> None:
         with self._lock:
@@ -260,18 +266,58 @@ class MemoryStore:
             return [self._memory(row) for row in rows], int(total)
 
     def matches(self, query: str, wanted: Filter, limit: int) -> list[tuple[float, Memory]]:
-        """(BM25 score, memory), best first; the filter holds inside the query."""
-        match = _match(query)
-        if not match:
-            return []
-        condition, values = wanted.where()
-        sql = (
-            f"SELECT -bm25(words), {_COLUMNS} FROM words JOIN memories m ON m.number = words.rowid "
-            f"WHERE words MATCH ? AND {condition} ORDER BY 1 DESC, m.created_at DESC LIMIT ?"
-        )
+        """(BM25 score, memory), best first; the filter holds inside the query.
+
+        Words that most memories hold tell them apart least and cost most: they are looked for only where the others leave
+        the answer short.
+        """
+        terms = _terms(query)
         with self._lock:
-            rows = self._db.execute(sql, (match, *values, limit)).fetchall()
+            rare = self._rarest(terms, _RECALL_ROWS)
+            rows = self._ranked(rare, wanted, limit) if rare else []
+            if len(rows) < limit and len(rare) < len(terms):
+                filtered = bool(wanted) or wanted.repository is not None
+                more = terms if filtered else self._rarest(terms, 4 * _RECALL_ROWS)
+                rows = self._ranked(more, wanted, limit) if len(more) > len(rare) else rows
             return [(float(row[0]), self._memory(row[1:])) for row in rows]
+
+    def _ranked(self, terms: Sequence[str], wanted: Filter, limit: int) -> list[tuple[Any, ...]]:
+        condition, values = wanted.where()
+        columns = f"-score, {_COLUMNS}"
+        found = "SELECT rowid AS number, rank AS score FROM words WHERE words MATCH ?"
+        if not wanted and wanted.repository is None:  # only deleted ones have to be left out: the best are enough
+            best = f"{found} ORDER BY rank LIMIT ?"
+            sql = f"SELECT {columns} FROM ({best}) JOIN memories m USING (number) WHERE {condition} ORDER BY 1 DESC, m.created_at DESC"
+            rows = self._db.execute(sql, (_match(terms), 2 * limit + 50, *values)).fetchall()
+            if len(rows) >= limit:
+                return rows[:limit]
+        sql = f"SELECT {columns} FROM ({found}) JOIN memories m USING (number) WHERE {condition} ORDER BY 1 DESC, m.created_at DESC LIMIT ?"
+        return self._db.execute(sql, (_match(terms), *values, limit)).fetchall()
+
+    def _rarest(self, terms: Sequence[str], rows: int) -> list[str]:
+        """Those of `terms` that the fewest memories hold, as many as match some `rows` together; one at least."""
+        counted = sorted((self._frequency(term), at, term) for at, term in enumerate(terms))
+        chosen: list[str] = []
+        held = 0
+        for frequency, _, term in counted:
+            if not frequency:
+                continue
+            if chosen and held + frequency > rows:
+                break
+            chosen.append(term)
+            held += frequency
+        return chosen
+
+    def _frequency(self, term: str) -> int:
+        """How many memories hold a term, about, and counted no further than `_COUNTED`."""
+        known = self._frequencies.get(term)
+        if known is None or known[1] * 2 < self._added:
+            sql = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
+            count = int(self._db.execute(sql, (_match([term]), _COUNTED)).fetchone()[0])
+            if len(self._frequencies) > _TERMS_KNOWN:
+                self._frequencies.clear()
+            known = self._frequencies[term] = (count, self._added)
+        return known[0]
 
     def everything(self) -> Iterator[dict[str, Any]]:
         """Every memory with its versions, as `load` takes it, oldest first; deleted ones that can still be restored too."""
@@ -412,6 +458,7 @@ class MemoryStore:
 
     def _index(self, number: int, content: str) -> None:
         self._db.execute("INSERT INTO words (rowid, body) VALUES (?, ?)", (number, _words(content)))
+        self._added += 1
 
     def _unindex(self, number: int, content: str) -> None:
         self._db.execute("INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)", (number, _words(content)))
@@ -419,15 +466,15 @@ class MemoryStore:
     def _similar(self, number: int, content: str) -> list[dict[str, Any]]:
         """Memories that have most words in common with a new one; linked to it."""
         own = set(text.terms(content))
-        match = _match(content)
-        if not own or not match:
+        rare = self._rarest(_terms(content), _SIMILAR_ROWS)
+        if not own or not rare:
             return []
         sql = (
-            "SELECT m.number, m.id, m.content FROM words JOIN memories m ON m.number = words.rowid "
-            "WHERE words MATCH ? AND m.number <> ? AND m.deleted_at IS NULL ORDER BY bm25(words) LIMIT 20"
+            "SELECT m.number, m.id, m.content FROM (SELECT rowid AS number FROM words WHERE words MATCH ? ORDER BY rank LIMIT 20) "
+            "JOIN memories m USING (number) WHERE m.number <> ? AND m.deleted_at IS NULL"
         )
         found = []
-        for other, identity, said in self._db.execute(sql, (match, number)).fetchall():
+        for other, identity, said in self._db.execute(sql, (_match(rare), number)).fetchall():
             theirs = set(text.terms(said))
             share = len(own & theirs) / len(own | theirs)
             if share >= _SIMILAR:
@@ -471,12 +518,15 @@ def _words(content: str) -> str:
     return f"{content} {' '.join(parts)}"
 
 
-def _match(query: str) -> str:
-    """The query as alternatives; words without meaning only where there is nothing else."""
-    terms = list(text.terms(query)) + re.findall(r"\w+", query.lower())
-    plain = list(dict.fromkeys(term for term in terms if term not in text.STOP_WORDS)) or list(dict.fromkeys(terms))
-    quoted = ('"' + term.replace('"', '""') + '"' for term in plain[:_QUERY_TERMS])
-    return " OR ".join(quoted)
+def _terms(query: str) -> list[str]:
+    """The words of a query; those without meaning only where there is nothing else."""
+    found = list(dict.fromkeys([*text.terms(query), *re.findall(r"\w+", query.lower())]))
+    return ([term for term in found if term not in text.STOP_WORDS] or found)[:_QUERY_TERMS]
+
+
+def _match(terms: Sequence[str]) -> str:
+    """The terms as alternatives, as full-text search wants them."""
+    return " OR ".join('"' + term.replace('"', '""') + '"' for term in terms)
 
 
 def _unknown(key: str) -> UserError:
