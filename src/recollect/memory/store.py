@@ -287,6 +287,11 @@ class MemoryStore:
         found = "SELECT rowid AS number, rank AS score FROM words WHERE words MATCH ?"
         if not wanted and wanted.repository is None:  # only deleted ones have to be left out: the best are enough
             best = f"{found} ORDER BY rank LIMIT ?"
+            if all(
+                self._frequency(term) == _COUNTED for term in terms
+            ):  # they tell nothing apart: of the newest, the best
+                newest = f"{found.replace('rank', 'bm25(words)')} ORDER BY rowid DESC LIMIT {_COUNTED}"
+                best = f"SELECT number, score FROM ({newest}) ORDER BY score LIMIT ?"
             sql = f"SELECT {columns} FROM ({best}) JOIN memories m USING (number) WHERE {condition} ORDER BY 1 DESC, m.created_at DESC"
             rows = self._db.execute(sql, (_match(terms), 2 * limit + 50, *values)).fetchall()
             if len(rows) >= limit:
