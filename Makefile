@@ -41,6 +41,7 @@ test: check ## everything CI runs: check, then all tests, fast ones first
 bench: $(STAMP) ## how fast: tables for docs/benchmarks.md (some minutes)
 	@$(BIN)/python -m benchmarks.speed
 	@$(BIN)/python -m benchmarks.freshness
+	@$(BIN)/python -m benchmarks.memory
 
 retrieval: $(STAMP) ## how good: NDCG@10 on SOURCES=folder QUESTIONS=folder
 	@$(BIN)/python -m benchmarks.retrieval $(SOURCES) $(QUESTIONS)
