@@ -21,6 +21,7 @@ from recollect.client import Connection
 from recollect.home import home_directory
 
 _MARKS: Final = {"ok": ("ok     ", "green"), "note": ("note   ", "yellow"), "problem": ("problem", "red")}
+Times = dict[str, list[float]]
 _FILES: Final = 3_000
 _QUESTIONS: Final = ("parse command line arguments", "OrderedDict", "how are sockets closed", "json decoder error")
 
@@ -32,7 +33,7 @@ def doctor(
     ] = None,
     all_: Annotated[bool, typer.Option("--check-all", help="Likewise of every repository.")] = False,
     concurrency: Annotated[
-        bool, typer.Option("--concurrency", help="Measure questions while a sync runs, in a data directory of its own.")
+        bool, typer.Option("--concurrency", help="Measure calls while a sync runs, in a data directory of its own.")
     ] = False,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
@@ -66,7 +67,7 @@ def doctor(
 
 
 def _latencies() -> dict[str, Any]:
-    """Questions alone, and while a repository of some thousand files is being indexed, by the same client."""
+    """Calls alone, and while a repository of some thousand files is being indexed, by the same client."""
     with tempfile.TemporaryDirectory(prefix="recollect-doctor-") as folder:
         home = Path(folder) / "home"
         small, large = _sources(Path(folder))
@@ -89,7 +90,10 @@ def _latencies() -> dict[str, Any]:
                 del os.environ["RECOLLECT_HOME"]
             else:
                 os.environ["RECOLLECT_HOME"] = before
-    return {"idle": _figures(idle), "while_syncing": _figures(busy)}
+    return {
+        name: {what: _figures(found) for what, found in times.items()}
+        for name, times in (("idle", idle), ("while_syncing", busy))
+    }
 
 
 def _index(home: Path, root: Path, ended: threading.Event) -> None:
@@ -113,13 +117,22 @@ def _sources(folder: Path) -> tuple[Path, Path]:
     return roots
 
 
-def _ask(daemon: Connection, root: Path, stop: threading.Event, most: int) -> list[float]:
-    times: list[float] = []
-    while len(times) < most and not stop.is_set():
-        query = _QUESTIONS[len(times) % len(_QUESTIONS)]
-        started = time.perf_counter()
-        daemon.call("search", {"query": query, "repositories": os.fspath(root)})
-        times.append(time.perf_counter() - started)
+def _ask(daemon: Connection, root: Path, stop: threading.Event, most: int) -> Times:
+    """Searches, stores and recalls in turn, until told to stop."""
+    times: Times = {"search": [], "store": [], "recall": []}
+    for turn in range(most):
+        if stop.is_set():
+            break
+        query = _QUESTIONS[turn % len(_QUESTIONS)]
+        calls: tuple[tuple[str, str, dict[str, Any]], ...] = (
+            ("search", "search", {"query": query, "repositories": os.fspath(root)}),
+            ("store", "remember", {"content": f"measured {turn}: {query} {time.time_ns()}"}),
+            ("recall", "recall", {"query": query}),
+        )
+        for name, method, params in calls:
+            started = time.perf_counter()
+            daemon.call(method, params)
+            times[name].append(time.perf_counter() - started)
     return times
 
 
@@ -127,7 +140,7 @@ def _figures(times: Sequence[float]) -> dict[str, float]:
     ordered = sorted(times)
     worst = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
     return {
-        "questions": len(times),
+        "calls": len(times),
         "p50_ms": round(statistics.median(ordered) * 1000, 2),
         "p99_ms": round(worst * 1000, 2),
     }
@@ -137,8 +150,9 @@ def _show_latencies(found: dict[str, Any], json_: bool) -> None:
     if json_:
         as_json(found)
         return
-    for name, figures in found.items():
-        label = name.replace("_", " ")
-        line(
-            f"{label:<14} p50 {figures['p50_ms']:6.1f} ms   p99 {figures['p99_ms']:6.1f} ms   {figures['questions']} questions"
-        )
+    for name, kinds in found.items():
+        for what, figures in kinds.items():
+            label = f"{name.replace('_', ' ')}, {what}"
+            line(
+                f"{label:<22} p50 {figures['p50_ms']:6.1f} ms   p99 {figures['p99_ms']:6.1f} ms   {figures['calls']} calls"
+            )
