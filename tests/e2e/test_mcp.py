@@ -258,7 +258,7 @@ def test_memories_by_our_tools_and_by_the_forms_of_others(home: Path, make_repos
         answer = await call("retrieve_memory", query="where do carts live", n_results=3)
         assert answer["memories"][0]["tags"] == ["cart", "more", "shop"]
         assert answer["memories"][0]["memory_type"] == "fact"
-        assert (answer["time_range"], answer["mode"], answer["count"]) == (None, "lexical", 1)
+        assert (answer["time_range"], answer["mode"], answer["count"]) == (None, "hybrid", 1)
         assert (await call("recall_memory", query="carts from today", n_results=5))["time_range"] is not None
         assert (await call("search_by_tag", tags="shop"))["count"] == 1
         assert (await call("recall_by_timeframe", start_date="2020-01-01", end_date="2020-01-02"))["count"] == 0

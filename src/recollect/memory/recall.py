@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -18,7 +18,9 @@ _RECENCY: Final = 0.05  # share of the best score that a memory of today has ove
 _RECENCY_DAYS: Final = 30.0  # … halved in so many days
 _HERE: Final = 0.15  # share for a memory of the repository at hand
 _SUPERSEDED: Final = 0.5  # factor
-_POOL: Final = 4  # times as many are looked at as are wanted, for addends may change the order
+_MEANING: Final = 0.6  # of the cosine of the vectors, against the best BM25 score as one (measured: docs/benchmarks.md)
+_POOL: Final = 4  # times as many are looked at as are wanted, for addends may change the order …
+_POOL_LEAST: Final = 60  # … and no fewer than these
 _CHARACTERS_PER_TOKEN: Final = 4
 
 
@@ -51,34 +53,36 @@ def recall(
             after=span.after.timestamp() if span.after else wanted.after,
             before=span.before.timestamp() if span.before else wanted.before,
         )
-    found = store.matches(asked, wanted, limit * _POOL) if asked.strip() else []
+    found = store.matches(asked, wanted, max(limit * _POOL, _POOL_LEAST)) if asked.strip() else []
+    close = store.closeness(asked, [memory for _, memory in found]) if found else {}
     if not found and not asked.strip():
         memories, _ = store.page(wanted, 1, limit)
         found = [(1.0, memory) for memory in memories]
-    ranked = _ranked(found, here)[:limit]
+    ranked = _ranked(found, close, here)[:limit]
     return RecalledMemories(
         query=query,
         time_range=_shown(span) if span is not None else None,
-        mode="lexical",
+        mode="hybrid" if close else "lexical",
         count=len(ranked),
         memories=tuple(_within(ranked, max_tokens)),
     )
 
 
-def _ranked(found: Sequence[tuple[float, Memory]], here: str | None) -> list[Memory]:
+def _ranked(found: Sequence[tuple[float, Memory]], close: Mapping[str, float], here: str | None) -> list[Memory]:
     best = max((score for score, _ in found), default=0.0) or 1.0
     now = time.time()
     scored = []
     for score, memory in found:
         days = max(0.0, now - memory.created_at) / 86_400
         total = score / best
+        total += _MEANING * close.get(memory.id, 0.0)
         total += _RECENCY * math.exp2(-days / _RECENCY_DAYS)
         total += _HERE if here is not None and memory.repository == here else 0.0
         total *= _SUPERSEDED if memory.superseded_by else 1.0
         scored.append((total, memory))
     scored.sort(key=lambda item: (-item[0], -item[1].created_at, item[1].id))
-    most = 1.0 + _RECENCY + _HERE
-    return [replace(memory, similarity_score=round(min(total / most, 1.0), 4)) for total, memory in scored]
+    most = 1.0 + _MEANING + _RECENCY + _HERE
+    return [replace(memory, similarity_score=round(max(0.0, min(total / most, 1.0)), 4)) for total, memory in scored]
 
 
 def _within(memories: Sequence[Memory], max_tokens: int | None) -> list[Memory]:

@@ -20,8 +20,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from recollect import text
 from recollect.errors import UserError
+from recollect.index import embed
 from recollect.memory.redact import redact
 from recollect.model import Memory, StoredMemory
 from recollect.store.database import open_database, translated
@@ -47,6 +50,8 @@ CREATE INDEX tags_tag ON tags (tag);
 CREATE TABLE versions (number INTEGER NOT NULL, at REAL NOT NULL, record TEXT NOT NULL);
 CREATE INDEX versions_number ON versions (number);
 CREATE TABLE links (number INTEGER NOT NULL, other INTEGER NOT NULL, similarity REAL NOT NULL, PRIMARY KEY (number, other)) WITHOUT ROWID;
+-- Derived from the content by the model of that name.
+CREATE TABLE vectors (number INTEGER PRIMARY KEY, model TEXT NOT NULL, vector BLOB NOT NULL);
 CREATE VIRTUAL TABLE words USING fts5(body, content='', tokenize="porter unicode61 remove_diacritics 2 tokenchars '_$'");
 """
 _VERSION: Final = 1
@@ -210,7 +215,7 @@ class MemoryStore:
                     row = self._row("m.number = ?", number)
                     if row is not None:
                         self._unindex(number, row[2])
-                    for table in ("memories", "tags", "versions", "links"):
+                    for table in ("memories", "tags", "versions", "links", "vectors"):
                         self._db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))
                     self._db.execute("DELETE FROM links WHERE other = ?", (number,))
                 else:
@@ -280,6 +285,18 @@ class MemoryStore:
                 more = terms if filtered else self._rarest(terms, 4 * _RECALL_ROWS)
                 rows = self._ranked(more, wanted, limit) if len(more) > len(rare) else rows
             return [(float(row[0]), self._memory(row[1:])) for row in rows]
+
+    def closeness(self, question: str, memories: Sequence[Memory]) -> dict[str, float]:
+        """id → cosine of its vector with the question's; none where no word of the question is known to the model."""
+        asked = embed.model().query(question)
+        if not asked.any():
+            return {}
+        marks = ",".join("?" * len(memories))
+        sql = f"SELECT m.id, v.vector FROM memories m JOIN vectors v USING (number) WHERE v.model = ? AND m.id IN ({marks})"
+        with self._lock:
+            rows = self._db.execute(sql, (embed.MODEL_NAME, *(memory.id for memory in memories))).fetchall()
+        wide = asked / np.float32(embed.VECTOR_SCALE)
+        return {identity: float(np.frombuffer(block, np.int8).astype(np.float32) @ wide) for identity, block in rows}
 
     def _ranked(self, terms: Sequence[str], wanted: Filter, limit: int) -> list[tuple[Any, ...]]:
         condition, values = wanted.where()
@@ -464,6 +481,8 @@ class MemoryStore:
     def _index(self, number: int, content: str) -> None:
         self._db.execute("INSERT INTO words (rowid, body) VALUES (?, ?)", (number, _words(content)))
         self._added += 1
+        vector = embed.quantise(embed.model().query(content)).tobytes()
+        self._db.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", (number, embed.MODEL_NAME, vector))
 
     def _unindex(self, number: int, content: str) -> None:
         self._db.execute("INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)", (number, _words(content)))
