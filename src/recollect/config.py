@@ -39,6 +39,7 @@ class Settings(BaseModel):
     recollect_fresh_budget_ms: float = Field(
         200.0, ge=0, le=60_000, description="how long a question waits for what just changed to be indexed"
     )
+    recollect_redact_secrets: bool = Field(True, description="replace keys and tokens in what is to be remembered")
     auto_sync_enabled: bool = Field(True, description="find, watch and sync repositories in the background")
     auto_sync_paths: tuple[str, ...] = Field(
         (), description="folders to find repositories in; agents may use these too"

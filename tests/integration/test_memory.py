@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from recollect.config import Settings
 from recollect.errors import UserError
 from recollect.memory.redact import redact
 from recollect.memory.store import MAX_CONTENT, Filter, MemoryStore
@@ -256,3 +257,14 @@ def test_a_backup_is_made_once_a_day_and_brings_back_what_is_gone(home: Path) ->
         assert workspace.memory.load(backup)["imported"] == 1
         assert workspace.recall("precious").count == 1
     assert (home / "memory.db").stat().st_mode & 0o077 == 0
+
+
+def test_secrets_are_kept_only_where_a_setting_says_so(home: Path) -> None:
+    secret = "the token is ghp_" + "b" * 36
+    with Workspace(home) as workspace:
+        made = workspace.remember(secret)
+        assert made.redacted == 1
+        assert secret not in workspace.memory.get(made.id).content
+    with Workspace(home, settings=Settings(recollect_redact_secrets=False)) as workspace:
+        made = workspace.remember(secret)
+        assert (made.redacted, workspace.memory.get(made.id).content) == (0, secret)

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -98,8 +98,9 @@ class Filter:
 class MemoryStore:
     """Thread-safe; one per home, for it is guarded by the home's lock."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises Corrupt, Unavailable."""
+    def __init__(self, path: Path, redacts: Callable[[], bool] = lambda: True) -> None:
+        """`redacts`: whether secrets are replaced now. Raises Corrupt, Unavailable."""
+        self._redacts = redacts
         self._db = open_database(path, _SCHEMA, _VERSION)
         self._db.execute("PRAGMA synchronous=FULL")  # an answer means that it is on the disk
         self._lock = threading.RLock()
@@ -135,7 +136,7 @@ class MemoryStore:
             raise UserError(
                 f"the content is longer than {MAX_CONTENT:,} bytes", hint="Store it in parts.", code="too_long"
             )
-        kept, redacted = redact(content)
+        kept, redacted = redact(content) if self._redacts() else (content, 0)
         digest, now = content_hash(kept), time.time()
         made = created_at if created_at is not None else now
         with self._transaction():
@@ -182,7 +183,8 @@ class MemoryStore:
             self._keep_version(row)
             number, now = row[0], time.time()
             if changes.get("content") is not None:
-                content, _ = redact(str(changes["content"]))
+                content = str(changes["content"])
+                content = redact(content)[0] if self._redacts() else content
                 if not content.strip():
                     raise UserError("the content is empty", code="empty_content")
                 digest = content_hash(content)

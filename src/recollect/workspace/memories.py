@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -36,11 +36,11 @@ log = logging.getLogger("recollect.memories")
 class Memories:
     """Thread-safe."""
 
-    def __init__(self, home: Path, catalog: Catalog, library: Library) -> None:
+    def __init__(self, home: Path, catalog: Catalog, library: Library, redacts: Callable[[], bool]) -> None:
         self._home = home
         self._catalog = catalog
         self._library = library
-        self._store = MemoryStore(home / "memory.db")
+        self._store = MemoryStore(home / "memory.db", redacts)
         self._keep_backups()
         self._store.sweep()
 

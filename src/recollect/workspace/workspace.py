@@ -89,7 +89,7 @@ class Workspace:
         checked = settings or Settings.load(self.home, persisted=self._catalog.persisted())
         self._upkeep = Upkeep(self.home, checked, self._catalog)
         self._library, self._syncs = self._upkeep.library, self._upkeep.syncs
-        self.memory = Memories(self.home, self._catalog, self._library)
+        self.memory = Memories(self.home, self._catalog, self._library, lambda: self.settings.recollect_redact_secrets)
         self.auto_sync = AutoSync(self._catalog, self._registry, self._upkeep, self.home)
         self._upkeep.on_change = self.auto_sync.wake
         self.auto_sync.start()
