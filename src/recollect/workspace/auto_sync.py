@@ -28,6 +28,7 @@ from recollect.workspace.registry import Registry
 from recollect.workspace.upkeep import Upkeep
 
 _PAUSE_S: Final = 0.05  # between two looks at what is due, however much changes
+_WEIGH_S: Final = 10.0  # between two looks at memory, at least
 _LOOK_S: Final = 60.0  # at resources, and at what waits for them
 _JITTER: Final = 0.1  # of an interval: not all repositories at once
 _DISK_FREE: Final = 200_000_000  # bytes; below, nothing is written in the background
@@ -63,6 +64,7 @@ class AutoSync:
         self._paused = bool(catalog.persisted().get("paused", False))
         self._started = time.monotonic()
         self._held_back: str | None = None
+        self._weighed = 0.0
         self._cycle: tuple[float, list[Run]] | None = None
         self._background: dict[str, tuple[Run, Cause]] = {}
         self.metrics: Counter[str] = Counter()  # what was done since the start
@@ -223,7 +225,9 @@ class AutoSync:
 
     def _tick(self) -> float:
         """Start what is due, as far as there are slots; how long there is nothing to do unless something happens."""
-        self._upkeep.watch_memory()
+        if time.monotonic() - self._weighed > _WEIGH_S:
+            self._weighed = time.monotonic()
+            self._upkeep.watch_memory()
         self._end_cycle()
         if not self.active:
             return _LOOK_S
