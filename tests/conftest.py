@@ -20,6 +20,7 @@ os.environ.update(
     XDG_RUNTIME_DIR=_SANDBOX,
     RECOLLECT_HOME=f"{_SANDBOX}/forbidden",  # a test that forgets to name its own
     GIT_CONFIG_NOSYSTEM="1",
+    RECOLLECT_FRESH_BUDGET_MS="20000",  # however slow the machine is, a question waits for what changed
     OPENBLAS_NUM_THREADS="1",
     NO_COLOR="1",
 )

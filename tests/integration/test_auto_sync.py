@@ -167,9 +167,8 @@ def test_without_watching_a_question_checks_by_itself_and_says_so(home: Path, ma
 
 def test_a_failing_repository_backs_off_and_holds_up_nobody(home: Path, tmp_path: Path) -> None:
     place = repositories(tmp_path / "src", 3)
-    settings = Settings(
-        auto_sync_paths=(os.fspath(place),), recollect_max_repository_files=5, auto_sync_max_concurrent=1
-    )
+    limits = {"recollect_max_repository_files": 5, "auto_sync_max_concurrent": 1}
+    settings = PATIENT.model_copy(update={"auto_sync_paths": (os.fspath(place),), **limits})
     write(place / "r0", {f"more{number}.py": "x = 1\n" for number in range(10)})
     with Workspace(home, settings=settings) as workspace:
         wait_until(lambda: workspace.auto_sync.status().synced_repos == 2)
@@ -376,3 +375,18 @@ def test_memory_over_the_limit_is_given_back(home: Path, make_repository: MakeRe
             assert workspace.search(f"in_{root.name}", root.name).hits[0].path == "a.py"
             (root / "a.py").write_text("def afterwards(): pass\n")
             assert workspace.search("afterwards", root.name).hits[0].path == "a.py"
+
+
+def test_beyond_the_budget_the_answer_says_what_it_does_not_reflect(
+    home: Path, make_repository: MakeRepository
+) -> None:
+    root = make_repository({"a.py": "def first(): pass\n"})
+    with Workspace(home, settings=Settings(recollect_fresh_budget_ms=0)) as workspace:
+        workspace.sync(root)
+        wait_until(lambda: fresh(workspace, "project"))
+        (root / "a.py").write_text("def second(): pass\n")
+        hurried = workspace.search("first", "project").freshness
+        assert (hurried.fresh, hurried.pending_files) == (False, 1)
+        assert "1 changed files are being indexed" in (hurried.reason or "")
+        wait_until(lambda: fresh(workspace, "project"))  # the rest follows in the background
+        assert workspace.search("second", "project").hits[0].path == "a.py"
