@@ -314,3 +314,14 @@ def test_events_are_read_also_when_nobody_asks(tmp_path: Path, root: Path) -> No
     time.sleep(0.05)
     assert (watcher.waiting("r") or (0.0, 0.0))[0] > since
     watcher.close()
+
+
+def test_a_folder_that_becomes_a_work_tree_has_its_index_looked_at(watcher: Watcher, tmp_path: Path) -> None:
+    root = tmp_path / "plain"
+    root.mkdir()
+    (root / "a.py").write_text("1")
+    begin(watcher, root)
+    git(root, "init", "-q")
+    assert dirty(watcher) is None
+    git(root, "add", "a.py")
+    assert dirty(watcher) == {INDEX_CHANGED}

@@ -407,6 +407,8 @@ class Watcher:
         """Mark dirty what a change of the files outside the tree, which decide what belongs to it, may concern."""
         if _identity(watched.root) != watched.identity:  # a folder above it was moved, which raises no event
             self._begin_anew(watched)
+        if not watched.outside:  # no work tree until now, or one that was just being copied here
+            watched.outside = deciding_files(watched.root)
         now = tuple(map(file_state, watched.outside))
         if now == watched.outside_states:
             return
