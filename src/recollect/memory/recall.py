@@ -48,11 +48,7 @@ def recall(
     elif wanted.after is None and wanted.before is None:
         span, asked = when.find(query, now)
     if span is not None:
-        wanted = replace(
-            wanted,
-            after=span.after.timestamp() if span.after else wanted.after,
-            before=span.before.timestamp() if span.before else wanted.before,
-        )
+        wanted = wanted.within(span)
     found = store.matches(asked, wanted, max(limit * _POOL, _POOL_LEAST)) if asked.strip() else []
     close = store.closeness(asked, [memory for _, memory in found]) if found else {}
     if not found and not asked.strip():

@@ -9,13 +9,12 @@ import hashlib
 import json
 import os
 import re
-import sqlite3
 import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -26,8 +25,9 @@ from recollect import text
 from recollect.errors import UserError
 from recollect.index import embed
 from recollect.memory.redact import redact
+from recollect.memory.when import Range
 from recollect.model import Memory, StoredMemory
-from recollect.store.database import open_database, translated
+from recollect.store.database import open_database, transaction
 
 MAX_CONTENT: Final = 1_000_000  # bytes
 UNDO_S: Final = 30 * 86_400.0
@@ -74,6 +74,11 @@ class Filter:
 
     def __bool__(self) -> bool:
         return bool(self.tags) or self.memory_type is not None or self.after is not None or self.before is not None
+
+    def within(self, span: Range) -> Filter:
+        """This filter for memories of that time; an end that the range leaves open stays as it is."""
+        after = span.after.timestamp() if span.after else self.after
+        return replace(self, after=after, before=span.before.timestamp() if span.before else self.before)
 
     def where(self) -> tuple[str, list[Any]]:
         """SQL condition on `memories m` and its parameters; deleted ones are never meant."""
@@ -147,24 +152,13 @@ class MemoryStore:
                 self._merge(known, tags, metadata, now)
             else:
                 identity = os.urandom(8).hex()
-                sql = (
-                    "INSERT INTO memories (id, content, content_hash, memory_type, metadata, repository, refers_to, created_at, "
-                    "updated_at) VALUES (?,?,?,?,?,?,?,?,?)"
-                )
-                row = (
-                    identity,
-                    kept,
-                    digest,
-                    memory_type,
-                    _json(metadata or {}),
-                    repository,
-                    _json(list(refers_to)),
-                    made,
-                    made,
-                )
-                number = int(self._db.execute(sql, row).lastrowid or 0)
-                self._index(number, kept)
-                self._tag(number, tags)
+                record = {
+                    "memory_type": memory_type,
+                    "metadata": metadata,
+                    "repository": repository,
+                    "refers_to": refers_to,
+                }
+                number = self._insert(identity, kept, digest, made, {**record, "tags": tags})
             similar = [] if known is not None else self._similar(number, kept)
             if superseded is not None and superseded != number:
                 self._db.execute("UPDATE memories SET superseded_by = ? WHERE number = ?", (identity, superseded))
@@ -226,9 +220,7 @@ class MemoryStore:
     def restore(self, key: str) -> Memory:
         """Undo a delete. Raises UserError: unknown."""
         with self._transaction():
-            row = self._row("(m.id = ? OR m.content_hash = ?)", key, key)
-            if row is None:
-                raise _unknown(key)
+            row = self._wanted(key, deleted_too=True)
             self._db.execute("UPDATE memories SET deleted_at = NULL WHERE number = ?", (row[0],))
             return self._memory(self._wanted(row[1]))
 
@@ -246,10 +238,7 @@ class MemoryStore:
     def get(self, key: str) -> Memory:
         """By id or content hash, deleted ones too. Raises UserError: unknown."""
         with self._lock:
-            row = self._row("(m.id = ? OR m.content_hash = ?)", key, key)
-            if row is None:
-                raise _unknown(key)
-            return self._memory(row)
+            return self._memory(self._wanted(key, deleted_too=True))
 
     def numbers(self, wanted: Filter) -> list[tuple[int, str]]:
         """(number, id) of all that a filter means, newest first."""
@@ -369,23 +358,7 @@ class MemoryStore:
             if self._row("m.id = ?", identity) is not None:
                 identity = os.urandom(8).hex()
             made = float(record.get("created_at") or time.time())
-            sql = (
-                "INSERT INTO memories (id, content, content_hash, memory_type, metadata, repository, refers_to, created_at, "
-                "updated_at, deleted_at, superseded_by) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
-            )
-            row = (
-                identity,
-                content,
-                digest,
-                str(record.get("memory_type") or "note"),
-                _json(metadata),
-                record.get("repository"),
-            )
-            row += (_json(record.get("refers_to") or []), made, float(record.get("updated_at") or made))  # type: ignore[assignment]
-            row += (record.get("deleted_at"), record.get("superseded_by"))  # type: ignore[assignment]
-            number = int(self._db.execute(sql, row).lastrowid or 0)
-            self._index(number, content)
-            self._tag(number, tags)
+            number = self._insert(identity, content, digest, made, record)
             for version in record.get("versions") or ():
                 old = {key: value for key, value in version.items() if key != "at"}
                 self._db.execute(
@@ -422,10 +395,13 @@ class MemoryStore:
         ).fetchone()
         return row
 
-    def _wanted(self, key: str) -> tuple[Any, ...]:
-        row = self._row("(m.id = ? OR m.content_hash = ?) AND m.deleted_at IS NULL", key, key)
+    def _wanted(self, key: str, deleted_too: bool = False) -> tuple[Any, ...]:
+        """By id or content hash. Raises UserError: unknown."""
+        alive = "" if deleted_too else " AND m.deleted_at IS NULL"
+        row = self._row(f"(m.id = ? OR m.content_hash = ?){alive}", key, key)
         if row is None:
-            raise _unknown(key)
+            hint = "recollect memory list shows them."
+            raise UserError(f"there is no memory {key[:100]!r}", hint=hint, code="unknown_memory")
         return row
 
     def _memory(self, row: Sequence[Any]) -> Memory:
@@ -446,6 +422,21 @@ class MemoryStore:
             updated_at_iso=iso(row[9]),
             deleted_at=row[10],
         )
+
+    def _insert(self, identity: str, content: str, digest: str, made: float, record: Mapping[str, Any]) -> int:
+        """Add a memory with its words, vector and tags; its number."""
+        sql = (
+            "INSERT INTO memories (id, content, content_hash, memory_type, metadata, repository, refers_to, created_at, "
+            "updated_at, deleted_at, superseded_by) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+        )
+        kind, metadata = str(record.get("memory_type") or "note"), _json(record.get("metadata") or {})
+        row: tuple[Any, ...] = (identity, content, digest, kind, metadata, record.get("repository"))
+        row += (_json(list(record.get("refers_to") or ())), made, float(record.get("updated_at") or made))
+        row += (record.get("deleted_at"), record.get("superseded_by"))
+        number = int(self._db.execute(sql, row).lastrowid or 0)
+        self._index(number, content)
+        self._tag(number, record.get("tags") or ())
+        return number
 
     def _merge(
         self,
@@ -510,18 +501,8 @@ class MemoryStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-                    raise
-            except sqlite3.Error as error:
-                raise translated(error, "memory.db") from error
+        with self._lock, transaction(self._db, "memory.db"):
+            yield
 
 
 def content_hash(content: str) -> str:
@@ -553,9 +534,3 @@ def _terms(query: str) -> list[str]:
 def _match(terms: Sequence[str]) -> str:
     """The terms as alternatives, as full-text search wants them."""
     return " OR ".join('"' + term.replace('"', '""') + '"' for term in terms)
-
-
-def _unknown(key: str) -> UserError:
-    return UserError(
-        f"there is no memory {key[:100]!r}", hint="recollect memory list shows them.", code="unknown_memory"
-    )

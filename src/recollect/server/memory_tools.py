@@ -76,8 +76,12 @@ def _key(identity: str | None, digest: str | None) -> str:
 # -- forms of others --------------------------------------------------------------------------------------------------
 
 
+def _any_or_all(said: str | None) -> str:
+    return "all" if str(said).lower() in ("all", "and") else "any"
+
+
 def _recall_any(call: Call, p: schema.RecallAnyForm) -> Answer:
-    match = "all" if p.match_all or str(p.tag_match).lower() in ("all", "and") else "any"
+    match = "all" if p.match_all else _any_or_all(p.tag_match)
     result = call.workspace.recall(
         p.query,
         p.limit,
@@ -109,8 +113,7 @@ def _exact(call: Call, p: schema.RecallAnyForm) -> Answer:
 
 
 def _delete_any(call: Call, p: schema.DeleteAnyForm) -> Answer:
-    match = "all" if str(p.tag_match).lower() in ("all", "and") else "any"
-    filters = {"tags": p.tags, "tag_match": match, "after": p.after, "before": p.before}
+    filters = {"tags": p.tags, "tag_match": _any_or_all(p.tag_match), "after": p.after, "before": p.before}
     result = call.workspace.memory.delete(p.key, filters, dry_run=p.dry_run)
     return answered(result, render.deleted(result))
 

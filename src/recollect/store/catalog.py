@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from recollect.errors import Unavailable
-from recollect.store.database import open_database, translated
+from recollect.store.database import open_database, transaction
 
 _SCHEMA: Final = """
 CREATE TABLE repositories (
@@ -106,7 +105,7 @@ class Catalog:
 
     def add(self, path: Path, name: str, url: str | None, kind: str) -> Repository:
         """Register a folder under `name`, or `name-2` and so on where that is taken. A known folder is returned as it is."""
-        with self._lock, self._transaction():
+        with self._lock, transaction(self._db, "catalog.db"):
             known = next((item for item in self._repositories.values() if item.path == path), None)
             if known is not None:
                 return known
@@ -125,14 +124,14 @@ class Catalog:
             if repository_id not in self._repositories:
                 return None
             values = [json.dumps(value) if isinstance(value, dict) else value for value in changes.values()]
-            with self._transaction():
+            with transaction(self._db, "catalog.db"):
                 assignments = ", ".join(f"{key} = ?" for key in changes)
                 self._db.execute(f"UPDATE repositories SET {assignments} WHERE id = ?", (*values, repository_id))
                 return self._reread(repository_id)
 
     def record(self, repository_id: str, result: dict[str, Any]) -> None:
         """Add a sync to a repository's history, of which the last ones are kept."""
-        with self._lock, self._transaction():
+        with self._lock, transaction(self._db, "catalog.db"):
             row = (repository_id, result["started_at"], json.dumps(result))
             self._db.execute("INSERT INTO sync_runs VALUES (?, ?, ?)", row)
             oldest = (
@@ -156,7 +155,7 @@ class Catalog:
                 self.update(repository_id, last_access=now)
 
     def remove(self, repository_id: str) -> None:
-        with self._lock, self._transaction():
+        with self._lock, transaction(self._db, "catalog.db"):
             self._db.execute("DELETE FROM repositories WHERE id = ?", (repository_id,))
             self._db.execute("DELETE FROM sync_runs WHERE repository_id = ?", (repository_id,))
             self._repositories.pop(repository_id, None)
@@ -168,7 +167,7 @@ class Catalog:
 
     def persist(self, values: Mapping[str, Any]) -> None:
         """Keep settings: all of them or none."""
-        with self._lock, self._transaction():
+        with self._lock, transaction(self._db, "catalog.db"):
             rows = [(key, json.dumps(value)) for key, value in values.items()]
             self._db.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
 
@@ -180,20 +179,6 @@ class Catalog:
         row = self._db.execute(f"SELECT {_COLUMNS} FROM repositories WHERE id = ?", (repository_id,)).fetchone()
         self._repositories[repository_id] = _repository(row)
         return self._repositories[repository_id]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # SQLite ends it by itself where the disk is full
-                    self._db.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise translated(error, "catalog.db") from error
 
 
 def _repository(row: tuple[Any, ...]) -> Repository:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from recollect.errors import Corrupt, RecollectError, Unavailable
@@ -38,6 +39,22 @@ def open_database(path: Path, schema: str, version: int, steps: Mapping[int, str
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, name: str) -> Iterator[None]:
+    """All of the block's changes or none, committed at its end; the caller holds its lock. Raises what `translated` says."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:  # SQLite ends it by itself where the disk is full
+                connection.execute("ROLLBACK")
+            raise
+    except sqlite3.Error as error:
+        raise translated(error, name) from error
 
 
 def translated(error: sqlite3.Error | OSError, name: str) -> RecollectError:

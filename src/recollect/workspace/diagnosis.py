@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,14 +27,13 @@ _LIMITS: Final = Path("/proc/sys/fs/inotify")
 
 def findings(home: Path, known: Sequence[Repository], upkeep: Upkeep, notices: Sequence[str]) -> list[Finding]:
     """Everything that was looked at, the machine first."""
-    parts: tuple[Callable[[], Iterator[Finding]], ...] = (
-        lambda: _programs(),
-        lambda: _home(home),
-        lambda: _watching(upkeep, known),
-        lambda: (finding for item in known for finding in _repository(item, upkeep)),
-        lambda: (Finding("note", "notice", said) for said in notices),
-    )
-    return [finding for part in parts for finding in part()]
+    return [
+        *_programs(),
+        *_home(home),
+        *_watching(upkeep, known),
+        *(finding for item in known for finding in _repository(item, upkeep)),
+        *(Finding("note", "notice", said) for said in notices),
+    ]
 
 
 def verdict(name: str, before: SyncResult, after: SyncResult) -> Finding:

@@ -191,12 +191,7 @@ class Memories:
     def _filter(self, time_phrase: str | None, filters: Mapping[str, Any]) -> Filter:
         wanted = self.filter(**filters)
         if time_phrase:
-            span = when.parse(time_phrase, datetime.now().astimezone())
-            wanted = replace(
-                wanted,
-                after=span.after.timestamp() if span.after else wanted.after,
-                before=span.before.timestamp() if span.before else wanted.before,
-            )
+            wanted = wanted.within(when.parse(time_phrase, datetime.now().astimezone()))
         return wanted
 
     # -- code that memories name --------------------------------------------------------------------------------------
