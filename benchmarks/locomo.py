@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from recollect import text
-from recollect.memory.recall import recall
-from recollect.memory.store import Filter, MemoryStore
+from recollect.memory.recall import ranked, recall
+from recollect.memory.store import Candidate, Filter, MemoryStore
 
 _CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open domain", 4: "single hop", 5: "adversarial"}
 _DEEP = 50
@@ -55,8 +55,10 @@ def _sessions(conversation: dict[str, Any]) -> Iterator[tuple[int, float]]:
             yield int(match[1]), at.timestamp()
 
 
-def by_recall(items: Items) -> Callable[[str], list[str]]:
-    """The product's own recall, phrases of time included; a question is asked on the day after the last session."""
+def by_recall(items: Items) -> dict[str, Callable[[str], list[str]]]:
+    """The product's own recall, phrases of time included: a question is asked on the day after the last session. Next to
+    it what its two halves find alone.
+    """
     folder = tempfile.TemporaryDirectory()
     store = MemoryStore(Path(folder.name) / "memory.db")
     sources: dict[str, list[str]] = defaultdict(list)
@@ -69,7 +71,24 @@ def by_recall(items: Items) -> Callable[[str], list[str]]:
         found = recall(store, question, Filter(), _DEEP, now=now).memories
         return [source for memory in found for source in sources[memory.id]]
 
-    return ask
+    def ranked_by(rank: Callable[[Candidate], float | None]) -> Callable[[str], list[str]]:
+        def ask(question: str) -> list[str]:
+            found = [one for one in store.candidates(question, Filter(), _DEEP) if rank(one)]
+            best = sorted(found, key=lambda one: (-(rank(one) or 0.0), -one.created_at, one.id))
+            return [source for one in best[:_DEEP] for source in sources[one.id]]
+
+        return ask
+
+    def without_times(question: str) -> list[str]:
+        best = ranked(store.candidates(question, Filter(), _DEEP), None)
+        return [source for _, one in best[:_DEEP] for source in sources[one.id]]
+
+    return {
+        "recollect": ask,
+        "without phrases of time": without_times,
+        "BM25 alone": ranked_by(lambda one: one.score),
+        "vectors alone": ranked_by(lambda one: one.cosine),
+    }
 
 
 def by_grep(items: Items) -> Callable[[str], list[str]]:
@@ -104,7 +123,7 @@ def main() -> int:
         for number, sample in enumerate(samples):
             items = turns(sample["conversation"]) if granularity == "turns" else observations(sample)
             present = {source for source, _, _ in items}
-            ways = {"recollect": by_recall(items), "grep": by_grep(items)}
+            ways = {**by_recall(items), "grep": by_grep(items)}
             for asked, question in enumerate(sample["qa"]):
                 original = _evidence(question.get("evidence", []))
                 mended = errors.get(f"locomo_{number}_qa{asked}", {}).get("correct_evidence")
@@ -128,7 +147,7 @@ def _print(granularity: str, scores: dict[tuple[str, str, str], list[tuple[float
         f"### By {granularity}\n\n| key | way | questions | n | recall@5 | recall@10 | MRR |\n|---|---|---|---|---|---|---|"
     )
     for key in ("original", "corrected"):
-        for way in ("recollect", "grep"):
+        for way in dict.fromkeys(way for _, way, _ in scores):
             for category in (*_CATEGORIES.values(), "all"):
                 found = scores.get((key, way, category), [])
                 if found and (category == "all" or (key == "original" and way == "recollect")):

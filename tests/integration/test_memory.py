@@ -7,12 +7,15 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from recollect.config import Settings
 from recollect.errors import UserError
+from recollect.memory import words
+from recollect.memory.recall import recall
 from recollect.memory.redact import redact
 from recollect.memory.store import MAX_CONTENT, Filter, MemoryStore
 from recollect.workspace import Workspace
@@ -34,7 +37,7 @@ def store(tmp_path: Path) -> Iterator[MemoryStore]:
 
 
 def found(store: MemoryStore, query: str, wanted: Filter = Filter()) -> list[str]:  # noqa: B008
-    return [memory.content for _, memory in store.matches(query, wanted, 10)]
+    return [memory.content for memory in recall(store, query, wanted, 10, now=datetime.now().astimezone()).memories]
 
 
 def test_words_identifiers_and_file_names_are_found(store: MemoryStore) -> None:
@@ -161,6 +164,57 @@ def test_long_content_is_remembered_whole_and_fits_a_budget(workspace: Workspace
     assert answer.memories[0].truncated
 
 
+def test_a_passage_of_a_long_memory_is_found_as_if_it_stood_alone(store: MemoryStore) -> None:
+    filler = "\n\n".join(f"Paragraph {n} about nothing in particular, and the weather." for n in range(400))
+    long = store.add(f"{filler}\n\nThe turnstile rotates its credentials hourly.\n\n{filler}")
+    for n in range(40):
+        store.add(f"credentials are mentioned here too, in note {n}, next to many other words about other things")
+    answer = recall(store, "turnstile credentials", Filter(), 3, now=datetime.now().astimezone(), max_tokens=200)
+    assert answer.memories[0].id == long.id
+    assert "rotates its credentials" in answer.memories[0].content
+    store.update(long.id, content=f"{filler}\n\nNothing of the kind.")
+    assert found(store, "turnstile") == []
+    store.delete([store.number_of(long.id)[0]], hard=True)
+    assert found(store, "weather") == []
+
+
+def test_a_memory_without_a_word_of_the_question_is_found_by_its_meaning(store: MemoryStore) -> None:
+    made = store.add("Login goes through OAuth with PKCE", tags=["auth"])
+    store.add("We deploy with blue-green on Fridays")
+    assert found(store, "authentication") == ["Login goes through OAuth with PKCE"]
+    assert found(store, "authentication", Filter(tags=("other",))) == []
+    assert found(store, "elephants in a zoo") == []
+    store.delete([store.number_of(made.id)[0]])
+    assert found(store, "authentication") == []
+    store.restore(made.id)
+    store.update(made.id, content="Invoices are sent monthly")
+    assert found(store, "authentication") == []
+    for n in range(1000):  # more than are looked at one by one
+        store.add(f"The parser number {n} reads tokens {n}")
+    store.update(made.id, content="Login goes through OAuth with PKCE")
+    assert found(store, "authentication")[0] == "Login goes through OAuth with PKCE"
+
+
+def test_a_database_of_the_version_before_is_carried_on(tmp_path: Path) -> None:
+    text = "The turnstile rotates. " + "\n\n".join(f"Paragraph {n}." for n in range(500))
+    store = MemoryStore(tmp_path / "memory.db")
+    made = store.add(text)
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "memory.db", isolation_level=None)) as old:  # as version 1 left it
+        old.execute("DELETE FROM vectors WHERE number < 0")
+        old.executescript("DROP TABLE words; DROP TABLE whole; PRAGMA user_version = 1;")
+        old.executescript(words.SCHEMA)
+        old.execute("INSERT INTO words (rowid, body) VALUES (1, ?)", (text,))
+    for _ in range(2):
+        store = MemoryStore(tmp_path / "memory.db")
+        assert found(store, "turnstile") == found(store, "499") == [text]
+        store.close()
+    store = MemoryStore(tmp_path / "memory.db")
+    store.delete([store.number_of(made.id)[0]], hard=True)
+    assert found(store, "turnstile") == []
+    store.close()
+
+
 def test_a_time_in_the_question_narrows_and_is_shown(workspace: Workspace) -> None:
     workspace.remember("the gateway uses http2")
     assert workspace.recall("gateway today").time_range is not None
@@ -201,22 +255,53 @@ def test_memories_of_the_repository_at_hand_come_first(workspace: Workspace, mak
     assert [item.repository for item in workspace.recall("builds", repository="one").memories] == ["one"]
 
 
-def test_an_import_of_an_export_is_the_identity(home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["all.jsonl", "notes/"])
+def test_an_import_of_an_export_is_the_identity(home: Path, tmp_path: Path, name: str) -> None:
+    given = f"{tmp_path}/{name}"
     with Workspace(home) as workspace:
-        kept = workspace.remember("first", tags=["a"], metadata={"k": [1, {"ü": None}]}, memory_type="fact")
-        gone = workspace.remember("second")
-        workspace.memory.update(kept.id, content="first, changed")
+        kept = workspace.remember(
+            "first", tags=["a", "2024-01-01", "yes"], metadata={"k": [1, {"ü": None}], "when": "2024-01-01"}
+        )
+        gone = workspace.remember("second: ---\r\n---\n# heading\n\n  `code`\n", memory_type="fact")
+        workspace.memory.update(kept.id, content="---\nfirst, changed\n---\n")
         workspace.memory.delete(gone.id)
-        workspace.remember("third", supersedes=kept.id)
-        workspace.memory.export(str(tmp_path / "all.jsonl"))
+        workspace.remember("third\t/../ é", supersedes=kept.id)
+        assert workspace.memory.export(given)["exported"] == 3
+        workspace.memory.export(str(tmp_path / "before.jsonl"))
     with Workspace(tmp_path / "other") as other:
-        assert other.memory.load(str(tmp_path / "all.jsonl"))["imported"] == 3
-        other.memory.export(str(tmp_path / "again.jsonl"))
-        assert (tmp_path / "again.jsonl").read_text() == (tmp_path / "all.jsonl").read_text()
-        assert other.memory.load(str(tmp_path / "all.jsonl"))["imported"] == 0
-        other.memory.export(str(tmp_path / "thrice.jsonl"))
-        assert (tmp_path / "thrice.jsonl").read_text() == (tmp_path / "all.jsonl").read_text()
-        assert (tmp_path / "all.jsonl").stat().st_mode & 0o077 == 0
+        for new in (3, 0):
+            assert other.memory.load(given)["imported"] == new
+            other.memory.export(str(tmp_path / "after.jsonl"))
+            assert (tmp_path / "after.jsonl").read_text() == (tmp_path / "before.jsonl").read_text()
+    written = list(Path(given).iterdir()) if name.endswith("/") else [Path(given)]
+    assert len(written) == (3 if name.endswith("/") else 1)
+    assert not any(path.stat().st_mode & 0o077 for path in written)
+
+
+def test_a_folder_of_markdown_follows_the_memories_and_other_notes_are_taken_in(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    made = workspace.remember("to go")
+    workspace.memory.export(f"{tmp_path}/notes/")
+    (tmp_path / "notes" / "mine.md").write_text("kept as it is")
+    workspace.memory.delete(made.id, hard=True)
+    workspace.remember("to stay")
+    workspace.memory.export(str(tmp_path / "notes"))
+    assert sorted(path.name.split("-")[3] for path in (tmp_path / "notes").glob("*-*.md")) == ["to"]
+    assert "to stay" in next((tmp_path / "notes").glob("*-to-stay-*.md")).read_text()
+    vault = tmp_path / "vault" / "deep"
+    vault.mkdir(parents=True)
+    (vault / "plain.md").write_text("Plain notes are memories too")
+    (vault / "front.md").write_text(
+        '---\ntags: [auth, "#cookies"]\ntype: decision\ndate: 2024-05-06\n---\nSigned cookies\n'
+    )
+    (vault / "empty.md").write_text("---\ntags: x\n---\n")
+    assert workspace.memory.load(str(tmp_path / "vault"))["imported"] == 2
+    front = workspace.recall("signed cookies").memories[0]
+    assert (front.memory_type, front.metadata) == ("decision", {"date": "2024-05-06"})
+    (vault / "bad.md").write_text("---\ntags: [unclosed\n---\ntext")
+    with pytest.raises(UserError, match="no YAML"):
+        workspace.memory.load(str(tmp_path / "vault"))
 
 
 def test_memories_of_other_tools_are_taken_in(workspace: Workspace, tmp_path: Path) -> None:

@@ -172,6 +172,7 @@ def test_what_is_not_understood_is_said(phrase: str) -> None:
         "2024 tokens",
         "day planner",
         "between the lines",
+        "what was decided recently",
     ],
 )
 def test_words_that_only_look_like_time_filter_nothing(query: str) -> None:

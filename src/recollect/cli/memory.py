@@ -149,24 +149,32 @@ def undelete(
 
 @app.command()
 def export(
-    path: Annotated[str, typer.Argument(help="File to write, as JSON Lines.")], json_: Annotated[bool, JSON] = False
+    path: Annotated[str, typer.Argument(help="A file, for JSON Lines; a folder (NAME/), for Markdown files.")],
+    json_: Annotated[bool, JSON] = False,
 ) -> None:
-    """Write all memories with their versions into a file."""
+    """Write all memories with their versions: into one file, or as a folder of Markdown files with front matter.
+
+    Examples: recollect memory export memories.jsonl, recollect memory export notes/
+    """
     with Connection() as daemon:
-        found = daemon.call("memory_export", {"path": str(Path(path).expanduser().absolute())})
+        found = daemon.call("memory_export", {"path": _absolute(path)})
     as_json(found) if json_ else line(f"{found['exported']} memories in {found['path']}")
 
 
 @app.command("import")
 def import_(
     path: Annotated[
-        str, typer.Argument(help="JSON Lines of ours or of the reference server, or mcp-memory-service's database.")
+        str,
+        typer.Argument(
+            help="JSON Lines of ours or of the reference server, Markdown (a file or a folder), or "
+            "mcp-memory-service's database."
+        ),
     ],
     json_: Annotated[bool, JSON] = False,
 ) -> None:
     """Take in memories; those that are known already are merged."""
     with Connection() as daemon:
-        found = daemon.call("memory_import", {"path": str(Path(path).expanduser().absolute())})
+        found = daemon.call("memory_import", {"path": _absolute(path)})
     as_json(found) if json_ else line(f"{found['imported']} new, {found['known']} known already")
 
 
@@ -189,7 +197,7 @@ def restore(
         if path is None and not known:
             note("there is no backup yet")
             raise typer.Exit(2)
-        found = daemon.call("memory_import", {"path": str(Path(path or known[0]).expanduser().absolute())})
+        found = daemon.call("memory_import", {"path": _absolute(path or known[0])})
     as_json(found) if json_ else line(f"{found['imported']} brought back, {found['known']} were here")
 
 
@@ -207,6 +215,11 @@ def stats(json_: Annotated[bool, JSON] = False) -> None:
     for name in ("types", "tags"):
         if found[name]:
             line(f"{name}: " + ", ".join(f"{key} {count}" for key, count in found[name].items()))
+
+
+def _absolute(path: str) -> str:
+    """The daemon is elsewhere; a slash at the end says that a folder is meant."""
+    return str(Path(path).expanduser().absolute()) + ("/" if path.endswith("/") else "")
 
 
 def _show(memory: dict[str, Any]) -> None:

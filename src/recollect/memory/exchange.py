@@ -1,27 +1,79 @@
-"""Memories in and out: JSON Lines of our own, of the reference memory server, and mcp-memory-service's database."""
+"""Memories in and out: JSON Lines and Markdown of our own, the reference memory server's file, mcp-memory-service's database.
+
+In Markdown a memory is a file: its content below a YAML front matter with all else.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import yaml
 
 from recollect.errors import UserError
 from recollect.memory.store import MemoryStore
+from recollect.model import Memory
+
+
+class _Dumper(yaml.SafeDumper):
+    """Tuples are lists."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Dates stay the texts that they are written as."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Dumper.add_representer(tuple, _Dumper.represent_list)
+_NAME: Final = re.compile(r".*-(?P<id>[0-9a-f]{16})\.md")
+_FIELDS: Final = {field.name for field in fields(Memory)} | {"versions"}
+_FENCE: Final = "---\n"
+_TITLE: Final = 40  # characters of the content in a file's name
 
 
 def export(store: MemoryStore, path: Path) -> int:
     """Write everything as JSON Lines; whole or not at all. How many."""
+    return _write(path, (json.dumps(record, ensure_ascii=False) + "\n" for record in store.everything()))
+
+
+def export_folder(store: MemoryStore, folder: Path) -> int:
+    """Write each memory as a Markdown file; of an earlier export, what is no memory any longer goes. How many."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    written = set()
+    for record in store.everything():
+        content = record.pop("content")
+        head = yaml.dump(record, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=1000)
+        day = str(record["created_at_iso"])[:10]
+        title = re.sub(r"\W+", "-", content[: 2 * _TITLE].lower())[:_TITLE].strip("-") or "memory"
+        name = f"{day}-{title}-{record['id']}.md"
+        _write(folder / name, (_FENCE, head, _FENCE, content))
+        written.add(name)
+    for old in folder.iterdir():
+        if _NAME.fullmatch(old.name) and old.name not in written:
+            old.unlink()
+    return len(written)
+
+
+def _write(path: Path, texts: Iterable[str]) -> int:
+    """Write a file whole or not at all; how many texts it is made of."""
     count = 0
     made = path.with_name(path.name + ".part")
-    with open(made, "x", encoding="utf-8", opener=_private) as file:
-        for record in store.everything():
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    made.unlink(missing_ok=True)  # of a crash
+    with open(made, "x", encoding="utf-8", newline="", opener=_private) as file:
+        for text in texts:
+            file.write(text)
             count += 1
     made.replace(path)
     return count
@@ -39,12 +91,50 @@ def _private(path: str, flags: int) -> int:
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
+    if path.is_dir():
+        for note in sorted(path.rglob("*.md")):
+            yield from _of_markdown(note)
+        return
+    if path.suffix.lower() in (".md", ".markdown"):
+        yield from _of_markdown(path)
+        return
     try:
         with open(path, "rb") as file:
             is_database = file.read(16) == b"SQLite format 3\0"
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}", code="unreadable") from error
     yield from _of_database(path) if is_database else _of_lines(path)
+
+
+def _of_markdown(path: Path) -> Iterator[dict[str, Any]]:
+    """One memory; a file without front matter is all content, made when the file was last changed."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            said = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: it cannot be read ({error})", code="unreadable") from error
+    head: Any = {}
+    match = re.match(r"---\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", said, re.DOTALL | re.MULTILINE)
+    if match is not None:
+        try:
+            head = yaml.load(match[1], Loader=_Loader) or {}
+        except yaml.YAMLError as error:
+            raise UserError(f"{path}: its front matter is no YAML ({error})", code="bad_import") from error
+        said = said[match.end() :]
+    if not isinstance(head, dict):
+        raise UserError(f"{path}: its front matter is no mapping", code="bad_import")
+    if said.strip():  # a note without a text holds nothing to remember
+        tags = head.get("tags") or []
+        if isinstance(tags, str):
+            tags = [tag.strip().lstrip("#") for tag in tags.split(",")]
+        kind = str(head.pop("memory_type", None) or head.pop("type", None) or "note")
+        made = head.get("created_at")
+        if not isinstance(made, (int, float)):
+            made = path.stat().st_mtime
+        others = {key: head.pop(key) for key in list(head) if key not in _FIELDS}
+        metadata = {**others, **(head.get("metadata") or {})}
+        told = {"tags": tags, "memory_type": kind, "metadata": metadata, "created_at": made}
+        yield {**head, **told, "content": said}
 
 
 def _of_lines(path: Path) -> Iterator[dict[str, Any]]:

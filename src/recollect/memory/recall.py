@@ -10,15 +10,17 @@ from datetime import datetime
 from typing import Final
 
 from recollect.memory import when
-from recollect.memory.store import Filter, MemoryStore
+from recollect.memory.store import Candidate, Filter, MemoryStore
 from recollect.memory.when import Range
+from recollect.memory.words import start_of
 from recollect.model import Memory, RecalledMemories
 
 _RECENCY: Final = 0.05  # share of the best score that a memory of today has over one of long ago …
 _RECENCY_DAYS: Final = 30.0  # … halved in so many days
 _HERE: Final = 0.15  # share for a memory of the repository at hand
 _SUPERSEDED: Final = 0.5  # factor
-_MEANING: Final = 0.6  # of the cosine of the vectors, against the best BM25 score as one (measured: docs/benchmarks.md)
+_MEANING: Final = 1.0  # of the cosine of the vectors, against the best BM25 score as one (measured: docs/benchmarks.md)
+_NEAR: Final = 0.25  # cosine from which a memory without any word of the question may answer it
 _POOL: Final = 4  # times as many are looked at as are wanted, for addends may change the order …
 _POOL_LEAST: Final = 60  # … and no fewer than these
 _CHARACTERS_PER_TOKEN: Final = 4
@@ -49,40 +51,43 @@ def recall(
         span, asked = when.find(query, now)
     if span is not None:
         wanted = wanted.within(span)
-    found = store.matches(asked, wanted, max(limit * _POOL, _POOL_LEAST)) if asked.strip() else []
-    close = store.closeness(asked, [memory for _, memory in found]) if found else {}
-    if not found and not asked.strip():
+    found = store.candidates(asked, wanted, max(limit * _POOL, _POOL_LEAST)) if asked.strip() else []
+    best = ranked(found, here)[:limit]
+    whole = {memory.id: memory for memory in store.memories([one.number for _, one in best])}  # if not gone meanwhile
+    memories = [replace(whole[one.id], similarity_score=round(share, 4)) for share, one in best if one.id in whole]
+    if not asked.strip():
         memories, _ = store.page(wanted, 1, limit)
-        found = [(1.0, memory) for memory in memories]
-    ranked = _ranked(found, close, here)[:limit]
+    passages = {one.id: one.passage for _, one in best}
     return RecalledMemories(
         query=query,
         time_range=_shown(span) if span is not None else None,
-        mode="hybrid" if close else "lexical",
-        count=len(ranked),
-        memories=tuple(_within(ranked, max_tokens)),
+        mode="hybrid" if any(one.cosine is not None for one in found) else "lexical",
+        count=len(memories),
+        memories=tuple(_within(memories, passages, max_tokens)),
     )
 
 
-def _ranked(found: Sequence[tuple[float, Memory]], close: Mapping[str, float], here: str | None) -> list[Memory]:
-    best = max((score for score, _ in found), default=0.0) or 1.0
+def ranked(found: Sequence[Candidate], here: str | None) -> list[tuple[float, Candidate]]:
+    """(score as a share of the best there can be, candidate), best first."""
+    best = max((one.score for one in found), default=0.0) or 1.0
+    most = 1.0 + _MEANING + _RECENCY + _HERE
     now = time.time()
     scored = []
-    for score, memory in found:
-        days = max(0.0, now - memory.created_at) / 86_400
-        total = score / best
-        total += _MEANING * close.get(memory.id, 0.0)
+    for one in found:
+        if not one.score and (one.cosine or 0.0) < _NEAR:
+            continue
+        days = max(0.0, now - one.created_at) / 86_400
+        total = one.score / best
+        total += _MEANING * (one.cosine or 0.0)
         total += _RECENCY * math.exp2(-days / _RECENCY_DAYS)
-        total += _HERE if here is not None and memory.repository == here else 0.0
-        total *= _SUPERSEDED if memory.superseded_by else 1.0
-        scored.append((total, memory))
-    scored.sort(key=lambda item: (-item[0], -item[1].created_at, item[1].id))
-    most = 1.0 + _MEANING + _RECENCY + _HERE
-    return [replace(memory, similarity_score=round(max(0.0, min(total / most, 1.0)), 4)) for total, memory in scored]
+        total += _HERE if here is not None and one.repository == here else 0.0
+        total *= _SUPERSEDED if one.superseded_by else 1.0
+        scored.append((max(0.0, min(total / most, 1.0)), one))
+    return sorted(scored, key=lambda item: (-item[0], -item[1].created_at, item[1].id))
 
 
-def _within(memories: Sequence[Memory], max_tokens: int | None) -> list[Memory]:
-    """As many as fit into the budget, the best first; the last one may be cut."""
+def _within(memories: Sequence[Memory], passages: Mapping[str, int], max_tokens: int | None) -> list[Memory]:
+    """As many as fit into the budget, the best first; the last one may be cut, to begin with what answers."""
     if max_tokens is None:
         return list(memories)
     left = max_tokens * _CHARACTERS_PER_TOKEN
@@ -90,8 +95,12 @@ def _within(memories: Sequence[Memory], max_tokens: int | None) -> list[Memory]:
     for memory in memories:
         if left <= 0:
             break
-        cut = len(memory.content) > left
-        kept.append(replace(memory, content=memory.content[:left], truncated=True) if cut else memory)
+        if len(memory.content) > left:
+            start = min(start_of(passages.get(memory.id, 0), memory.content), len(memory.content) - left)
+            shown = ("… " if start else "") + memory.content[start : start + left]
+            kept.append(replace(memory, content=shown, truncated=True))
+        else:
+            kept.append(memory)
         left -= len(memory.content) + 80  # id, tags, age
     return kept
 

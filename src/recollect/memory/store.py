@@ -17,15 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
+from typing import Any, Final, NamedTuple
 
 from recollect import text
 from recollect.errors import UserError
-from recollect.index import embed
+from recollect.memory import meaning, words
+from recollect.memory.meaning import Meaning
 from recollect.memory.redact import redact
 from recollect.memory.when import Range
+from recollect.memory.words import Words
 from recollect.model import Memory, StoredMemory
 from recollect.store.database import open_database, transaction
 
@@ -33,12 +33,9 @@ MAX_CONTENT: Final = 1_000_000  # bytes
 UNDO_S: Final = 30 * 86_400.0
 _SIMILAR: Final = 0.7  # share of words in common
 _SIMILAR_SHOWN: Final = 5
-_QUERY_TERMS: Final = 200
-_RECALL_ROWS: Final = 8_000  # matches that a question looks at, about
 _SIMILAR_ROWS: Final = 1_500
-_COUNTED: Final = 8_001
-_TERMS_KNOWN: Final = 50_000
-_SCHEMA: Final = """
+_SIMILAR_LOOKED_AT: Final = 20
+_SCHEMA: Final = f"""
 CREATE TABLE memories (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, content TEXT NOT NULL, content_hash TEXT NOT NULL UNIQUE,
     memory_type TEXT NOT NULL, metadata TEXT NOT NULL, repository TEXT, refers_to TEXT NOT NULL,
@@ -50,11 +47,15 @@ CREATE INDEX tags_tag ON tags (tag);
 CREATE TABLE versions (number INTEGER NOT NULL, at REAL NOT NULL, record TEXT NOT NULL);
 CREATE INDEX versions_number ON versions (number);
 CREATE TABLE links (number INTEGER NOT NULL, other INTEGER NOT NULL, similarity REAL NOT NULL, PRIMARY KEY (number, other)) WITHOUT ROWID;
--- Derived from the content by the model of that name.
-CREATE TABLE vectors (number INTEGER PRIMARY KEY, model TEXT NOT NULL, vector BLOB NOT NULL);
-CREATE VIRTUAL TABLE words USING fts5(body, content='', tokenize="porter unicode61 remove_diacritics 2 tokenchars '_$'");
+CREATE TABLE whole (number INTEGER PRIMARY KEY); -- that version 1 indexed as one passage, however long
+{meaning.SCHEMA}{words.SCHEMA}"""
+_VERSION: Final = 2
+_STEPS: Final = {
+    1: """
+CREATE TABLE whole (number INTEGER PRIMARY KEY);
+INSERT INTO whole SELECT number FROM memories WHERE length(content) > 1600;
 """
-_VERSION: Final = 1
+}
 _COLUMNS: Final = (
     "m.number, m.id, m.content, m.content_hash, m.memory_type, m.metadata, m.repository, m.refers_to, m.created_at, "
     "m.updated_at, m.deleted_at, m.superseded_by"
@@ -100,17 +101,33 @@ class Filter:
         return " AND ".join(parts), values
 
 
+class Candidate(NamedTuple):
+    """A memory that may answer a question, by its best `passage`: BM25 (0.0 where it holds no word of it) and cosine
+    (None where the model knows no word of it).
+    """
+
+    number: int
+    passage: int
+    score: float
+    cosine: float | None
+    id: str
+    created_at: float
+    repository: str | None
+    superseded_by: str | None
+
+
 class MemoryStore:
     """Thread-safe; one per home, for it is guarded by the home's lock."""
 
     def __init__(self, path: Path, redacts: Callable[[], bool] = lambda: True) -> None:
         """`redacts`: whether secrets are replaced now. Raises Corrupt, Unavailable."""
         self._redacts = redacts
-        self._db = open_database(path, _SCHEMA, _VERSION)
+        self._db = open_database(path, _SCHEMA, _VERSION, _STEPS)
         self._db.execute("PRAGMA synchronous=FULL")  # an answer means that it is on the disk
         self._lock = threading.RLock()
-        self._frequencies: dict[str, tuple[int, int]] = {}  # term → (memories that hold it, how many there were then)
-        self._added = int(self._db.execute("SELECT count(*) FROM memories").fetchone()[0])
+        self._words = Words(self._db)
+        self._meaning = Meaning(self._db)
+        self._index_in_passages()
 
     def close(self) -> None:
         with self._lock:
@@ -211,17 +228,19 @@ class MemoryStore:
                     row = self._row("m.number = ?", number)
                     if row is not None:
                         self._unindex(number, row[2])
-                    for table in ("memories", "tags", "versions", "links", "vectors"):
+                    for table in ("memories", "tags", "versions", "links"):
                         self._db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))
                     self._db.execute("DELETE FROM links WHERE other = ?", (number,))
                 else:
                     self._db.execute("UPDATE memories SET deleted_at = ? WHERE number = ?", (time.time(), number))
+                    self._meaning.touch(number)
 
     def restore(self, key: str) -> Memory:
         """Undo a delete. Raises UserError: unknown."""
         with self._transaction():
             row = self._wanted(key, deleted_too=True)
             self._db.execute("UPDATE memories SET deleted_at = NULL WHERE number = ?", (row[0],))
+            self._meaning.touch(row[0])
             return self._memory(self._wanted(row[1]))
 
     def sweep(self) -> int:
@@ -261,76 +280,39 @@ class MemoryStore:
             rows = self._db.execute(sql, (*values, page_size, (page - 1) * page_size)).fetchall()
             return [self._memory(row) for row in rows], int(total)
 
-    def matches(self, query: str, wanted: Filter, limit: int) -> list[tuple[float, Memory]]:
-        """(BM25 score, memory), best first; the filter holds inside the query.
-
-        Words that most memories hold tell them apart least and cost most: they are looked for only where the others leave
-        the answer short.
+    def candidates(self, query: str, wanted: Filter, limit: int) -> list[Candidate]:
+        """What may answer a question: the best by words and the nearest by meaning, `limit` of each; the filter holds
+        inside both.
         """
-        terms = _terms(query)
-        with self._lock:
-            rare = self._rarest(terms, _RECALL_ROWS)
-            rows = self._ranked(rare, wanted, limit) if rare else []
-            if len(rows) < limit and len(rare) < len(terms):
-                filtered = bool(wanted) or wanted.repository is not None
-                more = terms if filtered else self._rarest(terms, 4 * _RECALL_ROWS)
-                rows = self._ranked(more, wanted, limit) if len(more) > len(rare) else rows
-            return [(float(row[0]), self._memory(row[1:])) for row in rows]
-
-    def closeness(self, question: str, memories: Sequence[Memory]) -> dict[str, float]:
-        """id → cosine of its vector with the question's; none where no word of the question is known to the model."""
-        asked = embed.model().query(question)
-        if not asked.any():
-            return {}
-        marks = ",".join("?" * len(memories))
-        sql = f"SELECT m.id, v.vector FROM memories m JOIN vectors v USING (number) WHERE v.model = ? AND m.id IN ({marks})"
-        with self._lock:
-            rows = self._db.execute(sql, (embed.MODEL_NAME, *(memory.id for memory in memories))).fetchall()
-        wide = asked / np.float32(embed.VECTOR_SCALE)
-        return {identity: float(np.frombuffer(block, np.int8).astype(np.float32) @ wide) for identity, block in rows}
-
-    def _ranked(self, terms: Sequence[str], wanted: Filter, limit: int) -> list[tuple[Any, ...]]:
         condition, values = wanted.where()
-        columns = f"-score, {_COLUMNS}"
-        found = "SELECT rowid AS number, rank AS score FROM words WHERE words MATCH ?"
-        if not wanted and wanted.repository is None:  # only deleted ones have to be left out: the best are enough
-            best = f"{found} ORDER BY rank LIMIT ?"
-            if all(
-                self._frequency(term) == _COUNTED for term in terms
-            ):  # they tell nothing apart: of the newest, the best
-                newest = f"{found.replace('rank', 'bm25(words)')} ORDER BY rowid DESC LIMIT {_COUNTED}"
-                best = f"SELECT number, score FROM ({newest}) ORDER BY score LIMIT ?"
-            sql = f"SELECT {columns} FROM ({best}) JOIN memories m USING (number) WHERE {condition} ORDER BY 1 DESC, m.created_at DESC"
-            rows = self._db.execute(sql, (_match(terms), 2 * limit + 50, *values)).fetchall()
-            if len(rows) >= limit:
-                return rows[:limit]
-        sql = f"SELECT {columns} FROM ({found}) JOIN memories m USING (number) WHERE {condition} ORDER BY 1 DESC, m.created_at DESC LIMIT ?"
-        return self._db.execute(sql, (_match(terms), *values, limit)).fetchall()
+        all_are_meant = not wanted and wanted.repository is None
+        with self._lock:
+            matches = self._words.best(query, condition, values, limit, all_are_meant=all_are_meant)
+            allowed = None
+            if not all_are_meant:
+                allowed = [
+                    row[0] for row in self._db.execute(f"SELECT m.number FROM memories m WHERE {condition}", values)
+                ]
+            near = self._meaning.nearest(query, allowed)
+            close = self._meaning.closeness(query, [match.number for match in matches])
+            by_words = {match.number: match for match in matches}
+            for number in sorted(near, key=lambda number: -near[number][0])[:limit]:
+                close.setdefault(number, near[number])
+            numbers = list(by_words | close)
+            sql = "SELECT id, created_at, repository, superseded_by FROM memories WHERE number = ?"
+            rows = [self._db.execute(sql, (number,)).fetchone() for number in numbers]
+        found = []
+        for number, row in zip(numbers, rows, strict=True):
+            match, (cosine, nearest) = by_words.get(number), close.get(number, (None, 0))
+            passage, score = (match.passage, match.score) if match is not None else (nearest, 0.0)
+            found.append(Candidate(number, passage, score, cosine, *row))
+        return found
 
-    def _rarest(self, terms: Sequence[str], rows: int) -> list[str]:
-        """Those of `terms` that the fewest memories hold, as many as match some `rows` together; one at least."""
-        counted = sorted((self._frequency(term), at, term) for at, term in enumerate(terms))
-        chosen: list[str] = []
-        held = 0
-        for frequency, _, term in counted:
-            if not frequency:
-                continue
-            if chosen and held + frequency > rows:
-                break
-            chosen.append(term)
-            held += frequency
-        return chosen
-
-    def _frequency(self, term: str) -> int:
-        """How many memories hold a term, about, and counted no further than `_COUNTED`."""
-        known = self._frequencies.get(term)
-        if known is None or known[1] * 2 < self._added:
-            sql = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
-            count = int(self._db.execute(sql, (_match([term]), _COUNTED)).fetchone()[0])
-            if len(self._frequencies) > _TERMS_KNOWN:
-                self._frequencies.clear()
-            known = self._frequencies[term] = (count, self._added)
-        return known[0]
+    def memories(self, numbers: Sequence[int]) -> list[Memory]:
+        """Those memories, in that order."""
+        with self._lock:
+            rows = [self._row("m.number = ?", number) for number in numbers]
+            return [self._memory(row) for row in rows if row is not None]
 
     def everything(self) -> Iterator[dict[str, Any]]:
         """Every memory with its versions, as `load` takes it, oldest first; deleted ones that can still be restored too."""
@@ -454,6 +436,7 @@ class MemoryStore:
             )
         if revive:
             self._db.execute("UPDATE memories SET deleted_at = NULL WHERE number = ?", (row[0],))
+            self._meaning.touch(row[0])
         self._tag(row[0], tags)
 
     def _tag(self, number: int, tags: Sequence[str]) -> None:
@@ -472,26 +455,34 @@ class MemoryStore:
         self._db.execute("INSERT INTO versions VALUES (?, ?, ?)", (row[0], time.time(), _json(record)))
 
     def _index(self, number: int, content: str) -> None:
-        self._db.execute("INSERT INTO words (rowid, body) VALUES (?, ?)", (number, _words(content)))
-        self._added += 1
-        vector = embed.quantise(embed.model().query(content)).tobytes()
-        self._db.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", (number, embed.MODEL_NAME, vector))
+        self._words.add(number, content)
+        self._meaning.add(number, content)
 
     def _unindex(self, number: int, content: str) -> None:
-        self._db.execute("INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)", (number, _words(content)))
+        self._words.remove(number, content)
+        self._meaning.remove(number, content)
+
+    def _index_in_passages(self) -> None:
+        """Index again what version 1 took for one passage each."""
+        for (number,) in self._db.execute("SELECT number FROM whole").fetchall():
+            with self._transaction():
+                row = self._row("m.number = ?", number)
+                if row is not None:
+                    self._words.remove_whole(number, row[2])
+                    self._index(number, row[2])
+                self._db.execute("DELETE FROM whole WHERE number = ?", (number,))
 
     def _similar(self, number: int, content: str) -> list[dict[str, Any]]:
         """Memories that have most words in common with a new one; linked to it."""
         own = set(text.terms(content))
-        rare = self._rarest(_terms(content), _SIMILAR_ROWS)
-        if not own or not rare:
+        if not own:
             return []
-        sql = (
-            "SELECT m.number, m.id, m.content FROM (SELECT rowid AS number FROM words WHERE words MATCH ? ORDER BY rank LIMIT 20) "
-            "JOIN memories m USING (number) WHERE m.number <> ? AND m.deleted_at IS NULL"
-        )
         found = []
-        for other, identity, said in self._db.execute(sql, (_match(rare), number)).fetchall():
+        for other in self._words.sharing(content, _SIMILAR_ROWS, _SIMILAR_LOOKED_AT):
+            row = self._row("m.number = ? AND m.number <> ? AND m.deleted_at IS NULL", other, number)
+            if row is None:
+                continue
+            identity, said = row[1], row[2]
             theirs = set(text.terms(said))
             share = len(own & theirs) / len(own | theirs)
             if share >= _SIMILAR:
@@ -517,20 +508,3 @@ def iso(at: float) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _words(content: str) -> str:
-    """What full-text search sees: the text, and the parts of the identifiers in it."""
-    parts = [part for name in text.identifiers(content) for part in text.split_identifier(name) if part != name.lower()]
-    return f"{content} {' '.join(parts)}"
-
-
-def _terms(query: str) -> list[str]:
-    """The words of a query; those without meaning only where there is nothing else."""
-    found = list(dict.fromkeys([*text.terms(query), *re.findall(r"\w+", query.lower())]))
-    return ([term for term in found if term not in text.STOP_WORDS] or found)[:_QUERY_TERMS]
-
-
-def _match(terms: Sequence[str]) -> str:
-    """The terms as alternatives, as full-text search wants them."""
-    return " OR ".join('"' + term.replace('"', '""') + '"' for term in terms)

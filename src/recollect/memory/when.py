@@ -228,6 +228,7 @@ def _recently(m: re.Match[str], now: datetime) -> Range:
     return Range(_back(now, 7, "day"), now)
 
 
+_VAGUE: Final = r"recently|lately|the other day"
 Handler = Callable[[re.Match[str], datetime], Range]
 _RULES: Final[tuple[tuple[re.Pattern[str], Handler], ...]] = tuple(
     (re.compile(pattern), handler)
@@ -258,7 +259,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Handler], ...]] = tuple(
         (rf"(?:in |during )?{_MONTH}(?: of)?,? {_YEAR}", _month),
         (rf"(?:in|during) {_MONTH}", _month),
         (rf"(?:in|during) {_YEAR}", _year),
-        (r"recently|lately|the other day", _recently),
+        (_VAGUE, _recently),
     )
 )
 _BARE: Final[tuple[tuple[re.Pattern[str], Handler], ...]] = (  # only where a time is expected
@@ -337,13 +338,16 @@ def parse(phrase: str, now: datetime) -> Range:
 
 
 def find(query: str, now: datetime) -> tuple[Range | None, str]:
-    """(range, rest of the query) for the first phrase in a query that can only mean a time."""
+    """(range, rest of the query) for the first phrase in a query that can only mean a time. "Recently" and the like, which
+    mean no range in particular, do so only where nothing else is asked.
+    """
     text = query.lower()
     for start in re.finditer(r"(?<!\w)\w", text):
         found = _phrase(re.sub(r"\s", " ", text), start.start(), now, False)
         if found is not None and _is_plain(text[start.start() : found[1]]):
             rest = f"{query[: start.start()].rstrip()} {query[found[1] :].lstrip(' ,')}".strip()
-            return found[0], rest
+            if not rest or not re.fullmatch(_VAGUE, text[start.start() : found[1]]):
+                return found[0], rest
     return None, query
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -160,9 +161,11 @@ class Memories:
         return DeletedMemories(True, len(found), ids, dry_run, f"{len(found)} memories {verb}")
 
     def export(self, path: str) -> dict[str, Any]:
+        """To a file as JSON Lines; to a folder (there already, or named with a slash at its end) as Markdown files."""
         target = Path(path).expanduser()
+        write = exchange.export_folder if path.endswith(("/", os.sep)) or target.is_dir() else exchange.export
         try:
-            return {"path": str(target), "exported": exchange.export(self._store, target)}
+            return {"path": str(target), "exported": write(self._store, target)}
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}", code="unwritable") from error
 
@@ -259,7 +262,6 @@ class Memories:
         folder = self._home / "backups"
         folder.mkdir(exist_ok=True, mode=0o700)
         target = folder / f"memory-{time.strftime('%Y%m%d')}.jsonl"
-        target.with_name(target.name + ".part").unlink(missing_ok=True)
         count = exchange.export(self._store, target)
         for old in sorted(folder.glob("memory-*.jsonl"))[:-_BACKUPS]:
             old.unlink(missing_ok=True)
