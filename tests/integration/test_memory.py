@@ -202,6 +202,8 @@ def test_a_database_of_the_version_before_is_carried_on(tmp_path: Path) -> None:
     store.close()
     with closing(sqlite3.connect(tmp_path / "memory.db", isolation_level=None)) as old:  # as version 1 left it
         old.execute("DELETE FROM vectors WHERE number < 0")
+        for index in ("memories_type", "memories_repository", "memories_deleted"):
+            old.execute(f"DROP INDEX {index}")
         old.executescript("DROP TABLE words; DROP TABLE whole; PRAGMA user_version = 1;")
         old.executescript(words.SCHEMA)
         old.execute("INSERT INTO words (rowid, body) VALUES (1, ?)", (text,))

@@ -56,7 +56,7 @@ class Meaning:
         if self._changed is not None:
             self._changed.add(number)
 
-    def nearest(self, question: str, allowed: Iterable[int] | None) -> dict[int, tuple[float, int]]:
+    def nearest(self, question: str, allowed: NDArray[np.int64] | None) -> dict[int, tuple[float, int]]:
         """Memory → (cosine, passage) of those nearest to a question, of the `allowed` ones; none where the model knows
         no word of it.
         """
@@ -66,7 +66,7 @@ class Meaning:
         self._follow()
         meant = self._numbers != 0
         if allowed is not None:
-            meant &= np.isin(self._numbers, np.fromiter(allowed, np.int64))
+            meant &= np.isin(self._numbers, allowed)
         rows = np.flatnonzero(meant)
         if len(rows) > _RESCORED:
             distance = np.zeros(len(rows), np.uint16)

@@ -5,8 +5,10 @@ Every change is one transaction. The words of a memory lie in a full-text table 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import math
 import os
 import re
 import threading
@@ -19,13 +21,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recollect import text
 from recollect.errors import UserError
 from recollect.memory import meaning, words
 from recollect.memory.meaning import Meaning
 from recollect.memory.redact import redact
 from recollect.memory.when import Range
-from recollect.memory.words import Words
+from recollect.memory.words import Numbers, Words
 from recollect.model import Memory, StoredMemory
 from recollect.store.database import open_database, transaction
 
@@ -35,6 +40,12 @@ _SIMILAR: Final = 0.7  # share of words in common
 _SIMILAR_SHOWN: Final = 5
 _SIMILAR_ROWS: Final = 1_500
 _SIMILAR_LOOKED_AT: Final = 20
+_INDEXES: Final = """
+CREATE INDEX memories_type ON memories (memory_type);
+CREATE INDEX memories_repository ON memories (repository);
+CREATE INDEX memories_deleted ON memories (deleted_at) WHERE deleted_at IS NOT NULL;
+"""
+_FEW: Final = 5_000  # memories, among which all words of a question are looked for
 _SCHEMA: Final = f"""
 CREATE TABLE memories (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, content TEXT NOT NULL, content_hash TEXT NOT NULL UNIQUE,
@@ -42,7 +53,7 @@ CREATE TABLE memories (
     created_at REAL NOT NULL, updated_at REAL NOT NULL, deleted_at REAL, superseded_by TEXT
 );
 CREATE INDEX memories_created ON memories (created_at);
-CREATE TABLE tags (number INTEGER NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (number, tag)) WITHOUT ROWID;
+{_INDEXES}CREATE TABLE tags (number INTEGER NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (number, tag)) WITHOUT ROWID;
 CREATE INDEX tags_tag ON tags (tag);
 CREATE TABLE versions (number INTEGER NOT NULL, at REAL NOT NULL, record TEXT NOT NULL);
 CREATE INDEX versions_number ON versions (number);
@@ -51,7 +62,7 @@ CREATE TABLE whole (number INTEGER PRIMARY KEY); -- that version 1 indexed as on
 {meaning.SCHEMA}{words.SCHEMA}"""
 _VERSION: Final = 2
 _STEPS: Final = {
-    1: """
+    1: f"""{_INDEXES}
 CREATE TABLE whole (number INTEGER PRIMARY KEY);
 INSERT INTO whole SELECT number FROM memories WHERE length(content) > 1600;
 """
@@ -81,24 +92,28 @@ class Filter:
         after = span.after.timestamp() if span.after else self.after
         return replace(self, after=after, before=span.before.timestamp() if span.before else self.before)
 
+    def sets(self) -> list[Numbers]:
+        """The memories that each condition means, deleted ones too: what is meant is in all of them."""
+        found: list[Numbers] = []
+        for tags in [(tag,) for tag in self.tags] if self.tag_match == "all" else [self.tags] if self.tags else []:
+            found.append((f"SELECT number FROM tags WHERE tag IN ({','.join('?' * len(tags))})", tags))
+        if self.memory_type is not None:
+            found.append(("SELECT number FROM memories WHERE memory_type = ?", (self.memory_type,)))
+        if self.repository is not None:
+            found.append(("SELECT number FROM memories WHERE repository = ?", (self.repository,)))
+        if self.after is not None or self.before is not None:
+            span = (
+                self.after if self.after is not None else -math.inf,
+                self.before if self.before is not None else math.inf,
+            )
+            found.append(("SELECT number FROM memories WHERE created_at >= ? AND created_at < ?", span))
+        return found
+
     def where(self) -> tuple[str, list[Any]]:
         """SQL condition on `memories m` and its parameters; deleted ones are never meant."""
-        parts, values = ["m.deleted_at IS NULL"], list[Any]()
-        if self.tags:
-            marks = ",".join("?" * len(self.tags))
-            needed = len(self.tags) if self.tag_match == "all" else 1
-            parts.append(f"(SELECT count(*) FROM tags t WHERE t.number = m.number AND t.tag IN ({marks})) >= {needed}")
-            values += self.tags
-        for condition, value in (
-            ("m.memory_type = ?", self.memory_type),
-            ("m.created_at >= ?", self.after),
-            ("m.created_at < ?", self.before),
-            ("m.repository = ?", self.repository),
-        ):
-            if value is not None:
-                parts.append(condition)
-                values.append(value)
-        return " AND ".join(parts), values
+        sets = self.sets()
+        condition = "m.deleted_at IS NULL" + "".join(f" AND m.number IN ({sql})" for sql, _ in sets)
+        return condition, [value for _, values in sets for value in values]
 
 
 class Candidate(NamedTuple):
@@ -284,15 +299,11 @@ class MemoryStore:
         """What may answer a question: the best by words and the nearest by meaning, `limit` of each; the filter holds
         inside both.
         """
-        condition, values = wanted.where()
-        all_are_meant = not wanted and wanted.repository is None
+        sets = wanted.sets()
         with self._lock:
-            matches = self._words.best(query, condition, values, limit, all_are_meant=all_are_meant)
-            allowed = None
-            if not all_are_meant:
-                allowed = [
-                    row[0] for row in self._db.execute(f"SELECT m.number FROM memories m WHERE {condition}", values)
-                ]
+            allowed = self._allowed(sets) if sets else None
+            few = allowed is not None and len(allowed) <= _FEW
+            matches = self._words.best(query, limit, sets, few) if allowed is None or len(allowed) else []
             near = self._meaning.nearest(query, allowed)
             close = self._meaning.closeness(query, [match.number for match in matches])
             by_words = {match.number: match for match in matches}
@@ -307,6 +318,15 @@ class MemoryStore:
             passage, score = (match.passage, match.score) if match is not None else (nearest, 0.0)
             found.append(Candidate(number, passage, score, cosine, *row))
         return found
+
+    def _allowed(self, sets: Sequence[Numbers]) -> NDArray[np.int64]:
+        """Numbers of the memories that are in all sets, and not deleted."""
+        gone = "SELECT number FROM memories WHERE deleted_at IS NOT NULL"
+        *meant, deleted = (
+            np.fromiter((row[0] for row in self._db.execute(sql, values)), np.int64)
+            for sql, values in (*sets, (gone, ()))
+        )
+        return np.setdiff1d(functools.reduce(np.intersect1d, meant), deleted)
 
     def memories(self, numbers: Sequence[int]) -> list[Memory]:
         """Those memories, in that order."""

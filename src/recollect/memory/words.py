@@ -26,6 +26,9 @@ CREATE VIRTUAL TABLE words USING fts5(body, content='', tokenize="porter unicode
 """
 
 
+Numbers = tuple[str, tuple[Any, ...]]  # SQL that gives numbers of memories, with its parameters
+
+
 class Match(NamedTuple):
     """A memory by its best passage; `score` is BM25, more is better."""
 
@@ -56,20 +59,21 @@ class Words:
         """Take out what was indexed as one passage."""
         self._db.execute("INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)", (key, _words(said)))
 
-    def best(
-        self, query: str, condition: str, values: Sequence[Any], limit: int, *, all_are_meant: bool
-    ) -> list[Match]:
-        """The best memories `m` for which the SQL `condition` holds; `all_are_meant`: that is nearly every one.
+    def best(self, query: str, limit: int, sets: Sequence[Numbers], few: bool) -> list[Match]:
+        """The best memories that are in all `sets` and not deleted. `few`: these hold few.
 
         Words that most memories hold tell them apart least and cost most: they are looked for only where the others leave
-        the answer short.
+        the answer short, or among few.
         """
         terms = _terms(query)
-        rare = self._rarest(terms, _RECALL_ROWS)
-        found = self._ranked(rare, condition, values, limit, all_are_meant) if rare else []
-        if len(found) < limit and len(rare) < len(terms):
-            more = self._rarest(terms, 4 * _RECALL_ROWS) if all_are_meant else terms
-            found = self._ranked(more, condition, values, limit, all_are_meant) if len(more) > len(rare) else found
+        if few:
+            return self._ranked(terms, limit, sets) if terms else []
+        found: list[Match] = []
+        done: list[str] = []
+        for rows in (_RECALL_ROWS, 4 * _RECALL_ROWS):
+            chosen = self._rarest(terms, rows)
+            if len(chosen) > len(done) and len(found) < limit:
+                done, found = chosen, self._ranked(chosen, limit, sets)
         return found
 
     def sharing(self, content: str, rows: int, limit: int) -> list[int]:
@@ -80,31 +84,27 @@ class Words:
         sql = f"SELECT DISTINCT {NUMBER} FROM (SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?)"
         return [number for (number,) in self._db.execute(sql, (_match(rare), limit))]
 
-    def _ranked(
-        self, terms: Sequence[str], condition: str, values: Sequence[Any], limit: int, all_are_meant: bool
-    ) -> list[Match]:
+    def _ranked(self, terms: Sequence[str], limit: int, sets: Sequence[Numbers]) -> list[Match]:
+        asked = _match(terms)
+        if sets:  # only what is in them is scored; the limit keeps it a query of its own, as bm25 wants it
+            inside = "".join(f" AND {NUMBER} IN ({sql})" for sql, _ in sets)
+            found = f"SELECT rowid, bm25(words) AS score FROM words WHERE words MATCH ?{inside} LIMIT -1"
+            return self._matches(found, (asked, *(value for _, values in sets for value in values)), limit)
         found = "SELECT rowid, rank AS score FROM words WHERE words MATCH ?"
-        if all_are_meant:  # only deleted ones have to be left out: the best are enough
-            best = f"{found} ORDER BY rank LIMIT ?"
-            if all(
-                self._frequency(term) == _COUNTED for term in terms
-            ):  # they tell nothing apart: of the newest, the best
-                newest = f"{found.replace('rank', 'bm25(words)')} ORDER BY rowid DESC LIMIT {_COUNTED}"
-                best = f"SELECT rowid, score FROM ({newest}) ORDER BY score LIMIT ?"
-            rows = self._matches(best, (_match(terms), 2 * limit + 50), condition, values, limit)
-            if len(rows) >= limit:
-                return rows
-        return self._matches(found, (_match(terms),), condition, values, limit)
+        best = f"{found} ORDER BY rank LIMIT ?"  # only deleted ones have to be left out: the best are enough
+        if all(self._frequency(term) == _COUNTED for term in terms):  # they tell nothing apart: of the newest, the best
+            newest = f"{found.replace('rank', 'bm25(words)')} ORDER BY rowid DESC LIMIT {_COUNTED}"
+            best = f"SELECT rowid, score FROM ({newest}) ORDER BY score LIMIT ?"
+        rows = self._matches(best, (asked, 2 * limit + 50), limit)
+        return rows if len(rows) >= limit else self._matches(found, (asked,), limit)
 
-    def _matches(
-        self, found: str, asked: tuple[Any, ...], condition: str, values: Sequence[Any], limit: int
-    ) -> list[Match]:
+    def _matches(self, found: str, asked: tuple[Any, ...], limit: int) -> list[Match]:
         memories = f"SELECT {NUMBER} AS number, rowid AS passage, min(score) AS score FROM ({found}) GROUP BY 1"
         sql = (
-            f"SELECT number, passage, -score FROM ({memories}) JOIN memories m USING (number) WHERE {condition} "
+            f"SELECT number, passage, -score FROM ({memories}) JOIN memories m USING (number) WHERE m.deleted_at IS NULL "
             "ORDER BY 3 DESC, m.created_at DESC LIMIT ?"
         )
-        return [Match(*row) for row in self._db.execute(sql, (*asked, *values, limit))]
+        return [Match(*row) for row in self._db.execute(sql, (*asked, limit))]
 
     def _rarest(self, terms: Sequence[str], rows: int) -> list[str]:
         """Those of `terms` that the fewest passages hold, as many as match some `rows` together; one at least."""
