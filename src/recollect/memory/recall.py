@@ -58,12 +58,13 @@ def recall(
     if not asked.strip():
         memories, _ = store.page(wanted, 1, limit)
     passages = {one.id: one.passage for _, one in best}
+    shown = tuple(_within(memories, passages, max_tokens))
     return RecalledMemories(
         query=query,
         time_range=_shown(span) if span is not None else None,
         mode="hybrid" if any(one.cosine is not None for one in found) else "lexical",
-        count=len(memories),
-        memories=tuple(_within(memories, passages, max_tokens)),
+        count=len(shown),
+        memories=shown,
     )
 
 

@@ -118,7 +118,7 @@ class RetrieveMemory(Parameters):
     after: Moment | None = None
     before: Moment | None = None
     repository: Text | None = Field(None, description="only of this one")
-    max_tokens: Whole | None = Field(None, ge=20)
+    max_tokens: Whole = Field(8000, ge=20)
 
 
 class ListMemories(Parameters):
