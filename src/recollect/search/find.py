@@ -188,18 +188,35 @@ class _Search:
         if not len(found.rows):
             return []
         files = self._grouped(found)
-        base = files.best + files.coherence
-        reach = self._path_weight + (rank.PATH_GIVEN if self._query.paths else 0.0)
-        # Path addend and penalties are worked out for the most promising, then for all that could still pass these.
-        order = np.argsort(-base, kind="stable")
-        wanted = 2 * limit + 10
-        done = [self._scored(found, files, at) for at in order[:wanted].tolist()]
-        if len(order) > wanted:
-            threshold = sorted((total for total, *_ in done), reverse=True)[min(2 * limit, len(done)) - 1]
-            rest = order[wanted:]
-            done += [self._scored(found, files, at) for at in rest[base[rest] + reach >= threshold].tolist()]
+        bound = self._bounds(found, files)
+        order = np.argsort(-bound, kind="stable").tolist()
+        done: list[tuple[float, int, FileInfo, int]] = []
+        block = 2 * limit + 10
+        for at in range(0, len(order), block):
+            if len(done) >= 2 * limit:
+                threshold = sorted((total for total, *_ in done), reverse=True)[2 * limit - 1]
+                if bound[order[at]] < threshold:
+                    break
+            done += [self._scored(found, files, number) for number in order[at : at + block]]
         best = sorted(done, key=lambda item: (-item[0], self._sources[item[1]].name, item[2].path))
         return [self._finished(found, files, at, total, info) for total, _, info, at in best[: 2 * limit]]
+
+    def _bounds(self, found: _Found, files: _Files) -> NDArray[np.float64]:
+        """What each file's score is at most, before its path is held against the question's words."""
+        source, file_id = found.source[files.first], found.file_id[files.first]
+        bound = files.best + files.coherence
+        wanted = np.uint64(rank.beginnings(self._query.words))
+        for number in np.unique(source).tolist():
+            here = np.flatnonzero(source == number)
+            snapshot, ids = self._sources[number].snapshot, file_id[here]
+            table = _path_table(snapshot)
+            table.fill(ids, snapshot.files)
+            bound[here] += np.where(table.beginnings[ids] & wanted, self._path_weight, 0.0)
+            if self._query.paths:
+                bound[here] += rank.PATH_GIVEN
+            if not self._query.asked_for:
+                bound[here] *= table.kept[ids]
+        return bound
 
     def _scored(self, found: _Found, files: _Files, at: int) -> tuple[float, int, FileInfo, int]:
         """(score, source, file, number) of a candidate file."""
@@ -367,6 +384,14 @@ class _Search:
             return shape.snippet_lines
         fair = shape.max_tokens // max(shape.limit, 1) // 10  # some ten tokens a line
         return min(shape.snippet_lines, max(1, fair))
+
+
+def _path_table(snapshot: Snapshot) -> rank.PathTable:
+    size = len(snapshot.paths.stem_length)
+    table: rank.PathTable | None = snapshot.recall("path_table")
+    if table is None or len(table.kept) < size:
+        table = snapshot.memo["path_table"] = rank.PathTable(size, table)
+    return table
 
 
 def _phrase_terms(phrase: str) -> list[str]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import functools
+import operator
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recollect import text
+from recollect.index.snapshot import FileInfo
 from recollect.search.query import Query
 
 LEXICAL: Final = 0.25  # of the fused score; the rest is dense
@@ -22,6 +27,8 @@ COHERENCE: Final = 0.3
 COHERENT: Final = 0.4  # chunks above this share of the best count as good
 SYMBOL_COHERENCE: Final = 0.3  # factor of coherence, and …
 SYMBOL_PATH: Final = 0.5  # … of the path addend, where the question is one symbol
+
+_BEGINNING: Final = 3  # letters in which words that are alike begin alike
 
 _PENALTIES: Final = {
     "tests": (
@@ -102,6 +109,33 @@ def fold(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
 
 
+class PathTable:
+    """What paths say whatever the question, by file id; worked out when first needed, and kept from generation to generation.
+
+    `kept`: the factor of all penalties; `beginnings`: a bit for each beginning of the words that `PathMatch` looks at.
+    """
+
+    def __init__(self, size: int, before: PathTable | None = None) -> None:
+        self.kept = np.full(size, np.nan)
+        self.beginnings = np.zeros(size, np.uint64)
+        if before is not None:
+            have = min(size, len(before.kept))
+            self.kept[:have], self.beginnings[:have] = before.kept[:have], before.beginnings[:have]
+
+    def fill(self, file_ids: NDArray[np.int64], files: Mapping[int, FileInfo]) -> None:
+        """Work out what is not known yet of these files."""
+        for file_id in file_ids[np.isnan(self.kept[file_ids])].tolist():
+            path = files[file_id].path
+            stem, parent, _ = path_parts(path)
+            self.beginnings[file_id] = beginnings(stem | parent)
+            self.kept[file_id] = kept(path)  # last: others take it for the sign that all is known
+
+
+def beginnings(words: Iterable[str]) -> int:
+    """A bit of 64 for each beginning of the words; alike words share one."""
+    return functools.reduce(operator.or_, (1 << hash(word[:_BEGINNING]) % 64 for word in words), 0)
+
+
 class PathMatch:
     """How well paths' words are those of one question."""
 
@@ -110,7 +144,7 @@ class PathMatch:
         self._alike: dict[str, int] = {}  # word of a path → bits of the question's words that are like it
         self._by_beginning: dict[str, list[tuple[int, str]]] = {}  # words that are alike begin alike
         for number, word in enumerate(words):
-            self._by_beginning.setdefault(word[:3], []).append((1 << number, word))
+            self._by_beginning.setdefault(word[:_BEGINNING], []).append((1 << number, word))
 
     def __call__(self, path: str) -> float:
         """0 to 1: shares of the question and of the file's name that the other explains."""
@@ -128,7 +162,7 @@ class PathMatch:
     def _bits(self, word: str) -> int:
         bits = self._alike.get(word)
         if bits is None:
-            begun = self._by_beginning.get(word[:3], ())
+            begun = self._by_beginning.get(word[:_BEGINNING], ())
             bits = self._alike[word] = sum(bit for bit, other in begun if _alike(other, word))
         return bits
 
