@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,7 @@ class Segment:
         return cls(**arrays)
 
 
+_PENDING: Final = 2_000  # chunks that came and went, from which a moment is worked out anew
 _COLUMNS = [item.name for item in fields(Segment) if item.name != "moment"]
 
 
@@ -168,6 +169,54 @@ def _assemble(
         rows=posting_rows[order].astype(np.uint32),
         counts=posting_counts[order],
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """Sum of v vᵀ over the live chunks of some views: of those of an earlier generation, and what came and went since."""
+
+    matrix: NDArray[np.float64]  # [DIMENSIONS, DIMENSIONS], whole numbers
+    came: tuple[NDArray[np.int8], ...] = ()
+    went: tuple[NDArray[np.int8], ...] = ()
+
+    @classmethod
+    def of(cls, views: Sequence[View]) -> Self:
+        return cls(sum((view.second_moment() for view in views), np.zeros((DIMENSIONS, DIMENSIONS), np.float64)))
+
+    def following(self, before: Sequence[View], now: Sequence[View]) -> Moment:
+        """The moment of `now`, where this is that of `before`."""
+        old = {id(view.segment): view for view in before}
+        came, went = list(self.came), list(self.went)
+        for view in now:
+            previous = old.pop(id(view.segment), None)
+            if previous is None:
+                came.append(view.segment.vectors[np.flatnonzero(view.live)])
+            elif previous is not view:
+                switched = np.flatnonzero(previous.live != view.live)
+                came.append(view.segment.vectors[switched[view.live[switched]]])
+                went.append(view.segment.vectors[switched[previous.live[switched]]])
+        went += (view.segment.vectors[np.flatnonzero(view.live)] for view in old.values())  # merged into others
+        pending = sum(map(len, came)) + sum(map(len, went))
+        if pending <= _PENDING:
+            return Moment(self.matrix, tuple(came), tuple(went))
+        if pending > sum(view.n_live for view in now):
+            return Moment.of(now)
+        matrix = self.matrix.copy()
+        for vectors in came:
+            add_moment(matrix, vectors)
+        for vectors in went:
+            add_moment(matrix, vectors, -1)
+        return Moment(matrix)
+
+    def along(self, vector: NDArray[np.int8]) -> int:
+        """Sum over the live chunks of the squares of their products with `vector`, exact."""
+        # Whole numbers below 2⁵³ until the last product, which is made of integers.
+        total = int(vector.astype(np.int64) @ (self.matrix @ vector.astype(np.float64)).astype(np.int64))
+        for sign, parts in ((1, self.came), (-1, self.went)):
+            if parts:
+                products = np.concatenate(parts).astype(np.float32) @ vector.astype(np.float32)  # below 2²⁴
+                total += sign * int(np.square(products.astype(np.int64)).sum())
+        return total
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,7 +22,7 @@ from recollect.index import schema
 from recollect.index.analyse import decompress, lines_using
 from recollect.index.embed import DIMENSIONS
 from recollect.index.paths import PathIndex
-from recollect.index.segment import Segment, View, add_moment
+from recollect.index.segment import Moment, Segment, View
 from recollect.index.writer import load_segment
 from recollect.sync.tree import Kind
 
@@ -84,7 +84,7 @@ class Snapshot:
     paths: PathIndex
     views: tuple[View, ...]
     segment_ids: tuple[int, ...]
-    vector_moment: NDArray[np.float64]  # [DIMENSIONS, DIMENSIONS], sum of v vᵀ over live chunks, whole numbers
+    moment: Moment
     _db: sqlite3.Connection
     changes: Changes | None = None  # since the generation that this one was advanced from
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -272,7 +272,7 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
             paths=paths.sized(1 + max((int(view.segment.file_id.max(initial=0)) for view in views), default=0)),
             views=views,
             segment_ids=segment_ids,
-            vector_moment=_moment(old, views),
+            moment=old.moment.following(old.views, views) if old is not None else Moment.of(views),
             _db=connection,
             changes=changes,
         )
@@ -328,21 +328,3 @@ def _files(
     removed += [info.id for info in changed if info.status != "indexed"]
     added = {file_id: path for file_id, path in indexed.items() if file_id not in paths.words or file_id in gone}
     return files, paths.with_changes(removed, added), changes
-
-
-def _moment(old: Snapshot | None, views: tuple[View, ...]) -> NDArray[np.float64]:
-    """Second moment of all live chunks: from the old one where its segments are all still here, else from parts."""
-    before = {id(view.segment): view for view in old.views} if old is not None else {}
-    if old is not None and all(id(view.segment) in {id(now.segment) for now in views} for view in old.views):
-        total = old.vector_moment.copy()
-        for view in views:
-            previous = before.get(id(view.segment))
-            if previous is None and view.segment.moment is None:
-                add_moment(total, view.segment.vectors[view.live])
-            elif previous is None:
-                total += view.second_moment()
-            elif previous is not view:
-                add_moment(total, view.segment.vectors[previous.live & ~view.live], -1)
-                add_moment(total, view.segment.vectors[view.live & ~previous.live])
-        return total
-    return sum((view.second_moment() for view in views), np.zeros((DIMENSIONS, DIMENSIONS), np.float64))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recollect.index import embed
-from recollect.index.segment import View, sign_bits
+from recollect.index.segment import Segment, View, sign_bits
 from recollect.index.snapshot import Snapshot
 from recollect.index.terms import term_key
 
@@ -93,7 +93,7 @@ def bm25(terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Pa
     scores = np.zeros(total, np.float32)
     if not n or not terms:
         return scores
-    lengths = [_lengths(part) for part in parts]
+    lengths = [_row_lengths(part.snapshot, part.view.segment) for part in parts]
     mean_length = max(sum(_total_length(snapshot) for snapshot in snapshots) / n, 1.0)
     norms = [np.float32(K1 * (1 - B)) + length * np.float32(K1 * B / mean_length) for length in lengths]
     for term in terms:
@@ -180,14 +180,13 @@ def _path_length(snapshot: Snapshot) -> NDArray[np.int32]:
     )
 
 
-def _lengths(part: Part) -> Floats:
+def _row_lengths(snapshot: Snapshot, segment: Segment) -> Floats:
     """Terms of each row, path included; kept with the snapshot."""
-    key = ("length", id(part.view.segment))  # a commit changes only those of chunks that it leaves dead
-    found: Floats | None = part.snapshot.recall(key)
+    key = ("length", id(segment))  # a commit changes only those of chunks that it leaves dead
+    found: Floats | None = snapshot.recall(key)
     if found is None:
-        segment = part.view.segment
-        found = (segment.length + _path_length(part.snapshot)[segment.file_id]).astype(np.float32)
-        part.snapshot.memo[key] = found
+        found = (segment.length + _path_length(snapshot)[segment.file_id]).astype(np.float32)
+        snapshot.memo[key] = found
     return found
 
 
@@ -195,9 +194,10 @@ def _total_length(snapshot: Snapshot) -> int:
     """Sum over live chunks of their length, path included."""
     found: int | None = snapshot.memo.get("total_length")
     if found is None:
-        path = _path_length(snapshot)
-        of_paths = (int(path[view.segment.file_id[view.live]].sum(dtype=np.int64)) for view in snapshot.views)
-        found = snapshot.memo["total_length"] = snapshot.total_length + sum(of_paths)
+        lengths = ((_row_lengths(snapshot, view.segment), view.live) for view in snapshot.views)
+        found = snapshot.memo["total_length"] = sum(
+            int(np.dot(length.astype(np.float64), live)) for length, live in lengths
+        )
     return found
 
 
@@ -230,9 +230,7 @@ def _dense(
     n = sum(snapshot.n_chunks for snapshot in snapshots)
     wide = vector.astype(np.int64)
     total = sum(int(wide @ snapshot.vector_sum) for snapshot in snapshots)
-    # Whole numbers below 2⁵³ until the last product, which is made of integers: exact.
-    halves = (snapshot.vector_moment @ vector.astype(np.float64) for snapshot in snapshots)
-    square = sum(int(wide @ half.astype(np.int64)) for half in halves)
+    square = sum(snapshot.moment.along(vector) for snapshot in snapshots)
     mean = total / n if n else 0.0
     deviation = max(square / n - mean * mean, 0.0) ** 0.5 if n else 0.0
     if deviation < 1e-6:
