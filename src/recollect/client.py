@@ -23,7 +23,19 @@ from recollect.home import PROTOCOL, home_directory, run_folder, socket_path
 _START_S = 30.0  # a cold start takes well under a second; this is for machines on their knees
 _HELLO_S = 10.0
 # What a caller's own calls may use, beyond what the daemon has: credentials and permissions, never settings.
-_HANDED_OVER = ("SSH_AUTH_SOCK", "GIT_ASKPASS", "GITHUB_TOKEN", "GH_TOKEN", "GITLAB_TOKEN", "GIT_TOKEN")
+HANDED_OVER = (  # what a clone that this client asks for may use
+    "SSH_AUTH_SOCK",
+    "GIT_ASKPASS",
+    "GITHUB_TOKEN",
+    "GH_TOKEN",
+    "GITLAB_TOKEN",
+    "BITBUCKET_TOKEN",
+    "GITEA_TOKEN",
+    "GIT_TOKEN",
+    "GIT_TOKEN_HOST",
+    "RECOLLECT_CLONE_ALLOW_HTTP",
+    "RECOLLECT_CLONE_ALLOW_LOCAL",
+)
 
 
 class HandedOver(Exception):
@@ -34,7 +46,7 @@ def hello(
     role: str, *, toolsets: list[str] | None = None, environment: Mapping[str, str] = os.environ
 ) -> dict[str, Any]:
     """First line of a connection. `role`: "client" (calls as above) or "mcp" (MCP's own lines follow)."""
-    handed = {name: value for name, value in environment.items() if name in _HANDED_OVER or name.startswith("ALLOW_")}
+    handed = {name: environment[name] for name in HANDED_OVER if name in environment}
     return {
         "recollect": PROTOCOL,
         "role": role,

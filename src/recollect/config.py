@@ -40,6 +40,15 @@ class Settings(BaseModel):
         200.0, ge=0, le=60_000, description="how long a question waits for what just changed to be indexed"
     )
     recollect_redact_secrets: bool = Field(True, description="replace keys and tokens in what is to be remembered")
+    recollect_clone_allow_http: bool = Field(False, description="clone from http:// too, which is not encrypted")
+    recollect_clone_allow_local: bool = Field(False, description="clone from this machine and private networks too")
+    recollect_clone_timeout: float = Field(1800.0, ge=1, description="seconds that a clone or a fetch may take")
+    recollect_clone_max_bytes: int = Field(5_000_000_000, ge=1, description="a larger clone is given up")
+    recollect_clones_budget: int = Field(
+        50_000_000_000, ge=0, description="bytes of all clones; beyond, those unused longest are proposed for removal"
+    )
+    recollect_clones_evict: bool = Field(False, description="remove what is proposed, if it was unused for thirty days")
+    recollect_fetch_interval: float = Field(3600.0, ge=1, description="seconds between two looks at a clone's remote")
     auto_sync_enabled: bool = Field(True, description="find, watch and sync repositories in the background")
     auto_sync_paths: tuple[str, ...] = Field(
         (), description="folders to find repositories in; agents may use these too"

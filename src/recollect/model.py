@@ -207,6 +207,33 @@ class CloneStatus(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class CloneAnswer(Record):
+    """A clone that was asked for. `status`: accepted (it is being made) or cloned; `path`: where it is or will be."""
+
+    status: str
+    path: str
+    repository: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloneReport(Record):
+    """How a clone stands, and what was said of it last (`notice`)."""
+
+    repository: str
+    path: str
+    url: str | None
+    branch: str | None
+    status: str
+    started_at: float | None
+    completed_at: float | None
+    error: str | None
+    received_bytes: int
+    percentage: float
+    notice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RepoMapStatus(Record):
     status: str = "not_started"
     started_at: float | None = None

@@ -57,6 +57,32 @@ def sync(
         raise typer.Exit(code)
 
 
+def clone(
+    url: Annotated[str, typer.Argument(help="https://… or git@host:path.")],
+    branch: Annotated[str | None, typer.Option("--branch", "-b", help="Of this branch, a clone of its own.")] = None,
+    depth: Annotated[
+        int | None, typer.Option(help="Commits of history; 0 for all. Default: one, some more later.")
+    ] = None,
+    background: Annotated[bool, typer.Option("--background", help="Do not wait.")] = False,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """Clone a repository, index it and keep it where its remote is. Ctrl-C stops it; nothing is left of it then.
+
+    Examples:
+
+      recollect clone https://github.com/pallets/click
+
+      recollect search "where are options parsed" https://github.com/pallets/click
+    """
+    params = {"url": url, "branch": branch, "depth": depth, "background": background}
+    with Connection() as daemon, _bar(url.rstrip("/").rpartition("/")[2]) as on_progress:
+        found = daemon.call("clone", params, on_progress)
+    if json_:
+        as_json(found)
+    else:
+        line(f"{style(found['repository'], bold=True)}: {found['message']}, at {found['path']}")
+
+
 def _exit_code(result: dict[str, Any]) -> int:
     if result["status"] == "failed":
         return 4
@@ -255,4 +281,4 @@ def forget(name: Annotated[str, typer.Argument(help="A repository.")], json_: An
     if json_:
         as_json(found)
     else:
-        line(f"{found['repository']} is forgotten; {found['path']} is untouched")
+        line(f"{found['repository']} is forgotten; {found['message']}")

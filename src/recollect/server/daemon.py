@@ -239,7 +239,14 @@ def _caller(hello: dict[str, Any], agent: bool) -> Caller:
     from recollect.workspace import Caller
 
     cwd, project = hello.get("cwd"), hello.get("project_dir")
-    return Caller(cwd=str(cwd) if cwd else None, project_dir=str(project) if project else None, agent=agent)
+    given = hello.get("env")
+    environment = {str(name): str(value) for name, value in given.items()} if isinstance(given, dict) else {}
+    return Caller(
+        cwd=str(cwd) if cwd else None,
+        project_dir=str(project) if project else None,
+        agent=agent,
+        environment=environment,
+    )
 
 
 def _number(version: str) -> tuple[int, ...]:

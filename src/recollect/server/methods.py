@@ -22,6 +22,7 @@ _PLAIN: Final = {  # those that take the caller and answer at once
     "why": "why",
     "add": "add",
     "forget": "forget",
+    "clone_status": "clone_status",
     "track": "track",
     "untrack": "untrack",
     "history": "history",
@@ -66,6 +67,15 @@ def _sync(
         report(progress.to_dict())
 
     return _plain(workspace.sync(**params, caller=caller, on_progress=on_progress, cancelled=cancelled))
+
+
+def _clone(
+    workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+) -> Any:
+    def on_progress(progress: Progress) -> None:
+        report(progress.to_dict())
+
+    return _plain(workspace.clone(**params, caller=caller, on_progress=on_progress, cancelled=cancelled))
 
 
 def _sync_all(
@@ -125,6 +135,7 @@ def _discover(
     return _plain(workspace.discover(**params))
 
 
+_LONG: Final[dict[str, Callable[..., Any]]] = {"sync": _sync, "sync_all": _sync_all, "clone": _clone}
 _OTHERS: Final[dict[str, tuple[Callable[..., Any], bool]]] = {
     "config": (_config, False),
     "scan": (_scan, True),
@@ -138,8 +149,8 @@ def find(method: str) -> tuple[Callable[..., Any], bool]:
     """(function, whether it may wait long) of a method. Raises UserError."""
     if method in _PLAIN:
         return _caller_method(_PLAIN[method]), method in ("cancel", "forget", "check")
-    if method in ("sync", "sync_all"):
-        return (_sync if method == "sync" else _sync_all), True
+    if method in _LONG:
+        return _LONG[method], True
     if method in ("repositories", "statuses", "about", "diagnose"):
         return _without_caller(method), False
     if method in _MEMORY:

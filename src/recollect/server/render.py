@@ -7,6 +7,8 @@ from typing import Any
 
 from recollect.model import (
     AutoSyncStatus,
+    CloneAnswer,
+    CloneReport,
     CodeResult,
     DeletedMemories,
     Freshness,
@@ -159,6 +161,17 @@ def memory(item: Memory) -> str:
         refers.append(f"refers to {one['path']}{symbol}{', changed since' if one['changed'] else ''}")
     text = "\n".join(f"  | {line}" for line in item.content.splitlines())
     return "\n".join([f"[{item.id}] {'  '.join(marks)}", text, *(f"  {line}" for line in refers)])
+
+
+def clone(answer: CloneAnswer) -> str:
+    return f"{answer.status}: {answer.repository} at {answer.path} ({answer.message})"
+
+
+def clone_report(report: CloneReport) -> str:
+    done = f", {report.percentage:.0f} %, {report.received_bytes / 1e6:.1f} MB" if report.status == "cloning" else ""
+    said = f": {report.error}" if report.error else ""
+    noted = f"\n{report.notice}" if report.notice else ""
+    return f"{report.repository or report.url or 'it'} {report.status}{done}{said} ({report.path}){noted}"
 
 
 def recalled(result: RecalledMemories) -> str:

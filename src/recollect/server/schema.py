@@ -70,6 +70,18 @@ class ByName(Parameters):
     repository_name: Text = Field(description="name or path")
 
 
+class CloneRepo(Parameters):
+    url: Text = Field(description="https://… or git@host:path")
+    branch: Text | None = None
+    depth: Whole | None = Field(None, ge=0, description="commits; 0 all")
+    background: bool = True
+    wait_s: float = Field(20, ge=0, le=3600)
+
+
+class ByRepoPath(Parameters):
+    repo_path: Text = Field(description="path, name or URL")
+
+
 class ListRepositories(Parameters):
     query: Text | None = Field(None, description="part of name, path or URL")
     limit: Whole = Field(100, ge=1, le=1000)

@@ -86,6 +86,25 @@ def _cancel(call: Call, p: schema.ByName) -> Answer:
     return answered(result, render.sync_status(result))
 
 
+def _clone(call: Call, p: schema.CloneRepo) -> Answer:
+    result = call.workspace.clone(
+        p.url,
+        p.branch,
+        p.depth,
+        caller=call.caller,
+        background=p.background,
+        wait_s=p.wait_s,
+        on_progress=call.on_progress,
+        cancelled=call.cancelled,
+    )
+    return answered(result, render.clone(result))
+
+
+def _clone_status(call: Call, p: schema.ByRepoPath) -> Answer:
+    result = call.workspace.clone_status(p.repo_path, caller=call.caller)
+    return answered(result, render.clone_report(result))
+
+
 def _configure(call: Call, p: schema.ConfigureAutoSync) -> Answer:
     changes = p.model_dump(exclude={"repository"}, exclude_none=True)
     result = call.workspace.configure_auto_sync(changes, p.repository, caller=call.caller)
@@ -131,7 +150,7 @@ def _status(call: Call, p: schema.ByName) -> Answer:
 
 def _forget(call: Call, p: schema.ByName | schema.ByPath) -> Answer:
     result = call.workspace.forget(p.repository_name, caller=call.caller)
-    return result, f"{result['repository']} is forgotten: its index is deleted, its files are untouched."
+    return result, f"{result['repository']} is forgotten: its index is deleted, {result['message']}."
 
 
 _HITS = ("query", "took_ms", "freshness", "hits")
@@ -193,6 +212,24 @@ TOOLS: tuple[Tool, ...] = (
         waits=True,
     ),
     Tool(
+        "clone_repo",
+        "repositories",
+        "Clone a repository by URL and index it; answers at once.",
+        schema.CloneRepo,
+        _clone,
+        ("status", "path", "repository", "message"),
+        reads=False,
+        waits=True,
+    ),
+    Tool(
+        "get_clone_status",
+        "repositories",
+        "How far a clone is.",
+        schema.ByRepoPath,
+        _clone_status,
+        ("status", "percentage"),
+    ),
+    Tool(
         "list_repositories",
         "repositories",
         "Known repositories.",
@@ -211,7 +248,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "forget_repository",
         "repositories",
-        "Delete a repository's index (not its files).",
+        "Delete a repository's index (not its files; a clone of ours goes whole).",
         schema.ByName,
         _forget,
         ("repository", "status"),

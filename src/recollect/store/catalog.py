@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from recollect.errors import Unavailable
+from recollect.store import clones
 from recollect.store.database import open_database, transaction
 
-_SCHEMA: Final = """
+_SCHEMA: Final = f"""
 CREATE TABLE repositories (
     id TEXT PRIMARY KEY, path BLOB NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE, url TEXT, type TEXT NOT NULL,
     added_at REAL NOT NULL, last_access REAL, tracked INTEGER NOT NULL DEFAULT 0 CHECK (tracked IN (0, 1)),
@@ -28,7 +29,7 @@ CREATE TABLE repositories (
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE sync_runs (repository_id TEXT NOT NULL, started_at REAL NOT NULL, result TEXT NOT NULL);
 CREATE INDEX sync_runs_repository ON sync_runs (repository_id, started_at);
-"""
+{clones.SCHEMA}"""
 _STEPS: Final = {
     1: """
 ALTER TABLE repositories DROP COLUMN checked_at;
@@ -40,9 +41,10 @@ ALTER TABLE repositories ADD COLUMN language TEXT;
 ALTER TABLE repositories ADD COLUMN size_bytes INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE sync_runs (repository_id TEXT NOT NULL, started_at REAL NOT NULL, result TEXT NOT NULL);
 CREATE INDEX sync_runs_repository ON sync_runs (repository_id, started_at);
-"""
+""",
+    2: clones.SCHEMA,
 }
-_VERSION: Final = 2
+_VERSION: Final = 3
 _HISTORY: Final = 50  # syncs of a repository
 _COLUMNS: Final = (
     "id, path, name, url, type, added_at, last_access, tracked, missing, wanted, "
@@ -94,6 +96,7 @@ class Catalog:
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM repositories")
             self._repositories = {row[0]: _repository(row) for row in rows}
             self._accessed: dict[str, float] = {}
+        self.clones = clones.CloneTable(self._db, self._lock)
 
     def repositories(self) -> list[Repository]:
         """All of them, by name."""
@@ -158,6 +161,7 @@ class Catalog:
         with self._lock, transaction(self._db, "catalog.db"):
             self._db.execute("DELETE FROM repositories WHERE id = ?", (repository_id,))
             self._db.execute("DELETE FROM sync_runs WHERE repository_id = ?", (repository_id,))
+            self._db.execute("DELETE FROM clones WHERE repository_id = ?", (repository_id,))
             self._repositories.pop(repository_id, None)
 
     def persisted(self) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from typing import Final
 from recollect.errors import Unavailable, UserError, without_credentials
 
 # A repository's own configuration must not be able to run programs when we merely look at it.
-_SAFE: Final = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*")
+SAFE: Final = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*")
 TIMEOUT_S: Final = 120.0
 
 
 @functools.cache
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     kept |= {name: os.environ[name] for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM") if name in os.environ}
     return kept | {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
@@ -27,12 +27,12 @@ def run(
     arguments: Sequence[str], folder: Path, *, timeout_s: float = TIMEOUT_S, input: bytes | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run git in `folder`; the caller looks at the return code. Raises Unavailable: no git, or out of time."""
-    command = ["git", *_SAFE, *arguments]
+    command = ["git", *SAFE, *arguments]
     try:
         return subprocess.run(
             command,
             cwd=folder,
-            env=_environment(),
+            env=environment(),
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
             capture_output=True,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +17,16 @@ _CREDENTIAL_FOLDERS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: its working directory, project and MCP roots. `agent`: not a person at a terminal or in Python."""
+    """Who asks: its working directory, project and MCP roots. `agent`: not a person at a terminal or in Python.
+
+    `environment`: what its clones may use, credentials among it.
+    """
 
     cwd: str | None = None
     project_dir: str | None = None
     roots: tuple[str, ...] = ()
     agent: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 def absolute(path: str, caller: Caller) -> Path:

@@ -32,7 +32,15 @@ class Target:
 class Registry:
     """Finds repositories, and registers those that are asked for by path for the first time."""
 
-    def __init__(self, catalog: Catalog, scan_paths: Callable[[], Sequence[str]], private: Path) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        scan_paths: Callable[[], Sequence[str]],
+        private: Path,
+        unknown_url: Callable[[str, Caller], Exception],
+    ) -> None:
+        """`unknown_url`: what to say to a URL that is not known, and do about it."""
+        self._unknown_url = unknown_url
         self._catalog = catalog
         self._scan_paths = scan_paths
         self._private = Path(os.path.realpath(private))
@@ -61,11 +69,7 @@ class Registry:
         if known is not None:
             return Target(known)
         if places.looks_like_url(said):
-            raise UserError(
-                f"{said} is not known here",
-                hint="Clone it with git and give its path: recollect sync PATH",
-                code="not_cloned",
-            )
+            raise self._unknown_url(said, caller)
         if places.looks_like_path(said) or self._is_folder(said, caller):
             return self._of_path(said, caller)
         return Target(self.known(said, caller))

@@ -13,6 +13,7 @@ from recollect.index.snapshot import FileInfo, Summary
 from recollect.jobs.syncs import Run
 from recollect.model import (
     Activity,
+    CloneStatus,
     FileError,
     FileReport,
     Freshness,
@@ -24,6 +25,7 @@ from recollect.model import (
     SyncStatus,
 )
 from recollect.store.catalog import Repository
+from recollect.store.clones import Clone
 from recollect.sync import git
 from recollect.sync.ignore import DEFAULT_EXCLUDES, NEVER, GitNames
 from recollect.sync.tree import printable
@@ -142,6 +144,7 @@ class Upkept:
     watching: bool = False
     next_sync_at: float | None = None
     paused: bool = False
+    clone: CloneStatus = CloneStatus()
 
 
 def status(repository: Repository, index: Summary | None, run: Run | None, upkept: Upkept) -> RepositoryStatus:
@@ -168,7 +171,49 @@ def status(repository: Repository, index: Summary | None, run: Run | None, upkep
         next_sync_at=upkept.next_sync_at,
         paused=upkept.paused,
         progress=run.progress if run is not None else Progress(),
+        clone_status=upkept.clone,
     )
+
+
+def being_cloned(name: str, record: Clone, clone: CloneStatus) -> RepositoryStatus:
+    """Of a clone that is no repository yet."""
+    running = record.status == "cloning"
+    why = (
+        f"it is being cloned ({clone.percentage:.0f} %)"
+        if running
+        else f"it was not cloned: {record.error or record.status}"
+    )
+    return RepositoryStatus(
+        name=name,
+        path=printable(os.fspath(record.path)),
+        url=record.url,
+        type="git",
+        language=None,
+        size_bytes=0,
+        state=RepositoryState.CLONING if running else RepositoryState.FAILED,
+        activity=Activity.CLONING if running else Activity.IDLE,
+        tracked=False,
+        watching=False,
+        freshness=Freshness(False, 0, why),
+        files=0,
+        chunks=0,
+        root_hash="",
+        generation=0,
+        last_access=None,
+        last_sync=None,
+        attempts=0,
+        next_sync_at=None,
+        paused=False,
+        progress=Progress("cloning", clone.percentage, True, bytes_done=clone.received_bytes)
+        if running
+        else Progress(),
+        clone_status=clone,
+    )
+
+
+def being_cloned_row(name: str, record: Clone) -> RepositorySummary:
+    whole = being_cloned(name, record, CloneStatus())
+    return RepositorySummary(name, whole.path, whole.url, None, 0, 0, whole.state, whole.activity, False, None)
 
 
 def summary(repository: Repository, index: Summary | None, run: Run | None, fresh: bool) -> RepositorySummary:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +17,14 @@ from typing import Any, Self
 
 from recollect import __version__
 from recollect.config import Settings, table
-from recollect.errors import Corrupt, UserError
+from recollect.errors import Corrupt, RecollectError, UserError
 from recollect.home import home_directory, own
 from recollect.jobs.syncs import Run, Urgency
 from recollect.model import (
     AutoSyncStatus,
+    CloneAnswer,
+    CloneReport,
+    CloneStatus,
     CodeResult,
     FileReport,
     Finding,
@@ -50,6 +53,7 @@ from recollect.sync.discover import usual_folders
 from recollect.sync.tree import printable
 from recollect.workspace import arguments, diagnosis, places, reading, reports
 from recollect.workspace.auto_sync import AutoSync
+from recollect.workspace.clones import Clones, name_of
 from recollect.workspace.memories import Memories
 from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry, Target
@@ -85,14 +89,21 @@ class Workspace:
         self._notices: list[str] = []
         self._catalog = self._open_catalog()
         self._remove_orphans()
-        self._registry = Registry(self._catalog, lambda: self.settings.auto_sync_paths, self.home)
+        self._registry = Registry(
+            self._catalog,
+            lambda: self.settings.auto_sync_paths,
+            self.home,
+            lambda url, who: self.clones.answer_for(url, who),
+        )
         checked = settings or Settings.load(self.home, persisted=self._catalog.persisted())
         self._upkeep = Upkeep(self.home, checked, self._catalog)
         self._library, self._syncs = self._upkeep.library, self._upkeep.syncs
         self.memory = Memories(self.home, self._catalog, self._library, lambda: self.settings.recollect_redact_secrets)
         self.auto_sync = AutoSync(self._catalog, self._registry, self._upkeep, self.home)
         self._upkeep.on_change = self.auto_sync.wake
+        self.clones = Clones(self.home, self._catalog, self._upkeep, lambda: self.auto_sync.active)
         self.auto_sync.start()
+        self.clones.start()
 
     @property
     def settings(self) -> Settings:
@@ -134,6 +145,7 @@ class Workspace:
         if self._closed:
             return
         self._closed = True
+        self.clones.close()
         self.auto_sync.close()
         self._upkeep.close()
         self.memory.close()
@@ -245,10 +257,96 @@ class Workspace:
         repository = self._named(os.fspath(path) if path is not None else None, name, caller)
         if repository.missing or not repository.path.is_dir():
             self._see_missing(repository)
+        self._fetch(repository, caller, background, wait_s, cancelled)
         run = self._request(repository, full, on_progress)
         if background:
             return self._running_result(run, repository)
         return self._wait(run, repository, wait_s, cancelled)
+
+    def _fetch(
+        self,
+        repository: Repository,
+        caller: Caller,
+        background: bool,
+        wait_s: float | None,
+        cancelled: threading.Event | None,
+    ) -> None:
+        """Of a managed clone: what is new on its remote, before its files are looked at. What fails is noted there."""
+        record = self.clones.of(repository)
+        if record is None or record.status != "cloned":
+            return
+
+        def update() -> None:
+            with suppress(RecollectError):
+                stop = cancelled.is_set if cancelled is not None else threading.Event().is_set
+                if self.clones.update(record, caller.environment, stop) and late.is_set():
+                    self._request(repository, False)
+
+        late = threading.Event()
+        fetching = threading.Thread(target=update, name="fetch", daemon=True)
+        fetching.start()
+        fetching.join(0.0 if background else wait_s)
+        if fetching.is_alive():
+            late.set()  # what it brings is synced when it is there
+
+    def clone(
+        self,
+        url: str,
+        branch: str | None = None,
+        depth: int | None = None,
+        *,
+        caller: Caller | None = None,
+        background: bool = False,
+        wait_s: float | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> CloneAnswer:
+        """Clone a repository by its URL, once for all who ask, and sync it. `depth`: commits of history; 0: all of it.
+
+        Waits until it can be searched, or `wait_s`, or (`background`) not at all; the rest goes on.
+
+        Raises:
+            UserError, Refused, Unavailable: no such repository, not allowed, not now.
+        """
+        caller = caller if caller is not None else Caller(cwd=os.getcwd(), environment=dict(os.environ))
+        if branch is None and depth is None:
+            here = self.clones.local(url, caller)
+            if here is not None:
+                return CloneAnswer(
+                    "cloned", printable(os.fspath(here.path)), here.name, "it is here already, not cloned by us"
+                )
+        until = None if wait_s is None else time.monotonic() + wait_s
+        record = self.clones.request(url, branch, depth, caller)
+        if not background:
+            run = self.clones.wait(record, until, cancelled, on_progress)
+            if run is not None:
+                if on_progress is not None:
+                    run.listeners.append(on_progress)
+                repository = self._catalog.get(run.repository_id)
+                left = None if until is None else max(0.0, until - time.monotonic())
+                if repository is not None:
+                    self._wait(run, repository, left, cancelled)
+        known = self._catalog.clones.get(record.key, record.branch) or record
+        repository = self._catalog.get(known.repository_id or "")
+        name = repository.name if repository is not None else name_of(known)
+        done = known.status == "cloned"
+        credentials = " (credentials in the URL were cut out)" if "@" in url and record.url.startswith("http") else ""
+        message = f"{record.url} is {'cloned' if done else 'being cloned'}{credentials}"
+        return CloneAnswer("cloned" if done else "accepted", printable(os.fspath(record.path)), name, message)
+
+    def clone_status(self, said: str, *, caller: Caller = Caller()) -> CloneReport:
+        """How a clone stands, by its path, name or URL. Raises UserError: nothing here is called so."""
+        record = self.clones.find(said)
+        if record is None:
+            if places.looks_like_url(said):
+                return CloneReport("", "", said if "@" not in said else "", None, **CloneStatus().to_dict())
+            found = self._registry.known(said, caller)
+            return CloneReport(found.name, printable(os.fspath(found.path)), found.url, None, **CloneStatus().to_dict())
+        repository = self._catalog.get(record.repository_id or "")
+        name = repository.name if repository is not None else name_of(record)
+        place = printable(os.fspath(record.path))
+        status = self.clones.status(record).to_dict()
+        return CloneReport(name, place, record.url, record.branch or None, **status, notice=record.notice)
 
     def sync_now(self, path: str | Path | None = None, full: bool = False) -> SyncResult | list[SyncResult]:
         """`sync` of one folder, or without a path of every tracked repository."""
@@ -263,6 +361,7 @@ class Workspace:
         cancelled: threading.Event | None = None,
     ) -> list[SyncResult]:
         """Sync every tracked repository that is there."""
+        self.clones.look_now()
         known = [item for item in self._catalog.repositories() if item.tracked and item.path.is_dir()]
         runs = [(item, self._request(item, full)) for item in known]
         until = None if wait_s is None else time.monotonic() + wait_s
@@ -285,6 +384,11 @@ class Workspace:
 
     def cancel(self, name: str, *, caller: Caller = Caller()) -> RepositorySyncStatus:
         """Stop the sync of a repository, within about a second; what it committed stays."""
+        record = self.clones.find(name)
+        if record is not None and self.clones.cancel(record):
+            known = self._catalog.get(record.repository_id or "")
+            if known is None:
+                return RepositorySyncStatus(name_of(record), SyncStatus.CANCELLED, Progress(), None)
         repository = self._registry.known(name, caller)
         self._upkeep.cancel(repository)
         return self.sync_status(repository.name)
@@ -385,11 +489,17 @@ class Workspace:
             index = self._library.summary(item.id)
             fresh = self._upkeep.freshness(item, index is not None and index.complete, seen).fresh
             rows.append(reports.summary(item, index, self._syncs.current(item.id), fresh))
-        return RepositoryList(tuple(rows), len(found))
+        for record in self.clones.unregistered():
+            if wanted in name_of(record).lower() or wanted in record.url.lower():
+                rows.append(reports.being_cloned_row(name_of(record), record))
+        return RepositoryList(tuple(rows[: max(0, limit)]), len(found) + len(rows) - len(shown))
 
     def status(self, repository: str | None = None, *, caller: Caller | None = None) -> RepositoryStatus:
         """Everything about one repository; without a name, the one of the caller's place."""
         caller = caller if caller is not None else Caller(cwd=os.getcwd())
+        record = self.clones.find(repository) if repository is not None else None
+        if record is not None and self._catalog.get(record.repository_id or "") is None:
+            return reports.being_cloned(name_of(record), record, self.clones.status(record))
         found = self._registry.known(repository, caller) if repository is not None else self._here(caller)
         self._upkeep.present(found)
         found = self._catalog.get(found.id) or found
@@ -400,6 +510,7 @@ class Workspace:
             self._upkeep.watcher.reason(found.id) is None,
             self.auto_sync.next_sync_at(found),
             self.auto_sync.paused,
+            self.clones.status(self.clones.of(found)),
         )
         return reports.status(found, index, self._syncs.current(found.id), upkept)
 
@@ -452,9 +563,21 @@ class Workspace:
 
     def forget(self, repository: str, *, caller: Caller = Caller()) -> dict[str, Any]:
         """Stop knowing a repository: its index is deleted, its files are not touched."""
+        record = self.clones.find(repository)
+        if record is not None and self._catalog.get(record.repository_id or "") is None:
+            said = self.clones.forget(record)
+            place = printable(os.fspath(record.path))
+            return {"repository": name_of(record), "path": place, "status": "forgotten", "message": said}
         found = self._registry.known(repository, caller)
+        record = self.clones.of(found)
         self._upkeep.forget(found)
-        return {"repository": found.name, "path": printable(os.fspath(found.path)), "status": "forgotten"}
+        said = self.clones.forget(record) if record is not None else "its files are untouched"
+        return {
+            "repository": found.name,
+            "path": printable(os.fspath(found.path)),
+            "status": "forgotten",
+            "message": said,
+        }
 
     def configuration(self) -> list[dict[str, Any]]:
         """Every setting as `{name, value, origin, description}`."""
@@ -462,7 +585,13 @@ class Workspace:
 
     def diagnose(self) -> list[Finding]:
         """What is wrong with this installation and its repositories, and how to mend it."""
-        return diagnosis.findings(self.home, self._catalog.repositories(), self._upkeep, self.about()["notices"])
+        found = diagnosis.findings(self.home, self._catalog.repositories(), self._upkeep, self.about()["notices"])
+        proposed = self.clones.proposals()
+        if proposed:
+            names = ", ".join(f"{repository.name} ({size / 1e6:.0f} MB)" for _, repository, size in proposed)
+            message = f"the clones are over the budget; unused longest: {names}"
+            found.append(Finding("note", "clones", message, f"recollect forget {proposed[0][1].name}"))
+        return found
 
     def check(self, name: str, *, caller: Caller = Caller(), cancelled: threading.Event | None = None) -> Finding:
         """Hold an index against its files, reading every one of them; what was wrong is right afterwards."""

@@ -1,0 +1,177 @@
+"""Where a repository may be cloned from: URLs told apart, made plain, and refused where they lead to forbidden places."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+from recollect.errors import Refused, Unavailable, UserError
+
+_SCP: Final = re.compile(r"(?P<user>[\w.-]+)@(?P<host>\[[^\]]+\]|[^:/@\s]+):(?P<path>[^\s]+)")
+_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80, "ssh": 22}
+_LONGEST: Final = 2_000
+Resolve = Callable[[str], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What beyond `https` and `ssh` to public hosts a caller may clone."""
+
+    http: bool = False
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A clone URL. `url`: as git gets it, without credentials; `key`: the same for every spelling of one repository."""
+
+    url: str
+    key: str
+    scheme: str
+    host: str
+    port: int | None
+    had_credentials: bool = False
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.key.rpartition("/")[2]
+
+    def folder(self, branch: str | None) -> PurePosixPath:
+        """Where its clone lies below `clones/`, safe whatever the URL holds."""
+        *parents, last = self.key.split("/")
+        plain = [quote(part, safe="~-_.+@ ")[:120] for part in parents]
+        suffix = "@" + quote(branch, safe="~-_.+ ")[:120] if branch is not None else ""
+        return PurePosixPath(*plain, quote(last, safe="~-_.+@ ")[:120] + suffix)
+
+
+def parse(said: str, allowed: Permissions) -> Address:
+    """A clone URL made plain; credentials in it are cut out. Nothing is looked up.
+
+    Raises:
+        UserError: no URL. Refused: a form or a host (by its own numbers) that is not cloned.
+    """
+    text = said.strip()
+    if not text or len(text) > _LONGEST or any(ord(letter) < 33 or ord(letter) == 127 for letter in text):
+        raise UserError("not a clone URL", hint="As https://host/owner/name or git@host:owner/name.", code="bad_url")
+    if text.startswith("-"):
+        raise Refused("a URL cannot begin with a dash", code="refused_url")
+    scp = _SCP.fullmatch(text) if "://" not in text else None
+    if scp is not None:
+        scheme, user, host, port, path = "ssh", scp["user"], scp["host"], None, scp["path"]
+        secret = False
+        if not host.startswith("[") and not _HOST.fullmatch(host.lower()):
+            raise UserError("a clone URL needs a host", code="bad_url")
+    else:
+        scheme, user, secret, host, port, path = _split(text)
+    if scheme == "http" and not allowed.http:
+        hint = "Use https, or set RECOLLECT_CLONE_ALLOW_HTTP=1."
+        raise Refused("http:// is not encrypted and not cloned", hint=hint, code="refused_url")
+    host = host.strip("[]").rstrip(".").lower()
+    plain = _plain_path(path)
+    if not allowed.local:
+        check_numbers(host)
+    shown = f"[{host}]" if ":" in host else host
+    port = None if port == _DEFAULT_PORTS[scheme] else port
+    place = f"{shown}:{port}" if port else shown
+    sep = "" if path.startswith(("/", "~")) else "/"
+    url = f"ssh://{user or 'git'}@{place}{sep}{path}" if scheme == "ssh" else f"{scheme}://{place}/{path.strip('/')}"
+    if scp is not None:
+        url = f"{user}@{shown}:{path}"  # relative to the home there, which no ssh:// URL says
+    key = (
+        f"{place if scheme != 'ssh' else shown}/{plain}"  # one host's ssh port and web port serve the same repositories
+    )
+    return Address(url, key, scheme, host, port, had_credentials=secret)
+
+
+def _split(text: str) -> tuple[str, str | None, bool, str, int | None, str]:
+    """(scheme, user of ssh, whether there were credentials, host, port, path)."""
+    scheme = text.partition("://")[0].lower() if "://" in text else ""
+    if scheme not in _DEFAULT_PORTS:
+        said = f"{scheme}://" if scheme else text.partition(":")[0][:40]
+        hint = "Only https:// and ssh (git@host:path) are cloned."
+        raise Refused(f"not cloned from: {said}", hint=hint, code="refused_url")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise UserError(f"not a clone URL: {error}", code="bad_url") from error
+    if parts.query or parts.fragment:
+        raise UserError("a clone URL has neither ? nor #", code="bad_url")
+    literal = host if ":" in host or _HOST.fullmatch(host.rstrip(".")) else ""
+    if not literal:
+        raise UserError("a clone URL needs a host", code="bad_url")
+    user = parts.username if scheme == "ssh" else None
+    if user is not None and not re.fullmatch(r"[\w.-]+", user):
+        raise UserError("not a user name", code="bad_url")
+    secret = parts.password is not None or (scheme != "ssh" and parts.username is not None)
+    return scheme, user, secret, host, port, parts.path
+
+
+def _plain_path(path: str) -> str:
+    """The path of a repository without what its spellings differ in. Raises UserError, Refused."""
+    plain = unquote(path).strip("/").removesuffix(".git").strip("/")
+    parts = [part for part in plain.split("/") if part]
+    if not parts:
+        raise UserError("a clone URL needs a path", hint="As https://host/owner/name.", code="bad_url")
+    if any(part in (".", "..") or part.startswith("-") or "\0" in part or "\\" in part for part in parts):
+        raise Refused("such a path is not cloned", code="refused_url")
+    return "/".join(parts)
+
+
+def check_numbers(host: str) -> None:
+    """Raise Refused where a host is a number, or a name of this machine, that is not public."""
+    if host == "localhost" or host.endswith((".localhost", ".local", ".internal", ".localdomain")):
+        raise _not_public(host)
+    try:
+        numbers = [ipaddress.ip_address(host.partition("%")[0])]
+    except ValueError:
+        try:  # 127.1, 0x7f000001, 2130706433: what a resolver takes for numbers too
+            numbers = [ipaddress.ip_address(socket.inet_ntoa(socket.inet_aton(host)))]
+        except OSError:
+            return
+    check_public(host, numbers)
+
+
+def check_public(host: str, numbers: Sequence[ipaddress.IPv4Address | ipaddress.IPv6Address]) -> None:
+    """Raise Refused where one of the addresses is not public."""
+    for number in numbers:
+        inner = getattr(number, "ipv4_mapped", None) or getattr(number, "sixtofour", None) or number
+        if not inner.is_global or inner.is_multicast:
+            raise _not_public(host)
+
+
+def resolve(host: str) -> list[str]:
+    """The addresses of a host. Raises OSError."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(item[4][0]).partition("%")[0] for item in found))
+
+
+def checked_numbers(address: Address, allowed: Permissions, lookup: Resolve = resolve) -> Sequence[str]:
+    """The addresses to connect to, all of them public; none where somebody else (a proxy, ssh's configuration) knows.
+
+    Raises:
+        Refused: one is not public. Unavailable: there is none.
+    """
+    if allowed.local:
+        return []
+    try:
+        found = lookup(address.host)
+    except (OSError, UnicodeError) as error:
+        if address.scheme == "ssh":
+            return []  # a name of ssh's own configuration
+        raise Unavailable(f"the host {address.host} is not known", code="unknown_host") from error
+    check_public(address.host, [ipaddress.ip_address(number) for number in found])
+    return found
+
+
+def _not_public(host: str) -> Refused:
+    hint = "Set RECOLLECT_CLONE_ALLOW_LOCAL=1 to clone from this network."
+    return Refused(f"{host} is not a public host", hint=hint, code="refused_host")
