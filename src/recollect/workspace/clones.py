@@ -396,13 +396,12 @@ class Clones:
             repository = self._catalog.get(record.repository_id or "")
             if repository is None or repository.untracked:
                 continue
-            left = self._due_at(record) - time.time()
-            if left > 0:
-                waits.append(left)
-                continue
-            with suppress(RecollectError):
-                if self.update(record, _daemon_environment()):
-                    self._upkeep.request(repository, Urgency.BACKGROUND, everything=True)
+            if self._due_at(record) <= time.time():
+                with suppress(RecollectError):
+                    if self.update(record, _daemon_environment()):
+                        self._upkeep.request(repository, Urgency.BACKGROUND, everything=True)
+            now = self._table.get(record.key, record.branch) or record
+            waits.append(self._due_at(now) - time.time())
         self._evict()
         return max(0.05, min(waits))
 
