@@ -242,6 +242,45 @@ class RepoMapStatus(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class RepoMap(Record):
+    """An outline of the most important definitions of a repository; `tokens` of `map`, about."""
+
+    repository: str
+    map: str
+    tokens: int
+    files: int
+    files_total: int
+    definitions: int
+    definitions_total: int
+    freshness: Freshness
+    took_ms: float
+    repo_map_status: RepoMapStatus
+    not_found: tuple[str, ...] | None = _optional()  # of the focus
+
+
+@dataclass(frozen=True, slots=True)
+class FileImportance(Record):
+    """`importance`: 1.0 is the average file. `complexity`: branches in its code, about."""
+
+    path: str
+    language: str
+    importance: float
+    size_bytes: int
+    lines: int
+    complexity: int
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalFiles(Record):
+    """The files of a repository, most important first."""
+
+    repository: str
+    files: tuple[FileImportance, ...]
+    files_total: int
+    freshness: Freshness
+
+
+@dataclass(frozen=True, slots=True)
 class RepositoryStatus(Record):
     name: str
     path: str

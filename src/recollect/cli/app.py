@@ -36,6 +36,7 @@ def _root(
 
 app.command("search")(search.search)
 app.command("symbol")(search.symbol)
+app.command("map")(search.map_)
 app.command("why")(search.why)
 app.command("sync")(repositories.sync)
 app.command("clone")(repositories.clone)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recollect.cli.output import JSON, as_json, line, note, style
+from recollect.cli.output import JSON, as_json, line, note, size, style, table
 from recollect.client import Connection
 
 Where = Annotated[
@@ -150,3 +150,52 @@ def why(
         line(f"rank {said['rank']} for {query!r}, score {said['hit']['score']:.3f}:")
         for name, value in said["hit"]["explain"].items():
             line(f"  {name:<20} {value:+.4f}")
+
+
+def map_(
+    where: Annotated[str | None, typer.Argument(help="A repository: name, path or URL; default: the one here.")] = None,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", help="How long it may be.")] = 4000,
+    focus: Annotated[
+        list[str] | None, typer.Option("--focus", help="A path or symbol to centre it on (repeatable).")
+    ] = None,
+    files: Annotated[bool, typer.Option("--files", help="Files by importance, size and complexity instead.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="With --files, how many.")] = 50,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """The most important definitions of a repository as an outline.
+
+    Examples:
+
+      recollect map
+
+      recollect map api --max-tokens 1000 --focus src/auth --focus SessionStore
+
+      recollect map --files
+    """
+    with Connection() as daemon:
+        if files:
+            found = daemon.call("critical_files", {"repository": where, "limit": limit})
+        else:
+            found = daemon.call("map", {"repository": where, "max_tokens": max_tokens, "focus": focus or []})
+    if json_:
+        as_json(found)
+        return
+    if not found["freshness"]["fresh"]:
+        note(f"({found['freshness']['reason']})")
+    if files:
+        rows = [
+            (
+                f"{one['importance']:.2f}",
+                size(one["size_bytes"]),
+                str(one["lines"]),
+                str(one["complexity"]),
+                one["path"],
+            )
+            for one in found["files"]
+        ]
+        table(rows, ("importance", "size", "lines", "branches", "file"))
+        return
+    for name in found.get("not_found") or ():
+        note(f"nothing here is called {name}")
+    line(found["map"])
+    note(f"{found['definitions']} of {found['definitions_total']} definitions, about {found['tokens']} tokens")

@@ -107,9 +107,16 @@ class IndexerProcess:
 
     def forget(self, folder: Path) -> Future[None]:
         """Remove an index folder, after the sync that uses it."""
+        return self._ask("forget", folder)
+
+    def map(self, folder: Path) -> Future[None]:
+        """Bring what is collected of uses of names up to date with an index."""
+        return self._ask("map", folder)
+
+    def _ask(self, verb: str, folder: Path) -> Future[None]:
         with self._lock:
             number = next(self._ids)
-            message = ("forget", (number, os.fspath(folder)))
+            message = (verb, (number, os.fspath(folder)))
             running = _Running(message, Future(), lambda progress: None, lambda: None)
             self._start(number, running)
         return running.future

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from recollect.errors import Corrupt, RecollectError
+from recollect.index import usage
 from recollect.index.writer import IndexWriter, copy_index
 from recollect.jobs.indexer import Request
 from recollect.jobs.pipe import Pipe
@@ -30,6 +31,7 @@ from recollect.jobs.pool import ParsePool
 from recollect.jobs.resources import give_back_memory
 from recollect.jobs.synchronise import Control, Ended, synchronise
 from recollect.model import FileError, Progress
+from recollect.search.repo_map import Graph
 from recollect.store.database import translated
 
 _PATIENCE_S: Final = 2.0  # for another sync's end, before an index is made from files rather than copied
@@ -121,6 +123,7 @@ class Indexer:
         self._pool = ParsePool(home / "cache.db", workers, queue_size, batch_size)
         self._pool.warm()
         self._cancelled: dict[int, threading.Event] = {}
+        self._mapping = threading.Lock()  # one at a time
 
     def run(self) -> None:
         """Take requests until the other end goes."""
@@ -140,9 +143,9 @@ class Indexer:
             elif verb == "let_go":
                 self._indexes.let_go()
                 give_back_memory()
-            elif verb == "forget":
-                number, folder = argument
-                threading.Thread(target=self._forget, args=(number, folder), daemon=True).start()
+            elif verb in ("forget", "map"):
+                run = self._forget if verb == "forget" else self._map
+                threading.Thread(target=run, args=argument, daemon=True).start()
 
     def _sync(self, request: Request) -> None:
         cancelled = self._cancelled[request.id]
@@ -213,6 +216,21 @@ class Indexer:
             self._indexes.forget(folder)
             shutil.rmtree(folder, ignore_errors=True)
         self._send("done", number, None)
+
+    def _map(self, number: int, folder: str) -> None:
+        """Collect who uses whose names. Reads the index as any reader does: no sync waits for it."""
+        try:
+            with self._mapping:
+                found = usage.collect(Path(folder), usage.load(Path(folder)))
+                usage.save(Path(folder), replace(found, rank=Graph(found).ranked()[0]))
+            self._send("done", number, None)
+        except RecollectError as error:
+            self._send("failed", number, error.to_dict())
+        except (sqlite3.Error, OSError) as error:
+            self._send("failed", number, translated(error, "the map").to_dict())
+        except Exception as error:
+            log.exception("the map of %s failed", folder)
+            self._send("failed", number, RecollectError(f"{type(error).__name__}: {error}").to_dict())
 
     def _send(self, event: str, number: int, value: Any) -> None:
         with suppress(OSError):  # the other end is gone: `run` ends

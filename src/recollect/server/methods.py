@@ -22,6 +22,8 @@ _PLAIN: Final = {  # those that take the caller and answer at once
     "why": "why",
     "add": "add",
     "forget": "forget",
+    "map": "map",
+    "critical_files": "critical_files",
     "clone_status": "clone_status",
     "track": "track",
     "untrack": "untrack",
@@ -148,7 +150,7 @@ _OTHERS: Final[dict[str, tuple[Callable[..., Any], bool]]] = {
 def find(method: str) -> tuple[Callable[..., Any], bool]:
     """(function, whether it may wait long) of a method. Raises UserError."""
     if method in _PLAIN:
-        return _caller_method(_PLAIN[method]), method in ("cancel", "forget", "check")
+        return _caller_method(_PLAIN[method]), method in ("cancel", "forget", "check", "map", "critical_files")
     if method in _LONG:
         return _LONG[method], True
     if method in ("repositories", "statuses", "about", "diagnose"):

@@ -16,6 +16,7 @@ from recollect.model import (
     MemoryList,
     Progress,
     RecalledMemories,
+    RepoMap,
     RepositoryList,
     RepositoryStatus,
     RepositorySyncStatus,
@@ -161,6 +162,12 @@ def memory(item: Memory) -> str:
         refers.append(f"refers to {one['path']}{symbol}{', changed since' if one['changed'] else ''}")
     text = "\n".join(f"  | {line}" for line in item.content.splitlines())
     return "\n".join([f"[{item.id}] {'  '.join(marks)}", text, *(f"  {line}" for line in refers)])
+
+
+def repo_map(made: RepoMap) -> str:
+    shown = f"{made.repository}: {made.definitions} of {made.definitions_total} definitions, {made.files} of {made.files_total} files"
+    missing = [f"(nothing here is called {', '.join(made.not_found)})"] if made.not_found else []
+    return "\n".join([shown, *missing, *_not_fresh(made.freshness), "", made.map or "(no definitions)"])
 
 
 def clone(answer: CloneAnswer) -> str:

@@ -57,6 +57,18 @@ class ReadCode(Parameters):
     repository: Text | None = None
 
 
+class GetRepoMap(Parameters):
+    repository: Text | None = None
+    max_tokens: Whole = Field(4000, ge=50)
+    focus: list[Text] = Field([], description="paths or symbols")
+
+
+class GetSourceRepoMap(Parameters):
+    repository: Text | None = Field(None, validation_alias=AliasChoices("repo_path", "repository"))
+    max_tokens: Whole = Field(4000, ge=50)
+    focus: list[Text] = Field([], validation_alias=AliasChoices("files", "directories", "focus"))
+
+
 class SyncRepository(Parameters):
     repository_path: Text | None = Field(None, description="folder; none: all tracked")
     repository_name: Text | None = Field(None, description="a known repository, or a name for a new one")

@@ -86,6 +86,11 @@ def _cancel(call: Call, p: schema.ByName) -> Answer:
     return answered(result, render.sync_status(result))
 
 
+def _map(call: Call, p: schema.GetRepoMap | schema.GetSourceRepoMap) -> Answer:
+    result = call.workspace.map(p.repository, p.max_tokens, p.focus, caller=call.caller)
+    return answered(result, render.repo_map(result))
+
+
 def _clone(call: Call, p: schema.CloneRepo) -> Answer:
     result = call.workspace.clone(
         p.url,
@@ -182,6 +187,15 @@ TOOLS: tuple[Tool, ...] = (
         schema.ReadCode,
         _read,
         ("repository", "path", "start_line", "end_line", "total_lines", "text"),
+    ),
+    Tool(
+        "get_repo_map",
+        "code",
+        "Outline of a repository's most important definitions: start here in unknown code.",
+        schema.GetRepoMap,
+        _map,
+        ("repository", "map", "tokens"),
+        waits=True,
     ),
     Tool(
         "sync_repository",
@@ -309,6 +323,15 @@ TOOLS: tuple[Tool, ...] = (
         _index_codebase,
         _SYNC,
         reads=False,
+        waits=True,
+    ),
+    Tool(
+        "get_source_repo_map",
+        "compat",
+        "Same as get_repo_map (repo_path, max_tokens).",
+        schema.GetSourceRepoMap,
+        _map,
+        ("repository", "map", "tokens"),
         waits=True,
     ),
     Tool(

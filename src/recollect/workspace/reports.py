@@ -18,6 +18,7 @@ from recollect.model import (
     FileReport,
     Freshness,
     Progress,
+    RepoMapStatus,
     RepositoryState,
     RepositoryStatus,
     RepositorySummary,
@@ -145,6 +146,7 @@ class Upkept:
     next_sync_at: float | None = None
     paused: bool = False
     clone: CloneStatus = CloneStatus()
+    repo_map: RepoMapStatus = RepoMapStatus()
 
 
 def status(repository: Repository, index: Summary | None, run: Run | None, upkept: Upkept) -> RepositoryStatus:
@@ -157,7 +159,7 @@ def status(repository: Repository, index: Summary | None, run: Run | None, upkep
         language=(index.language if index is not None else None) or repository.language,
         size_bytes=index.size_bytes if index is not None else repository.size_bytes,
         state=state(repository, index, run),
-        activity=activity(run),
+        activity=Activity.MAPPING if run is None and upkept.repo_map.status == "building" else activity(run),
         tracked=repository.tracked,
         watching=upkept.watching,
         freshness=upkept.freshness,
@@ -172,6 +174,7 @@ def status(repository: Repository, index: Summary | None, run: Run | None, upkep
         paused=upkept.paused,
         progress=run.progress if run is not None else Progress(),
         clone_status=upkept.clone,
+        repo_map_status=upkept.repo_map,
     )
 
 

@@ -13,11 +13,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from recollect import __version__
 from recollect.config import Settings, table
-from recollect.errors import Corrupt, RecollectError, UserError
+from recollect.errors import Corrupt, RecollectError, Unavailable, UserError
 from recollect.home import home_directory, own
 from recollect.jobs.syncs import Run, Urgency
 from recollect.model import (
@@ -26,12 +26,15 @@ from recollect.model import (
     CloneReport,
     CloneStatus,
     CodeResult,
+    CriticalFiles,
+    FileImportance,
     FileReport,
     Finding,
     Freshness,
     Hit,
     Progress,
     RecalledMemories,
+    RepoMap,
     RepositoryInfo,
     RepositoryList,
     RepositoryStatus,
@@ -42,7 +45,7 @@ from recollect.model import (
     SyncResult,
     SyncStatus,
 )
-from recollect.search import find
+from recollect.search import find, repo_map
 from recollect.search.filters import Filters
 from recollect.search.find import Source
 from recollect.search.query import parse
@@ -59,6 +62,7 @@ from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry, Target
 from recollect.workspace.upkeep import Upkeep
 
+_FIRST_MAP_S: Final = 10.0
 log = logging.getLogger("recollect.workspace")
 
 Repositories = str | Sequence[str] | None
@@ -233,6 +237,71 @@ class Workspace:
         self._catalog.touch(found.id)
         with self._library.reading(found.id) as snapshot:
             return reading.read(found, snapshot, inside, start_line, end_line)
+
+    def map(
+        self,
+        repository: str | None = None,
+        max_tokens: int = 4000,
+        focus: Sequence[str] = (),
+        *,
+        caller: Caller | None = None,
+    ) -> RepoMap:
+        """The most important definitions as an outline of files. `focus`: paths, folders or symbols to centre it on.
+
+        Raises:
+            UserError: not one repository. Unavailable: it is being made for the first time.
+        """
+        started = time.perf_counter()
+        if not isinstance(max_tokens, int) or max_tokens < 50:
+            raise UserError("max_tokens must be at least 50", code="out_of_range")
+        with self._mapped(repository, caller) as (target, source, graph, freshness):
+            centre, unknown = repo_map.focus_of(source.snapshot, graph, focus)
+            made = repo_map.outline(source.snapshot, graph, centre, max_tokens)
+            return RepoMap(
+                repository=source.name,
+                map=made.text,
+                tokens=(len(made.text) + 3) // 4,
+                files=made.files,
+                files_total=len(graph.usage.file_id),
+                definitions=made.definitions,
+                definitions_total=len(graph.usage.def_file),
+                freshness=freshness,
+                took_ms=_since(started),
+                repo_map_status=self._upkeep.maps.status(target.repository.id),
+                not_found=tuple(unknown) or None,
+            )
+
+    def critical_files(
+        self, repository: str | None = None, limit: int = 50, *, caller: Caller | None = None
+    ) -> CriticalFiles:
+        """Files by importance, with size and complexity."""
+        with self._mapped(repository, caller) as (_, source, graph, freshness):
+            ranked = repo_map.importance(source.snapshot, graph.usage, graph.usage.rank)
+            rows = (
+                FileImportance(printable(info.path), info.language, round(value, 3), info.size, info.lines, branches)
+                for info, value, branches in ranked[: max(0, limit)]
+            )
+            return CriticalFiles(source.name, tuple(rows), len(ranked), freshness)
+
+    @contextmanager
+    def _mapped(
+        self, repository: str | None, caller: Caller | None
+    ) -> Iterator[tuple[Target, Source, repo_map.Graph, Freshness]]:
+        caller = caller if caller is not None else Caller(cwd=os.getcwd())
+        targets = self._registry.targets(repository, caller)
+        if len(targets) != 1:
+            raise UserError(
+                "a map is of one repository", hint="Name it; recollect list shows all.", code="no_repository"
+            )
+        with self._answering(targets) as (sources, freshness):
+            if not sources or not sources[0][1].snapshot.generation:
+                raise Unavailable(f"nothing is indexed yet ({freshness.reason})", code="not_indexed")
+            target, source = sources[0]
+            wanted = source.snapshot.generation if freshness.fresh else 0  # during a first sync, of what there is
+            graph = self._upkeep.maps.graph(target.repository.id, wanted, _FIRST_MAP_S)
+            if graph is None:
+                raise Unavailable("the first map is being made", hint="Ask again in a moment.", code="map_building")
+            yield target, source, graph, freshness
 
     # -- syncs --------------------------------------------------------------------------------------------------------
 
@@ -511,6 +580,7 @@ class Workspace:
             self.auto_sync.next_sync_at(found),
             self.auto_sync.paused,
             self.clones.status(self.clones.of(found)),
+            self._upkeep.maps.status(found.id),
         )
         return reports.status(found, index, self._syncs.current(found.id), upkept)
 
