@@ -8,6 +8,10 @@ INTERFACE = {
     "search_code": {"query", "repository", "language", "path_glob", "content", "mode", "changed_since", "limit",
                     "snippet_lines", "max_tokens"},
     "find_symbol": {"name", "kind", "repository", "references", "limit"},
+    "find_related": {"path", "line", "repository", "limit"},
+    "get_repo_map": {"repository", "max_tokens", "focus"},
+    "clone_repo": {"url", "branch", "depth", "background", "wait_s"},
+    "get_clone_status": {"repo_path"},
     "read_code": {"path", "start_line", "end_line", "repository"},
     "sync_repository": {"repository_path", "repository_name", "background", "wait_s", "incremental", "force_full"},
     "get_sync_status": {"repository_name"},
@@ -36,7 +40,7 @@ def test_the_listed_tools_have_the_parameters_of_the_interface() -> None:
 
 
 def test_listing_the_tools_costs_an_agent_few_tokens() -> None:
-    assert tools_list_tokens() < 3_500  # nineteen of the twenty-odd tools; all may cost 4,500
+    assert tools_list_tokens() < 4_000  # they may cost 4,500
 
 
 def test_other_tools_forms_are_listed_only_when_asked_for() -> None:

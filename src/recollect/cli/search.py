@@ -30,7 +30,7 @@ def search(
         list[str] | None, typer.Option("--glob", "-g", help="Only paths like this, e.g. 'src/**/*.ts' (repeatable).")
     ] = None,
     content: Annotated[str, typer.Option(help="code, docs, config or all.")] = "code",
-    mode: Annotated[str, typer.Option(help="hybrid.")] = "hybrid",
+    mode: Annotated[str, typer.Option(help="hybrid, or regex (RE2) for an exact expression.")] = "hybrid",
     changed_since: Annotated[str | None, typer.Option(help="Only files changed since this git revision.")] = None,
     snippet_lines: Annotated[int, typer.Option(help="Lines shown of each hit; 0: none.")] = 12,
     chunks: Annotated[bool, typer.Option("--chunks", help="Rank pieces of files rather than files.")] = False,

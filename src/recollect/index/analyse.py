@@ -50,9 +50,17 @@ def compress(content: str) -> bytes:
 def decompress(block: bytes) -> str:
     """Text of a block made by `compress`. Raises Corrupt where it is damaged."""
     try:
+        return raw(block).decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise Corrupt("the stored text of a file is damaged") from error
+
+
+def raw(block: bytes) -> bytes:
+    """Bytes of a block made by `compress`: UTF-8, lone surrogates passed. Raises Corrupt where it is damaged."""
+    try:
         # A new decompressor each time: the module's own is not for several threads at once.
-        return zstandard.ZstdDecompressor().decompress(block).decode("utf-8", "surrogatepass") if block else ""
-    except (zstandard.ZstdError, UnicodeDecodeError) as error:
+        return zstandard.ZstdDecompressor().decompress(block) if block else b""
+    except zstandard.ZstdError as error:
         raise Corrupt("the stored text of a file is damaged") from error
 
 

@@ -23,6 +23,7 @@ _PLAIN: Final = {  # those that take the caller and answer at once
     "add": "add",
     "forget": "forget",
     "map": "map",
+    "related": "related",
     "critical_files": "critical_files",
     "clone_status": "clone_status",
     "track": "track",

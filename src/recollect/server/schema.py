@@ -35,7 +35,7 @@ class SearchCode(Parameters):
     language: Names | None = Field(None, description="e.g. python")
     path_glob: Names | None = Field(None, description="e.g. src/**/*.ts")
     content: Literal["code", "docs", "config", "all"] = "code"
-    mode: Literal["hybrid"] = "hybrid"
+    mode: Literal["hybrid", "regex"] = "hybrid"
     changed_since: Text | None = Field(None, description="only files changed since this git revision")
     limit: Whole = Field(10, ge=1, le=100)
     snippet_lines: Whole = Field(12, ge=0, le=200)
@@ -48,6 +48,20 @@ class FindSymbol(Parameters):
     repository: Names | None = None
     references: bool = Field(False, description="also list uses")
     limit: Whole = Field(20, ge=1, le=200)
+
+
+class FindRelated(Parameters):
+    path: Text
+    line: Whole = Field(ge=1)
+    repository: Text | None = Field(None, description='where the file is; "*": look in all')
+    limit: Whole = Field(10, ge=1, le=100)
+
+
+class FindRelatedAnyForm(Parameters):
+    path: Text = Field(validation_alias=AliasChoices("file_path", "path"))
+    line: Whole = Field(ge=1)
+    repository: Text | None = Field(None, validation_alias=AliasChoices("repo", "repository"))
+    limit: Whole = Field(10, ge=1, le=100, validation_alias=AliasChoices("top_k", "limit"))
 
 
 class ReadCode(Parameters):

@@ -86,6 +86,11 @@ def _cancel(call: Call, p: schema.ByName) -> Answer:
     return answered(result, render.sync_status(result))
 
 
+def _related(call: Call, p: schema.FindRelated | schema.FindRelatedAnyForm) -> Answer:
+    result = call.workspace.related(p.path, p.line, repository=p.repository, caller=call.caller, limit=p.limit)
+    return answered(result, render.search(result))
+
+
 def _map(call: Call, p: schema.GetRepoMap | schema.GetSourceRepoMap) -> Answer:
     result = call.workspace.map(p.repository, p.max_tokens, p.focus, caller=call.caller)
     return answered(result, render.repo_map(result))
@@ -179,6 +184,14 @@ TOOLS: tuple[Tool, ...] = (
         schema.FindSymbol,
         _symbol,
         ("name", "took_ms", "freshness", "definitions"),
+    ),
+    Tool(
+        "find_related",
+        "code",
+        "Code like that at a line: its tests, other implementations, copies.",
+        schema.FindRelated,
+        _related,
+        _HITS,
     ),
     Tool(
         "read_code",
@@ -381,4 +394,6 @@ def call(name: str, arguments: dict[str, Any] | None, call: Call) -> Answer:
     given = dict(arguments or {})
     if name == "search_code" and given.keys() & {"path", "repo", "extensionFilter", "top_k"}:
         return _search_any_form(call, schema.validated(schema.SearchAnyForm, given))
+    if name == "find_related" and given.keys() & {"file_path", "repo", "top_k"}:
+        return _related(call, schema.validated(schema.FindRelatedAnyForm, given))
     return tool.run(call, schema.validated(tool.parameters, given))

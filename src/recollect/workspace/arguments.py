@@ -25,8 +25,8 @@ def question(query: str) -> str:
 def filters(
     language: str | Sequence[str] | None, path_glob: str | Sequence[str] | None, content: str, mode: str
 ) -> Filters:
-    if mode != "hybrid":
-        raise UserError(f"mode {mode!r} is not available", hint='Only "hybrid" is.', code="unknown_mode")
+    if mode not in ("hybrid", "regex"):
+        raise UserError(f"mode {mode!r} is not available", hint='"hybrid" and "regex" are.', code="unknown_mode")
     if content not in _CONTENTS:
         raise UserError(f"content {content!r} is not one of {', '.join(_CONTENTS)}", code="unknown_content")
     names = _listed(language, "language")

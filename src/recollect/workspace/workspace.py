@@ -45,10 +45,11 @@ from recollect.model import (
     SyncResult,
     SyncStatus,
 )
-from recollect.search import find, repo_map
+from recollect.search import find, regex, repo_map
 from recollect.search.filters import Filters
 from recollect.search.find import Source
 from recollect.search.query import parse
+from recollect.search.related import related
 from recollect.search.symbols import symbol_hits
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
@@ -181,7 +182,8 @@ class Workspace:
         chunks: bool = False,
         explain: bool = False,
     ) -> SearchResult:
-        """Find code. Hits are files by their best chunk, or (`chunks`) chunks; best first.
+        """Find code. Hits are files by their best chunk, or (`chunks`) chunks; best first. `mode` "regex": files that
+        match the expression, by their first match.
 
         Raises:
             UserError: an empty question, an unknown repository, language, content or revision.
@@ -191,11 +193,18 @@ class Workspace:
         asked = arguments.question(query)
         filters = arguments.filters(language, path_glob, content, mode)
         shape = arguments.shape(limit, snippet_lines, max_tokens, chunks, explain)
+        expression = regex.compiled(asked) if mode == "regex" else None
         targets = self._registry.targets(repositories, caller)
         if not targets:
             raise _nothing_known()
         with self._answering(targets) as (sources, freshness):
             chosen = self._narrowed(filters, targets, sources, changed_since)
+            if expression is not None:
+                matched = regex.search(expression, [source for _, source in sources], chosen, shape)
+                if matched.incomplete:
+                    why = f"not everything was looked through within {regex.TIME_LIMIT_S:.0f} s: narrow it by path or language"
+                    freshness = replace(freshness, fresh=False, reason=why)
+                return SearchResult(asked[:2000], _since(started), freshness, matched.hits)
             hits: tuple[Hit, ...] = find.find(parse(asked), [source for _, source in sources], chosen, shape)
         return SearchResult(asked[:2000], _since(started), freshness, hits)
 
@@ -220,6 +229,37 @@ class Workspace:
                 asked, [source for _, source in sources], kind, references, max(1, min(limit, arguments.MOST_HITS))
             )
         return SymbolResult(asked[:500], _since(started), freshness, *found)
+
+    def related(
+        self,
+        path: str,
+        line: int,
+        *,
+        repository: str | None = None,
+        caller: Caller | None = None,
+        limit: int = 10,
+        snippet_lines: int = 12,
+    ) -> SearchResult:
+        """Code elsewhere that is like the code at a line: tests of it, other implementations, copies.
+
+        Without `repository` in the file's own; with "*" in all. Raises UserError: no such file or line.
+        """
+        caller = caller if caller is not None else Caller(cwd=os.getcwd())
+        started = time.perf_counter()
+        if not isinstance(path, str) or not path.strip():
+            raise UserError("no path was given")
+        everywhere = repository == "*"
+        found, given = self._place_of_file(path, None if everywhere else repository, caller)
+        inside = reading.inside(found, given)
+        targets = self._registry.targets("*", caller) if everywhere else [Target(found)]
+        with self._answering(targets) as (sources, freshness):
+            own = next((source for target, source in sources if target.repository.id == found.id), None)
+            info = own.snapshot.find(inside) if own is not None else None
+            if own is None or info is None or info.status != "indexed":
+                raise UserError(f"{path} is not indexed", hint=f"recollect why {path}", code="no_such_file")
+            shown = [source for _, source in sources]
+            hits = related(own, info, line, shown, max(1, min(limit, arguments.MOST_HITS)), max(0, snippet_lines))
+        return SearchResult(f"like {printable(inside)}:{line}", _since(started), freshness, hits)
 
     def read(
         self,

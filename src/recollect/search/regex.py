@@ -1,0 +1,263 @@
+"""Exact regular expressions over the indexed text: RE2, whose time is linear in the text whatever the expression.
+
+Where the expression holds a whole word that each match must have, the index says which files can hold one at all.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import os
+import re
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from re import _constants as op  # type: ignore[attr-defined]  # the standard parser: its tree tells which words a match must have
+from re import _parser  # type: ignore[attr-defined]
+from typing import Any, Final
+
+import numpy as np
+import re2
+from numpy.typing import NDArray
+
+from recollect import text
+from recollect.errors import UserError
+from recollect.index.analyse import raw
+from recollect.index.snapshot import FileInfo, Snapshot
+from recollect.index.terms import term_key
+from recollect.model import Hit
+from recollect.search import rank, snippet
+from recollect.search.filters import Filters, allowed_files
+from recollect.search.find import Shape, Source
+from recollect.sync.tree import printable
+
+TIME_LIMIT_S: Final = 5.0
+_MEMORY: Final = 64 << 20  # of the automaton
+_BATCH: Final = 64  # files
+_AHEAD: Final = 4  # batches
+_MATCHES: Final = 500  # of one file
+_MORE: Final = 20  # lines shown beside the first
+_LEAST_WORD: Final = 2
+_NON_WORD: Final = frozenset({op.CATEGORY_NOT_WORD, op.CATEGORY_SPACE})
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A compiled expression. `words`: of index terms, all of which the text of a match holds as parts of identifiers."""
+
+    of_bytes: Any  # for text of ASCII alone
+    of_text: Any
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Hits; `incomplete`: the time was over before all was looked through."""
+
+    hits: tuple[Hit, ...]
+    incomplete: bool
+
+
+def compiled(expression: str) -> Expression:
+    """Raises UserError: not a regular expression that RE2 knows."""
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = _MEMORY
+    given = f"(?m){expression}"
+    try:
+        of_text = re2.compile(given, options)
+        of_bytes = re2.compile(given.encode(), options) if expression.isascii() else None
+    except re2.error as error:
+        said = error.args[0] if error.args else error
+        said = said.decode(errors="replace") if isinstance(said, bytes) else said
+        hint = "The syntax is RE2's: no look-around, no back-references."
+        raise UserError(f"not a regular expression: {said}", hint=hint, code="bad_regex") from error
+    return Expression(of_bytes, of_text, required_words(expression))
+
+
+def search(expression: Expression, sources: Sequence[Source], filters: Filters, shape: Shape) -> Found:
+    """Files that match, in the order of repository and path, tests and the like last; each by its first match."""
+    until = time.monotonic() + TIME_LIMIT_S
+    candidates: list[tuple[float, str, str, int, FileInfo]] = []
+    for number, source in enumerate(sources):
+        allowed = allowed_files(source.snapshot, filters, number)
+        wanted = np.ones(0, np.bool_) if allowed is None else allowed
+        for file_id in _files_with(source.snapshot, expression.words):
+            info = source.snapshot.files.get(file_id)
+            if info is not None and info.status == "indexed" and (allowed is None or wanted[file_id]):
+                candidates.append((-rank.kept(info.path), source.name, info.path, number, info))
+    candidates.sort(key=lambda item: item[:3])
+    hits: list[Hit] = []
+    left = shape.max_tokens
+    for number, info, spans, content in _matching(expression, candidates, sources, until):
+        hit = _hit(sources[number], info, spans, content, shape)
+        if left is not None:
+            left -= snippet.tokens(hit.snippet) + snippet.tokens(hit.path) + 20
+            if hits and left < 0:
+                break
+        hits.append(hit)
+        if len(hits) >= shape.limit:
+            break
+    return Found(tuple(hits), time.monotonic() >= until and len(hits) < shape.limit)
+
+
+# -- which files ------------------------------------------------------------------------------------------------------
+
+
+def _files_with(snapshot: Snapshot, words: Sequence[str]) -> list[int]:
+    """Files in which each word occurs; all where there is none to look for."""
+    found: NDArray[np.int64] | None = None
+    for word in words:
+        key = term_key(word)
+        parts = []
+        for view in snapshot.views:
+            rows, _ = view.segment.postings(key)
+            parts.append(view.segment.file_id[rows[view.live[rows]]])
+        ids = np.unique(np.concatenate([np.zeros(0, np.int64), *parts])).astype(np.int64)
+        found = ids if found is None else np.intersect1d(found, ids)
+    return list(snapshot.files) if found is None else found.tolist()
+
+
+def required_words(expression: str) -> tuple[str, ...]:
+    """Parts of identifiers that the text of each match holds: of the whole words that the expression has outside all
+    alternatives. None where letters of any case match, or the standard parser does not know the syntax.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = _parser.parse(expression)
+    except (re.error, OverflowError, RecursionError):
+        return ()
+    if tree.state.flags & re.IGNORECASE:
+        return ()
+    items: list[tuple[Any, Any]] = []
+    if not _flattened(tree, items):
+        return ()
+    words: dict[str, None] = {}
+    run, begins = "", False
+    for kind, value in [*items, (op.ANY, None)]:
+        if kind is op.LITERAL and _is_word(chr(value)):
+            run += chr(value)
+            continue
+        ends = _is_boundary(kind, value)
+        if run and begins and ends and len(run) >= _LEAST_WORD and run.isascii():
+            words |= dict.fromkeys(text.split_identifier(run))
+        run, begins = "", ends
+    return tuple(words)
+
+
+def _flattened(tree: Any, items: list[tuple[Any, Any]]) -> bool:
+    """The sequence that a match must go through; False where flags change on the way."""
+    for kind, value in tree:
+        if kind is op.SUBPATTERN:
+            _, on, off, inner = value
+            if on or off or not _flattened(inner, items):
+                return False
+        else:
+            items.append((kind, value))
+    return True
+
+
+def _is_word(letter: str) -> bool:
+    return letter.isalnum() or letter == "_"
+
+
+def _is_boundary(kind: Any, value: Any) -> bool:
+    """Whether an item of an expression leaves no letter of a word next to it."""
+    if kind is op.AT:
+        return value in (op.AT_BOUNDARY, op.AT_BEGINNING, op.AT_END, op.AT_BEGINNING_STRING, op.AT_END_STRING)
+    if kind is op.LITERAL:
+        return not _is_word(chr(value))
+    if kind is op.IN:
+        return all(
+            (inner is op.LITERAL and not _is_word(chr(what))) or (inner is op.CATEGORY and what in _NON_WORD)
+            for inner, what in value
+        )
+    if kind in (op.MAX_REPEAT, op.MIN_REPEAT):
+        least, _, inner = value
+        return least >= 1 and len(inner) == 1 and _is_boundary(*inner[0]) and inner[0][0] is not op.AT
+    return False
+
+
+# -- matching ---------------------------------------------------------------------------------------------------------
+
+
+def _matching(
+    expression: Expression, candidates: Sequence[tuple[Any, ...]], sources: Sequence[Source], until: float
+) -> Iterator[tuple[int, FileInfo, list[tuple[int, int]], str]]:
+    """(source, file, spans of characters, text) of the files that match, in the order of the candidates."""
+
+    def look(batch: Sequence[tuple[Any, ...]]) -> list[tuple[int, FileInfo, list[tuple[int, int]], str]]:
+        if time.monotonic() >= until:
+            return []
+        texts: dict[tuple[int, int], bytes] = {}
+        for number in {item[3] for item in batch}:
+            ids = [item[4].id for item in batch if item[3] == number]
+            sql = f"SELECT file_id, text FROM texts WHERE file_id IN ({','.join('?' * len(ids))})"
+            texts.update(((number, file_id), block) for file_id, block in sources[number].snapshot.rows(sql, ids))
+        found = []
+        for *_, number, info in batch:
+            data = raw(texts.get((number, info.id), b""))
+            if expression.of_bytes is not None and data.isascii():
+                spans = [match.span() for match in islice(expression.of_bytes.finditer(data), _MATCHES)]
+                content = data.decode("ascii") if spans else ""
+            else:
+                content = data.decode("utf-8", "surrogatepass").encode("utf-8", "replace").decode("utf-8")
+                spans = [match.span() for match in islice(expression.of_text.finditer(content), _MATCHES)]
+            if spans:
+                found.append((number, info, spans, content))
+        return found
+
+    if len(candidates) <= _BATCH:
+        yield from look(candidates)
+        return
+    batches = (candidates[at : at + _BATCH] for at in range(0, len(candidates), _BATCH))
+    pool = _pool()
+    waiting = [pool.submit(look, batch) for batch in islice(batches, _AHEAD)]
+    try:
+        while waiting:
+            done = waiting.pop(0).result()
+            waiting += [pool.submit(look, batch) for batch in islice(batches, 1)]
+            yield from done
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    """RE2 and zstd run without the interpreter's lock."""
+    return ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="regex")
+
+
+def _hit(source: Source, info: FileInfo, spans: Sequence[tuple[int, int]], content: str, shape: Shape) -> Hit:
+    ends = [match.start() for match in re.finditer("\n", content)]
+    lines_of = list(
+        dict.fromkeys((bisect.bisect_left(ends, a) + 1, bisect.bisect_left(ends, max(a, b - 1)) + 1) for a, b in spans)
+    )
+    first, last = lines_of[0]
+    lines = content.split("\n")
+    size = max(shape.snippet_lines, 0)
+    begin = max(1, first - max(0, (size - (last - first + 1)) // 3))
+    inside = "WHERE file_id = ? AND start_line <= ? AND end_line >= ? ORDER BY start_line DESC LIMIT 1"
+    sql = f"SELECT kind, qualified_name FROM symbols {inside}"
+    kind, symbol = next(iter(source.snapshot.rows(sql, (info.id, first, first))), ("", ""))
+    return Hit(
+        repository=source.name,
+        path=printable(info.path),
+        absolute_path=printable(str(source.root / info.path)),
+        start_line=first,
+        end_line=last,
+        language=info.language,
+        symbol=symbol or None,
+        kind=kind or None,
+        score=float(len(lines_of)),
+        snippet=snippet.shown(lines[begin - 1 : begin - 1 + size]),
+        snippet_line=begin,
+        more=tuple(lines_of[1 : _MORE + 1]),
+        also_in=(),
+        explain={"lines": float(len(lines_of))} if shape.explain else None,
+    )
