@@ -234,6 +234,26 @@ class CloneReport(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ListedClone(Record):
+    """`status`: accepted, cloned, refused (with the reason in `error`), or (dry run) what would be."""
+
+    url: str
+    status: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CloneList(Record):
+    """What became of the repositories of a list."""
+
+    source: str
+    repositories: tuple[ListedClone, ...]
+    total: int
+    accepted: int
+    followed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RepoMapStatus(Record):
     status: str = "not_started"
     started_at: float | None = None

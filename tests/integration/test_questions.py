@@ -186,7 +186,7 @@ BAD: list[dict[str, object]] = [
     {"query": "x", "repositories": "/nowhere/at/all"},
     {"query": "x", "language": "klingon"},
     {"query": "x", "content": "pictures"},
-    {"query": "x", "mode": "regex"},
+    {"query": "x", "mode": "glob"},
     {"query": "x", "limit": 0},
     {"query": "x", "limit": "10"},
 ]
@@ -248,5 +248,5 @@ def test_a_url_that_is_known_means_its_repository(workspace: Workspace, shop: Pa
     status = workspace.status("thing")
     assert status.url == "https://Example.org/me/thing.git"
     assert workspace.search("cart", "git@example.org:me/thing").hits
-    with pytest.raises(UserError, match="not known"):
-        workspace.search("cart", "https://example.org/other.git")
+    with pytest.raises(Refused, match="not a public host"):
+        workspace.search("cart", "https://localhost/other.git")

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ import typer
 from recollect.cli import live
 from recollect.cli.output import JSON, ago, as_json, line, note, size, style, table
 from recollect.client import Connection
+from recollect.errors import UserError
 
 _DEGRADED = frozenset({"index_rebuilt"})  # said, but nothing the user has to mend
 
@@ -58,22 +60,77 @@ def sync(
 
 
 def clone(
-    url: Annotated[str, typer.Argument(help="https://… or git@host:path.")],
+    url: Annotated[str | None, typer.Argument(help="https://… or git@host:path.")] = None,
     branch: Annotated[str | None, typer.Option("--branch", "-b", help="Of this branch, a clone of its own.")] = None,
     depth: Annotated[
         int | None, typer.Option(help="Commits of history; 0 for all. Default: one, some more later.")
     ] = None,
     background: Annotated[bool, typer.Option("--background", help="Do not wait.")] = False,
+    file: Annotated[
+        str | None, typer.Option("--file", help="A list, one URL a line: a path, or URL#PATH in a repository.")
+    ] = None,
+    org: Annotated[
+        str | None, typer.Option("--org", help="github:NAME, gitlab:GROUP, bitbucket:NAME, gitea:HOST/NAME.")
+    ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option("--include", help="Of a list, only names like this (repeatable).")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option("--exclude", help="… but not like this (repeatable).")] = None,
+    forks: Annotated[bool, typer.Option("--forks", help="Forks too.")] = False,
+    archived: Annotated[bool, typer.Option("--archived", help="Archived ones too.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", help="At most so many of a list.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be cloned.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Look at the list again and again.")] = False,
+    following: Annotated[bool, typer.Option("--following", help="Show which lists are followed.")] = False,
+    unfollow: Annotated[str | None, typer.Option("--unfollow", help="Follow that source no longer.")] = None,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
-    """Clone a repository, index it and keep it where its remote is. Ctrl-C stops it; nothing is left of it then.
+    """Clone repositories by URL, index them and keep them where their remotes are.
+
+    Ctrl-C stops the clone of a single one, and nothing is left of it. Those of a list are cloned in the background.
 
     Examples:
 
       recollect clone https://github.com/pallets/click
 
-      recollect search "where are options parsed" https://github.com/pallets/click
+      recollect clone --org github:pallets --exclude '*-website' --follow
+
+      recollect clone --file team.txt --dry-run
     """
+    if following or unfollow is not None:
+        with Connection() as daemon:
+            told = daemon.call("followed", {}) if following else daemon.call("unfollow", {"source": unfollow})
+        if json_:
+            as_json(told)
+        elif following:
+            for item in told:
+                failed = f", {item['error']}" if item["error"] else ""
+                line(
+                    f"{item['source']}: {len(item['repositories'])} repositories, looked at {ago(item['checked_at'])}{failed}"
+                )
+        else:
+            line(f"{told['source']} is no longer followed; what was cloned stays")
+        return
+    if sum(given is not None for given in (url, file, org)) != 1:
+        raise UserError("give one of: a URL, --file, --org", hint="recollect clone --help shows examples.")
+    if url is None:
+        options = {
+            "include": include or [],
+            "exclude": exclude or [],
+            "forks": forks,
+            "archived": archived,
+            "limit": limit,
+        }
+        with Connection() as daemon:
+            params = {"source": _source(file, org), "options": options, "dry_run": dry_run, "follow": follow}
+            found = daemon.call("clone_list", params)
+        if json_:
+            as_json(found)
+            return
+        for row in found["repositories"]:
+            line(f"{row['url']}: {row['status']}" + (f" ({row['error']})" if row["error"] else ""))
+        note(f"{found['total']} repositories, {found['accepted']} are being cloned (recollect list shows how far)")
+        return
     params = {"url": url, "branch": branch, "depth": depth, "background": background}
     with Connection() as daemon, _bar(url.rstrip("/").rpartition("/")[2]) as on_progress:
         found = daemon.call("clone", params, on_progress)
@@ -81,6 +138,15 @@ def clone(
         as_json(found)
     else:
         line(f"{style(found['repository'], bold=True)}: {found['message']}, at {found['path']}")
+
+
+def _source(file: str | None, org: str | None) -> str:
+    if org is not None:
+        return f"organisation:{org}"
+    assert file is not None
+    if "#" in file and ("://" in file or file.startswith("git@")):
+        return f"repository:{file}"
+    return f"file:{Path(file).expanduser().absolute()}"
 
 
 def _exit_code(result: dict[str, Any]) -> int:

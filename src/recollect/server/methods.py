@@ -120,6 +120,24 @@ def _memory(name: str) -> Callable[..., Any]:
     return run
 
 
+def _clone_list(
+    workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+) -> Any:
+    return _plain(workspace.lists.clone(**params, caller=caller))
+
+
+def _followed(
+    workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+) -> Any:
+    return workspace.lists.followed()
+
+
+def _unfollow(
+    workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+) -> Any:
+    return workspace.lists.unfollow(**params)
+
+
 def _scan(
     workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
 ) -> Any:
@@ -142,6 +160,9 @@ _LONG: Final[dict[str, Callable[..., Any]]] = {"sync": _sync, "sync_all": _sync_
 _OTHERS: Final[dict[str, tuple[Callable[..., Any], bool]]] = {
     "config": (_config, False),
     "scan": (_scan, True),
+    "clone_list": (_clone_list, True),
+    "followed": (_followed, False),
+    "unfollow": (_unfollow, False),
     "auto_sync_paths": (_paths, False),
     "discover": (_discover, True),
     "suggest": (_without_caller("suggested_scan_paths"), True),

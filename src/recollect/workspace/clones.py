@@ -71,6 +71,7 @@ class Clones:
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
         self._updating = threading.Lock()
         self._deepen: list[_Job] = []
+        self.look_at_lists: Callable[[float, Mapping[str, str]], tuple[float, list[str]]] = _no_lists
         self._woken = threading.Event()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._look_at_remotes, name="clones", daemon=True)
@@ -108,7 +109,7 @@ class Clones:
             raise UserError(f"not a branch: {branch!r}", code="no_branch")
         if depth is not None and depth < 0:
             raise UserError("depth is 1 or more; 0 for all of the history", code="out_of_range")
-        permissions = self._permissions(caller.environment)
+        permissions = self.permissions(caller.environment)
         address = parse(url, permissions)
         with self._lock:
             known = self._table.get(address.key, branch or "")
@@ -138,7 +139,7 @@ class Clones:
 
     def local(self, url: str, caller: Caller) -> Repository | None:
         """A repository that somebody has here already, of the same remote."""
-        key = parse(url, self._permissions(caller.environment)).key
+        key = parse(url, self.permissions(caller.environment)).key
         managed = {item.repository_id for item in self._table.all()}
         for item in self._catalog.repositories():
             if item.url is not None and item.id not in managed and not item.missing:
@@ -240,7 +241,7 @@ class Clones:
 
     def answer_for(self, url: str, caller: Caller) -> RecollectError:
         """What to say to a question about a URL that is not known: its clone begins, goes on, or failed."""
-        permissions = self._permissions(caller.environment)
+        permissions = self.permissions(caller.environment)
         known = self._table.get(parse(url, permissions).key, "")
         hint = "Ask again in a moment; get_clone_status tells how far it is."
         if known is not None and known.status == "cloning" and (known.key, "") in self._jobs:
@@ -317,7 +318,7 @@ class Clones:
             self._table.change(job.record, **values)
         log.warning("%s: the clone ended: %s", job.record.url, job.error.message)
 
-    def _permissions(self, given: Mapping[str, str]) -> Permissions:
+    def permissions(self, given: Mapping[str, str]) -> Permissions:
         settings = self._upkeep.settings
         return Permissions(
             settings.recollect_clone_allow_http or _is_true(given.get("RECOLLECT_CLONE_ALLOW_HTTP")),
@@ -403,7 +404,9 @@ class Clones:
             now = self._table.get(record.key, record.branch) or record
             waits.append(self._due_at(now) - time.time())
         self._evict()
-        return max(0.05, min(waits))
+        due, said = self.look_at_lists(self._upkeep.settings.recollect_fetch_interval, _daemon_environment())
+        self._upkeep.notices.extend(said)
+        return max(0.05, min(*waits, due - time.time()))
 
     def _due_at(self, record: Clone) -> float:
         interval = self._upkeep.settings.recollect_fetch_interval
@@ -449,6 +452,10 @@ def name_of(record: Clone) -> str:
     """What a clone is called before it is a repository."""
     last = record.key.rpartition("/")[2]
     return f"{last}@{record.branch}" if record.branch else last
+
+
+def _no_lists(interval: float, environment: Mapping[str, str]) -> tuple[float, list[str]]:
+    return time.time() + interval, []
 
 
 def _is_true(said: str | None) -> bool:

@@ -58,6 +58,7 @@ from recollect.sync.tree import printable
 from recollect.workspace import arguments, diagnosis, places, reading, reports
 from recollect.workspace.auto_sync import AutoSync
 from recollect.workspace.clones import Clones, name_of
+from recollect.workspace.lists import Lists
 from recollect.workspace.memories import Memories
 from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry, Target
@@ -107,6 +108,8 @@ class Workspace:
         self.auto_sync = AutoSync(self._catalog, self._registry, self._upkeep, self.home)
         self._upkeep.on_change = self.auto_sync.wake
         self.clones = Clones(self.home, self._catalog, self._upkeep, lambda: self.auto_sync.active)
+        self.lists = Lists(self._catalog, self.clones)
+        self.clones.look_at_lists = self.lists.look
         self.auto_sync.start()
         self.clones.start()
 
