@@ -17,6 +17,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from tests.conftest import SHOP, MakeRepository, processes_of, wait_until
+from tests.git_server import serving
 
 
 def server(cwd: Path, *arguments: str) -> StdioServerParameters:
@@ -30,6 +31,47 @@ def with_client(cwd: Path, use: Callable[[Client], Awaitable[None]], *arguments:
             await use(client)
 
     asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_an_agent_clones_maps_and_looks_for_expressions(
+    home: Path, tmp_path: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECOLLECT_CLONE_ALLOW_HTTP", "1")
+    monkeypatch.setenv("RECOLLECT_CLONE_ALLOW_LOCAL", "1")
+    here = make_repository({"a.py": "x = 1\n"}, "here")
+    with serving(tmp_path / "served") as served:
+        url = served.publish(make_repository(SHOP, "shop"), "team/shop")
+
+        async def use(client: Client) -> None:
+            started = time.monotonic()
+            answer = await client.call_tool("clone_repo", {"url": url})
+            assert time.monotonic() - started < 5
+            assert answer.structured_content["status"] in ("accepted", "cloned")
+            waited = await client.call_tool("clone_repo", {"url": url, "background": False})
+            assert waited.structured_content["status"] == "cloned"
+            status = await client.call_tool("get_clone_status", {"repo_path": url})
+            assert (status.structured_content["status"], status.structured_content["percentage"]) == ("cloned", 100.0)
+            found = await client.call_tool("search_code", {"query": "total price of the cart", "repository": url})
+            assert found.structured_content["hits"][0]["path"] == "shop/cart.py"
+            made = await client.call_tool("get_repo_map", {"repository": "shop", "max_tokens": 500})
+            assert "class Cart" in made.structured_content["map"]
+            assert "class Cart" in made.content[0].text  # type: ignore[union-attr]
+            same = await client.call_tool("get_source_repo_map", {"repo_path": answer.structured_content["path"]})
+            assert not same.is_error
+            exact = await client.call_tool(
+                "search_code", {"query": r"def \w+_cookie\(", "mode": "regex", "repository": "shop"}
+            )
+            assert [hit["path"] for hit in exact.structured_content["hits"]] == ["shop/session.py"]
+            like = await client.call_tool("find_related", {"file_path": "shop/cart.py", "line": 8, "repo": "shop"})
+            assert "tests/test_cart.py" in [hit["path"] for hit in like.structured_content["hits"]]
+            refused = await client.call_tool("clone_repo", {"url": "file:///etc"})
+            assert refused.is_error
+            assert refused.structured_content is None or refused.structured_content["code"] == "refused_url"
+            unknown = await client.call_tool("search_code", {"query": "x", "repository": f"{served.url}/none.git"})
+            assert unknown.is_error
+            assert "clone has been initiated" in unknown.content[0].text  # type: ignore[union-attr]
+
+        with_client(here, use)
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

@@ -201,6 +201,19 @@ def test_a_token_of_the_callers_environment_is_used_and_written_nowhere(
         workspace.clone(shop, "main", caller=other)
 
 
+def test_git_s_own_credential_helper_is_asked(
+    workspace: Workspace, server: GitServer, shop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.token = "from-the-helper"
+    config = tmp_path / "gitconfig"
+    config.write_text('[credential]\n\thelper = "!f() { echo username=me; echo password=from-the-helper; }; f"\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    making.git.environment.cache_clear()
+    answer = workspace.clone(shop)
+    making.git.environment.cache_clear()
+    assert answer.status == "cloned"
+
+
 def test_limits_of_time_and_size_and_disk(
     workspace: Workspace,
     server: GitServer,
