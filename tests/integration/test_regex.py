@@ -25,13 +25,13 @@ def workspace(home: Path) -> Iterator[Workspace]:
 @pytest.mark.parametrize(
     ("expression", "words"),
     [
-        (r"\bSessionStore\b", ("session", "store")),
-        (r"def \w+\(self\):", ("self",)),
-        (r"^import os$", ("import", "os")),
-        (r"\bsign_cookie\(", ("sign", "cookie")),
-        (r"\bfoo\b.*\bbar\b", ("foo", "bar")),
-        (r"\s+return\s", ("return",)),
-        (r"(\bfoo\b)", ("foo",)),
+        (r"\bSessionStore\b", (("session", "store"),)),
+        (r"def \w+\(self\):", (("self",),)),
+        (r"^import os$", (("import",), ("os",))),
+        (r"\bsign_cookie\(", (("sign", "cookie"),)),
+        (r"\bfoo\b.*\bbar\b", (("foo",), ("bar",))),
+        (r"\s+return\s", (("return",),)),
+        (r"(\bfoo\b)", (("foo",),)),
         (r"sign_cookie\(", ()),  # may be the end of a longer word
         (r"\bsign_", ()),
         (r"\bfoo\b|\bbar\b", ()),
@@ -46,7 +46,7 @@ def workspace(home: Path) -> Iterator[Workspace]:
         ("(", ()),
     ],
 )
-def test_which_words_a_match_must_have(expression: str, words: tuple[str, ...]) -> None:
+def test_which_words_a_match_must_have(expression: str, words: tuple[tuple[str, ...], ...]) -> None:
     assert required_words(expression) == words
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -43,6 +44,9 @@ class Analysed:
     kept: tuple[int, int] | None = None  # (file id, id of its first chunk) of what lies in a segment already
 
 
+_OF_THREAD = threading.local()
+
+
 def compress(content: str) -> bytes:
     return _compressor.compress(content.encode("utf-8", "surrogatepass"))
 
@@ -55,11 +59,18 @@ def decompress(block: bytes) -> str:
         raise Corrupt("the stored text of a file is damaged") from error
 
 
+def _decompressor() -> zstandard.ZstdDecompressor:
+    """One for each thread: it is not for several at once, and making it costs as much as a small text."""
+    found: zstandard.ZstdDecompressor | None = getattr(_OF_THREAD, "decompressor", None)
+    if found is None:
+        found = _OF_THREAD.decompressor = zstandard.ZstdDecompressor()
+    return found
+
+
 def raw(block: bytes) -> bytes:
     """Bytes of a block made by `compress`: UTF-8, lone surrogates passed. Raises Corrupt where it is damaged."""
     try:
-        # A new decompressor each time: the module's own is not for several threads at once.
-        return zstandard.ZstdDecompressor().decompress(block) if block else b""
+        return _decompressor().decompress(block) if block else b""
     except zstandard.ZstdError as error:
         raise Corrupt("the stored text of a file is damaged") from error
 

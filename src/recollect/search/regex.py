@@ -46,11 +46,11 @@ _NON_WORD: Final = frozenset({op.CATEGORY_NOT_WORD, op.CATEGORY_SPACE})
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A compiled expression. `words`: of index terms, all of which the text of a match holds as parts of identifiers."""
+    """A compiled expression. `words`: the parts of each whole word that the text of a match holds."""
 
     of_bytes: Any  # for text of ASCII alone
     of_text: Any
-    words: tuple[str, ...]
+    words: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,23 +107,27 @@ def search(expression: Expression, sources: Sequence[Source], filters: Filters, 
 # -- which files ------------------------------------------------------------------------------------------------------
 
 
-def _files_with(snapshot: Snapshot, words: Sequence[str]) -> list[int]:
-    """Files in which each word occurs; all where there is none to look for."""
-    found: NDArray[np.int64] | None = None
+def _files_with(snapshot: Snapshot, words: Sequence[Sequence[str]]) -> list[int]:
+    """Files in which each word occurs, its parts in one chunk; all where there is none to look for."""
+    found: set[int] | None = None
     for word in words:
-        key = term_key(word)
-        parts = []
+        holding: set[int] = set()
         for view in snapshot.views:
-            rows, _ = view.segment.postings(key)
-            parts.append(view.segment.file_id[rows[view.live[rows]]])
-        ids = np.unique(np.concatenate([np.zeros(0, np.int64), *parts])).astype(np.int64)
-        found = ids if found is None else np.intersect1d(found, ids)
-    return list(snapshot.files) if found is None else found.tolist()
+            rows: NDArray[Any] | None = None
+            for part in word:
+                here, _ = view.segment.postings(term_key(part))
+                rows = here if rows is None else rows[np.isin(rows, here, assume_unique=True)]
+            if rows is not None and len(rows):
+                holding.update(view.segment.file_id[rows[view.live[rows]]].tolist())
+        found = holding if found is None else found & holding
+    return list(snapshot.files) if found is None else sorted(found)
 
 
-def required_words(expression: str) -> tuple[str, ...]:
-    """Parts of identifiers that the text of each match holds: of the whole words that the expression has outside all
-    alternatives. None where letters of any case match, or the standard parser does not know the syntax.
+def required_words(expression: str) -> tuple[tuple[str, ...], ...]:
+    """The whole words that the expression has outside all alternatives, each as the parts that the index has of it. (The
+    whole it has only where no `$` joins it to another word.)
+
+    None where letters of any case match, or the standard parser does not know the syntax.
     """
     try:
         with warnings.catch_warnings():
@@ -136,7 +140,7 @@ def required_words(expression: str) -> tuple[str, ...]:
     items: list[tuple[Any, Any]] = []
     if not _flattened(tree, items):
         return ()
-    words: dict[str, None] = {}
+    words: dict[tuple[str, ...], None] = {}
     run, begins = "", False
     for kind, value in [*items, (op.ANY, None)]:
         if kind is op.LITERAL and _is_word(chr(value)):
@@ -144,9 +148,9 @@ def required_words(expression: str) -> tuple[str, ...]:
             continue
         ends = _is_boundary(kind, value)
         if run and begins and ends and len(run) >= _LEAST_WORD and run.isascii():
-            words |= dict.fromkeys(text.split_identifier(run))
+            words[text.split_identifier(run)] = None
         run, begins = "", ends
-    return tuple(words)
+    return tuple(word for word in words if word)
 
 
 def _flattened(tree: Any, items: list[tuple[Any, Any]]) -> bool:
