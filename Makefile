@@ -42,6 +42,7 @@ bench: $(STAMP) ## how fast: tables for docs/benchmarks.md (some minutes)
 	@$(BIN)/python -m benchmarks.speed
 	@$(BIN)/python -m benchmarks.freshness
 	@$(BIN)/python -m benchmarks.memory
+	@$(BIN)/python -m benchmarks.clones
 
 retrieval: $(STAMP) ## how good: NDCG@10 on SOURCES=folder QUESTIONS=folder
 	@$(BIN)/python -m benchmarks.retrieval $(SOURCES) $(QUESTIONS)
