@@ -478,6 +478,12 @@ def test_history_follows_in_the_background(
         return int(said.stdout or 0)
 
     wait_until(lambda: commits() == 6)
+    advance(work, server, "shop", {"n.py": "x = 1\n"})  # contents that came back, which were never fetched
+    server.token = "needed-now"
+    caller = Caller(environment={"GIT_TOKEN": "needed-now"})
+    workspace.sync(path, caller=caller)
+    server.token = None
+    assert (path / "n.py").read_text() == "x = 1\n"
     shallow = Path(workspace.clone(server.publish(work, "two"), depth=2).path)
     said = subprocess.run(
         ["git", "rev-list", "--count", "HEAD"], cwd=shallow, capture_output=True, text=True, check=True

@@ -162,11 +162,9 @@ def _update(folder: Path, address: Address, branch: str | None, limits: Limits, 
     arguments = ["fetch", "--progress", "--no-tags", "--no-recurse-submodules"]
     ref = f"+refs/heads/{name}:refs/remotes/origin/{name}"
     said = _run(arguments, address, folder, limits, control, folder, [address.url, ref])
-    checkout = [*_options(_FILTERS), "checkout", "--quiet", "--force", "-B", name, f"refs/remotes/origin/{name}"]
-    done = git.run(checkout, folder, timeout_s=limits.timeout_s)
-    if done.returncode:
-        why = _last(done.stderr.decode(errors="replace"))
-        raise Unavailable(f"the new state cannot be checked out: {why}", code="clone_failed")
+    # Contents that history left out are fetched now, if the new state brings them back: with all that a fetch may use.
+    checkout = ["checkout", "--quiet", "--force", "-B", name, f"refs/remotes/origin/{name}"]
+    _run(checkout, address, folder, limits, control, folder, [])
     notice = None
     if on is not None and name != on:
         notice = f"its default branch is now {name}, no longer {on}"
