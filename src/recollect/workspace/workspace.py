@@ -7,17 +7,17 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from recollect import __version__
 from recollect.config import Settings, table
-from recollect.errors import Corrupt, RecollectError, Unavailable, UserError
+from recollect.errors import Corrupt, RecollectError, UserError
 from recollect.home import home_directory, own
 from recollect.jobs.syncs import Run, Urgency
 from recollect.model import (
@@ -25,52 +25,36 @@ from recollect.model import (
     CloneAnswer,
     CloneReport,
     CloneStatus,
-    CodeResult,
-    CriticalFiles,
-    FileImportance,
     FileReport,
     Finding,
-    Freshness,
-    Hit,
     Progress,
     RecalledMemories,
-    RepoMap,
     RepositoryInfo,
     RepositoryList,
     RepositoryStatus,
     RepositorySyncStatus,
-    SearchResult,
     StoredMemory,
-    SymbolResult,
     SyncResult,
     SyncStatus,
 )
-from recollect.search import find, regex, repo_map
-from recollect.search.filters import Filters
-from recollect.search.find import Source
-from recollect.search.query import parse
-from recollect.search.related import related
-from recollect.search.symbols import symbol_hits
+from recollect.search import find
 from recollect.store.catalog import Catalog, Repository
-from recollect.sync import git
 from recollect.sync.discover import usual_folders
 from recollect.sync.tree import printable
-from recollect.workspace import arguments, diagnosis, places, reading, reports
+from recollect.workspace import diagnosis, places, reports
 from recollect.workspace.auto_sync import AutoSync
 from recollect.workspace.clones import Clones, name_of
 from recollect.workspace.lists import Lists
 from recollect.workspace.memories import Memories
 from recollect.workspace.places import Caller
-from recollect.workspace.registry import Registry, Target
+from recollect.workspace.questions import Questions
+from recollect.workspace.registry import Registry
 from recollect.workspace.upkeep import Upkeep
 
-_FIRST_MAP_S: Final = 10.0
 log = logging.getLogger("recollect.workspace")
 
-Repositories = str | Sequence[str] | None
 
-
-class Workspace:
+class Workspace(Questions):
     """Thread-safe. Use as a context manager, or `close()` it: it owns a process.
 
     `repositories` and `name` accept a registered name, a path, a clone URL known here, a list of these, or "*" for all;
@@ -166,186 +150,6 @@ class Workspace:
         """Load what the first question would have to wait for."""
         find.warm()
 
-    # -- questions ----------------------------------------------------------------------------------------------------
-
-    def search(
-        self,
-        query: str,
-        repositories: Repositories = None,
-        limit: int = 10,
-        *,
-        caller: Caller = Caller(),
-        language: str | Sequence[str] | None = None,
-        path_glob: str | Sequence[str] | None = None,
-        content: str = "code",
-        mode: str = "hybrid",
-        changed_since: str | None = None,
-        snippet_lines: int = 12,
-        max_tokens: int | None = None,
-        chunks: bool = False,
-        explain: bool = False,
-    ) -> SearchResult:
-        """Find code. Hits are files by their best chunk, or (`chunks`) chunks; best first. `mode` "regex": files that
-        match the expression, by their first match.
-
-        Raises:
-            UserError: an empty question, an unknown repository, language, content or revision.
-            Refused: a path that may not be read.
-        """
-        started = time.perf_counter()
-        asked = arguments.question(query)
-        filters = arguments.filters(language, path_glob, content, mode)
-        shape = arguments.shape(limit, snippet_lines, max_tokens, chunks, explain)
-        expression = regex.compiled(asked) if mode == "regex" else None
-        targets = self._registry.targets(repositories, caller)
-        if not targets:
-            raise _nothing_known()
-        with self._answering(targets) as (sources, freshness):
-            chosen = self._narrowed(filters, targets, sources, changed_since)
-            if expression is not None:
-                matched = regex.search(expression, [source for _, source in sources], chosen, shape)
-                if matched.incomplete:
-                    why = f"not everything was looked through within {regex.TIME_LIMIT_S:.0f} s: narrow it by path or language"
-                    freshness = replace(freshness, fresh=False, reason=why)
-                return SearchResult(asked[:2000], _since(started), freshness, matched.hits)
-            hits: tuple[Hit, ...] = find.find(parse(asked), [source for _, source in sources], chosen, shape)
-        return SearchResult(asked[:2000], _since(started), freshness, hits)
-
-    def symbol(
-        self,
-        name: str,
-        repositories: Repositories = None,
-        *,
-        caller: Caller = Caller(),
-        kind: str | None = None,
-        references: bool = False,
-        limit: int = 20,
-    ) -> SymbolResult:
-        """Where a name is defined, and (`references`) where it is used. `Class.method` and prefixes work too."""
-        started = time.perf_counter()
-        asked = arguments.question(name).strip()
-        targets = self._registry.targets(repositories, caller)
-        if not targets:
-            raise _nothing_known()
-        with self._answering(targets) as (sources, freshness):
-            found = symbol_hits(
-                asked, [source for _, source in sources], kind, references, max(1, min(limit, arguments.MOST_HITS))
-            )
-        return SymbolResult(asked[:500], _since(started), freshness, *found)
-
-    def related(
-        self,
-        path: str,
-        line: int,
-        *,
-        repository: str | None = None,
-        caller: Caller | None = None,
-        limit: int = 10,
-        snippet_lines: int = 12,
-    ) -> SearchResult:
-        """Code elsewhere that is like the code at a line: tests of it, other implementations, copies.
-
-        Without `repository` in the file's own; with "*" in all. Raises UserError: no such file or line.
-        """
-        caller = caller if caller is not None else Caller(cwd=os.getcwd())
-        started = time.perf_counter()
-        if not isinstance(path, str) or not path.strip():
-            raise UserError("no path was given")
-        everywhere = repository == "*"
-        found, given = self._place_of_file(path, None if everywhere else repository, caller)
-        inside = reading.inside(found, given)
-        targets = self._registry.targets("*", caller) if everywhere else [Target(found)]
-        with self._answering(targets) as (sources, freshness):
-            own = next((source for target, source in sources if target.repository.id == found.id), None)
-            info = own.snapshot.find(inside) if own is not None else None
-            if own is None or info is None or info.status != "indexed":
-                raise UserError(f"{path} is not indexed", hint=f"recollect why {path}", code="no_such_file")
-            shown = [source for _, source in sources]
-            hits = related(own, info, line, shown, max(1, min(limit, arguments.MOST_HITS)), max(0, snippet_lines))
-        return SearchResult(f"like {printable(inside)}:{line}", _since(started), freshness, hits)
-
-    def read(
-        self,
-        path: str,
-        *,
-        repository: str | None = None,
-        caller: Caller = Caller(),
-        start_line: int | None = None,
-        end_line: int | None = None,
-    ) -> CodeResult:
-        """Lines of a file: as it is now, or as it was indexed where it is gone."""
-        if not isinstance(path, str) or not path.strip():
-            raise UserError("no path was given")
-        found, inside = self._place_of_file(path, repository, caller)
-        self._catalog.touch(found.id)
-        with self._library.reading(found.id) as snapshot:
-            return reading.read(found, snapshot, inside, start_line, end_line)
-
-    def map(
-        self,
-        repository: str | None = None,
-        max_tokens: int = 4000,
-        focus: Sequence[str] = (),
-        *,
-        caller: Caller | None = None,
-    ) -> RepoMap:
-        """The most important definitions as an outline of files. `focus`: paths, folders or symbols to centre it on.
-
-        Raises:
-            UserError: not one repository. Unavailable: it is being made for the first time.
-        """
-        started = time.perf_counter()
-        if not isinstance(max_tokens, int) or max_tokens < 50:
-            raise UserError("max_tokens must be at least 50", code="out_of_range")
-        with self._mapped(repository, caller) as (target, source, graph, freshness):
-            centre, unknown = repo_map.focus_of(source.snapshot, graph, focus)
-            made = repo_map.outline(source.snapshot, graph, centre, max_tokens)
-            return RepoMap(
-                repository=source.name,
-                map=made.text,
-                tokens=(len(made.text) + 3) // 4,
-                files=made.files,
-                files_total=len(graph.usage.file_id),
-                definitions=made.definitions,
-                definitions_total=len(graph.usage.def_file),
-                freshness=freshness,
-                took_ms=_since(started),
-                repo_map_status=self._upkeep.maps.status(target.repository.id),
-                not_found=tuple(unknown) or None,
-            )
-
-    def critical_files(
-        self, repository: str | None = None, limit: int = 50, *, caller: Caller | None = None
-    ) -> CriticalFiles:
-        """Files by importance, with size and complexity."""
-        with self._mapped(repository, caller) as (_, source, graph, freshness):
-            ranked = repo_map.importance(source.snapshot, graph.usage, graph.usage.rank)
-            rows = (
-                FileImportance(printable(info.path), info.language, round(value, 3), info.size, info.lines, branches)
-                for info, value, branches in ranked[: max(0, limit)]
-            )
-            return CriticalFiles(source.name, tuple(rows), len(ranked), freshness)
-
-    @contextmanager
-    def _mapped(
-        self, repository: str | None, caller: Caller | None
-    ) -> Iterator[tuple[Target, Source, repo_map.Graph, Freshness]]:
-        caller = caller if caller is not None else Caller(cwd=os.getcwd())
-        targets = self._registry.targets(repository, caller)
-        if len(targets) != 1:
-            raise UserError(
-                "a map is of one repository", hint="Name it; recollect list shows all.", code="no_repository"
-            )
-        with self._answering(targets) as (sources, freshness):
-            if not sources or not sources[0][1].snapshot.generation:
-                raise Unavailable(f"nothing is indexed yet ({freshness.reason})", code="not_indexed")
-            target, source = sources[0]
-            wanted = source.snapshot.generation if freshness.fresh else 0  # during a first sync, of what there is
-            graph = self._upkeep.maps.graph(target.repository.id, wanted, _FIRST_MAP_S)
-            if graph is None:
-                raise Unavailable("the first map is being made", hint="Ask again in a moment.", code="map_building")
-            yield target, source, graph, freshness
-
     # -- syncs --------------------------------------------------------------------------------------------------------
 
     def sync(
@@ -374,91 +178,6 @@ class Workspace:
         if background:
             return self._running_result(run, repository)
         return self._wait(run, repository, wait_s, cancelled)
-
-    def _fetch(
-        self,
-        repository: Repository,
-        caller: Caller,
-        background: bool,
-        wait_s: float | None,
-        cancelled: threading.Event | None,
-    ) -> None:
-        """Of a managed clone: what is new on its remote, before its files are looked at. What fails is noted there."""
-        record = self.clones.of(repository)
-        if record is None or record.status != "cloned":
-            return
-
-        def update() -> None:
-            with suppress(RecollectError):
-                stop = cancelled.is_set if cancelled is not None else threading.Event().is_set
-                if self.clones.update(record, caller.environment, stop) and late.is_set():
-                    self._request(repository, False)
-
-        late = threading.Event()
-        fetching = threading.Thread(target=update, name="fetch", daemon=True)
-        fetching.start()
-        fetching.join(0.0 if background else wait_s)
-        if fetching.is_alive():
-            late.set()  # what it brings is synced when it is there
-
-    def clone(
-        self,
-        url: str,
-        branch: str | None = None,
-        depth: int | None = None,
-        *,
-        caller: Caller | None = None,
-        background: bool = False,
-        wait_s: float | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-        cancelled: threading.Event | None = None,
-    ) -> CloneAnswer:
-        """Clone a repository by its URL, once for all who ask, and sync it. `depth`: commits of history; 0: all of it.
-
-        Waits until it can be searched, or `wait_s`, or (`background`) not at all; the rest goes on.
-
-        Raises:
-            UserError, Refused, Unavailable: no such repository, not allowed, not now.
-        """
-        caller = caller if caller is not None else Caller(cwd=os.getcwd(), environment=dict(os.environ))
-        if branch is None and depth is None:
-            here = self.clones.local(url, caller)
-            if here is not None:
-                return CloneAnswer(
-                    "cloned", printable(os.fspath(here.path)), here.name, "it is here already, not cloned by us"
-                )
-        until = None if wait_s is None else time.monotonic() + wait_s
-        record = self.clones.request(url, branch, depth, caller)
-        if not background:
-            run = self.clones.wait(record, until, cancelled, on_progress)
-            if run is not None:
-                if on_progress is not None:
-                    run.listeners.append(on_progress)
-                repository = self._catalog.get(run.repository_id)
-                left = None if until is None else max(0.0, until - time.monotonic())
-                if repository is not None:
-                    self._wait(run, repository, left, cancelled)
-        known = self._catalog.clones.get(record.key, record.branch) or record
-        repository = self._catalog.get(known.repository_id or "")
-        name = repository.name if repository is not None else name_of(known)
-        done = known.status == "cloned"
-        credentials = " (credentials in the URL were cut out)" if "@" in url and record.url.startswith("http") else ""
-        message = f"{record.url} is {'cloned' if done else 'being cloned'}{credentials}"
-        return CloneAnswer("cloned" if done else "accepted", printable(os.fspath(record.path)), name, message)
-
-    def clone_status(self, said: str, *, caller: Caller = Caller()) -> CloneReport:
-        """How a clone stands, by its path, name or URL. Raises UserError: nothing here is called so."""
-        record = self.clones.find(said)
-        if record is None:
-            if places.looks_like_url(said):
-                return CloneReport("", "", said if "@" not in said else "", None, **CloneStatus().to_dict())
-            found = self._registry.known(said, caller)
-            return CloneReport(found.name, printable(os.fspath(found.path)), found.url, None, **CloneStatus().to_dict())
-        repository = self._catalog.get(record.repository_id or "")
-        name = repository.name if repository is not None else name_of(record)
-        place = printable(os.fspath(record.path))
-        status = self.clones.status(record).to_dict()
-        return CloneReport(name, place, record.url, record.branch or None, **status, notice=record.notice)
 
     def sync_now(self, path: str | Path | None = None, full: bool = False) -> SyncResult | list[SyncResult]:
         """`sync` of one folder, or without a path of every tracked repository."""
@@ -554,6 +273,67 @@ class Workspace:
             suggested.append({"path": printable(os.fspath(folder)), **held})
         return suggested
 
+    # -- clones -------------------------------------------------------------------------------------------------------
+
+    def clone(
+        self,
+        url: str,
+        branch: str | None = None,
+        depth: int | None = None,
+        *,
+        caller: Caller | None = None,
+        background: bool = False,
+        wait_s: float | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> CloneAnswer:
+        """Clone a repository by its URL, once for all who ask, and sync it. `depth`: commits of history; 0: all of it.
+
+        Waits until it can be searched, or `wait_s`, or (`background`) not at all; the rest goes on.
+
+        Raises:
+            UserError, Refused, Unavailable: no such repository, not allowed, not now.
+        """
+        caller = caller if caller is not None else Caller(cwd=os.getcwd(), environment=dict(os.environ))
+        if branch is None and depth is None:
+            here = self.clones.local(url, caller)
+            if here is not None:
+                return CloneAnswer(
+                    "cloned", printable(os.fspath(here.path)), here.name, "it is here already, not cloned by us"
+                )
+        until = None if wait_s is None else time.monotonic() + wait_s
+        record = self.clones.request(url, branch, depth, caller)
+        if not background:
+            run = self.clones.wait(record, until, cancelled, on_progress)
+            if run is not None:
+                if on_progress is not None:
+                    run.listeners.append(on_progress)
+                repository = self._catalog.get(run.repository_id)
+                left = None if until is None else max(0.0, until - time.monotonic())
+                if repository is not None:
+                    self._wait(run, repository, left, cancelled)
+        known = self._catalog.clones.get(record.key, record.branch) or record
+        repository = self._catalog.get(known.repository_id or "")
+        name = repository.name if repository is not None else name_of(known)
+        done = known.status == "cloned"
+        credentials = " (credentials in the URL were cut out)" if "@" in url and record.url.startswith("http") else ""
+        message = f"{record.url} is {'cloned' if done else 'being cloned'}{credentials}"
+        return CloneAnswer("cloned" if done else "accepted", printable(os.fspath(record.path)), name, message)
+
+    def clone_status(self, said: str, *, caller: Caller = Caller()) -> CloneReport:
+        """How a clone stands, by its path, name or URL. Raises UserError: nothing here is called so."""
+        record = self.clones.find(said)
+        if record is None:
+            if places.looks_like_url(said):
+                return CloneReport("", "", said if "@" not in said else "", None, **CloneStatus().to_dict())
+            found = self._registry.known(said, caller)
+            return CloneReport(found.name, printable(os.fspath(found.path)), found.url, None, **CloneStatus().to_dict())
+        repository = self._catalog.get(record.repository_id or "")
+        name = repository.name if repository is not None else name_of(record)
+        place = printable(os.fspath(record.path))
+        status = self.clones.status(record).to_dict()
+        return CloneReport(name, place, record.url, record.branch or None, **status, notice=record.notice)
+
     # -- memories -----------------------------------------------------------------------------------------------------
 
     def remember(
@@ -643,32 +423,6 @@ class Workspace:
             infos = snapshot.files.values() if snapshot is not None else ()
             return tuple(reports.file_report(info) for info in sorted(infos, key=lambda info: info.path))
 
-    def why(self, path: str, query: str | None = None, *, caller: Caller = Caller()) -> dict[str, Any]:
-        """Why a file is not found: `{repository, path, status, reason, message, …}`, with `query` also where it ranks."""
-        repository, given = self._place_of_file(path, None, caller)
-        relative = reading.inside(repository, given)
-        with self._library.reading(repository.id) as snapshot:
-            info = snapshot.find(relative) if snapshot is not None else None
-            said: dict[str, Any] = {"repository": repository.name, "path": printable(relative)}
-            if info is None:
-                word, sentence = reports.why_absent(repository.path, relative)
-                return {**said, "status": "not indexed", "reason": word, "message": sentence}
-            said |= {"status": info.status, "reason": info.reason, "language": info.language, "content": info.content}
-            said |= {"chunks": info.chunks, "message": reports.reason_sentence(info.reason) or "it is indexed"}
-            if query and info.status == "indexed" and snapshot is not None:
-                source = Source(repository.name, repository.path, snapshot)
-                place = find.place_of(
-                    parse(arguments.question(query)), [source], Filters(content=info.content), info.path
-                )
-                said |= {
-                    "query": query,
-                    "rank": place[0] if place else None,
-                    "hit": place[1].to_dict() if place else None,
-                }
-                if place is None:
-                    said["message"] = "it is indexed, but nothing in it comes near this question"
-            return said
-
     def add(self, path: str, name: str | None = None, *, caller: Caller | None = None) -> RepositoryStatus:
         """Register a folder without syncing it."""
         caller = caller if caller is not None else Caller(cwd=os.getcwd())
@@ -738,74 +492,6 @@ class Workspace:
             "notices": [*self._notices, *self._upkeep.notices],
         }
 
-    # -- answering ----------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _answering(self, targets: Sequence[Target]) -> Iterator[tuple[list[tuple[Target, Source]], Freshness]]:
-        """The snapshots of what a question is about, kept whole while it is answered, and what they reflect."""
-        started = time.perf_counter()
-        seen = self._upkeep.freshen([target.repository for target in targets])
-        with ExitStack() as stack:
-            sources: list[tuple[Target, Source]] = []
-            parts = []
-            for target in targets:
-                repository = self._catalog.get(target.repository.id) or target.repository
-                snapshot = stack.enter_context(self._library.reading(repository.id))
-                parts.append(
-                    (
-                        repository.name,
-                        self._upkeep.freshness(repository, snapshot is not None and snapshot.complete, seen),
-                    )
-                )
-                if snapshot is not None:
-                    sources.append((target, Source(repository.name, repository.path, snapshot)))
-                self._catalog.touch(repository.id)
-            yield sources, reports.together(parts, _since(started))
-
-    def _narrowed(
-        self,
-        filters: Filters,
-        targets: Sequence[Target],
-        sources: Sequence[tuple[Target, Source]],
-        revision: str | None,
-    ) -> Filters:
-        """`filters` with what only some paths of some sources pass: folders that were named, files changed since."""
-        if revision is None and not any(target.below for target in targets):
-            return filters
-        paths: list[set[str] | None] = []
-        for target, source in sources:
-            chosen: set[str] | None = git.changed_since(source.root, revision) if revision is not None else None
-            if target.below:
-                below = target.below + "/"
-                known = (info.path for info in source.snapshot.files.values())
-                inside = {path for path in known if path == target.below or path.startswith(below)}
-                chosen = inside if chosen is None else chosen & inside
-            paths.append(chosen)
-        return replace(filters, paths=tuple(paths))
-
-    def _place_of_file(self, path: str, repository: str | None, caller: Caller) -> tuple[Repository, str]:
-        """(repository, path in it or absolute) that a caller means by a file's path."""
-        if repository is not None:
-            return self._registry.target(repository, caller).repository, path
-        if os.path.isabs(os.path.expanduser(path)) or (
-            caller.cwd is not None and os.path.lexists(os.path.join(caller.cwd, path))
-        ):
-            given = os.path.join(caller.cwd or "/", os.path.expanduser(path))
-            folder = places.absolute(os.path.dirname(os.path.normpath(given)), caller)  # a link is meant itself
-            target = self._registry.targets(os.fspath(folder), caller)[0]
-            return target.repository, os.path.join(folder, os.path.basename(os.path.normpath(given)))
-        targets = self._registry.targets(None, caller)
-        for target in targets:
-            if os.path.lexists(target.repository.path / path) or self._has(target.repository, path):
-                return target.repository, path
-        if len(targets) == 1:
-            return targets[0].repository, path
-        raise UserError(f"no repository here holds {path}", hint="Name its repository.", code="no_such_file")
-
-    def _has(self, repository: Repository, path: str) -> bool:
-        with self._library.reading(repository.id) as snapshot:
-            return snapshot is not None and snapshot.find(path) is not None
-
     # -- syncing ------------------------------------------------------------------------------------------------------
 
     def _named(self, path: str | None, name: str | None, caller: Caller) -> Repository:
@@ -834,6 +520,32 @@ class Workspace:
                 code="no_repository",
             )
         return targets[0].repository
+
+    def _fetch(
+        self,
+        repository: Repository,
+        caller: Caller,
+        background: bool,
+        wait_s: float | None,
+        cancelled: threading.Event | None,
+    ) -> None:
+        """Of a managed clone: what is new on its remote, before its files are looked at. What fails is noted there."""
+        record = self.clones.of(repository)
+        if record is None or record.status != "cloned":
+            return
+
+        def update() -> None:
+            with suppress(RecollectError):
+                stop = cancelled.is_set if cancelled is not None else threading.Event().is_set
+                if self.clones.update(record, caller.environment, stop) and late.is_set():
+                    self._request(repository, False)
+
+        late = threading.Event()
+        fetching = threading.Thread(target=update, name="fetch", daemon=True)
+        fetching.start()
+        fetching.join(0.0 if background else wait_s)
+        if fetching.is_alive():
+            late.set()  # what it brings is synced when it is there
 
     def _request(self, repository: Repository, full: bool, listener: Callable[[Progress], None] | None = None) -> Run:
         """A sync that somebody asked for: it looks at everything, however large that is."""
@@ -882,11 +594,3 @@ class Workspace:
                 code="missing",
             )
         self._catalog.update(repository.id, missing=0)
-
-
-def _since(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 2)
-
-
-def _nothing_known() -> UserError:
-    return UserError("no repository is known yet", hint="Add one: recollect sync PATH", code="no_repository")

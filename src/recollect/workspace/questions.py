@@ -1,0 +1,326 @@
+"""What can be asked of repositories: every answer comes from snapshots, and says what it reflects."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any, Final
+
+from recollect.errors import Unavailable, UserError
+from recollect.jobs.library import Library
+from recollect.model import (
+    CodeResult,
+    CriticalFiles,
+    FileImportance,
+    Freshness,
+    Hit,
+    RepoMap,
+    SearchResult,
+    SymbolResult,
+)
+from recollect.search import find, regex, repo_map
+from recollect.search.filters import Filters
+from recollect.search.find import Source
+from recollect.search.query import parse
+from recollect.search.related import related
+from recollect.search.symbols import symbol_hits
+from recollect.store.catalog import Catalog, Repository
+from recollect.sync import git
+from recollect.sync.tree import printable
+from recollect.workspace import arguments, places, reading, reports
+from recollect.workspace.places import Caller
+from recollect.workspace.registry import Registry, Target
+from recollect.workspace.upkeep import Upkeep
+
+_FIRST_MAP_S: Final = 10.0
+Repositories = str | Sequence[str] | None
+
+
+class Questions:
+    """The asking half of a `Workspace`, which makes these parts."""
+
+    _catalog: Catalog
+    _registry: Registry
+    _upkeep: Upkeep
+    _library: Library
+
+    def search(
+        self,
+        query: str,
+        repositories: Repositories = None,
+        limit: int = 10,
+        *,
+        caller: Caller = Caller(),
+        language: str | Sequence[str] | None = None,
+        path_glob: str | Sequence[str] | None = None,
+        content: str = "code",
+        mode: str = "hybrid",
+        changed_since: str | None = None,
+        snippet_lines: int = 12,
+        max_tokens: int | None = None,
+        chunks: bool = False,
+        explain: bool = False,
+    ) -> SearchResult:
+        """Find code. Hits are files by their best chunk, or (`chunks`) chunks; best first. `mode` "regex": files that
+        match the expression, by their first match.
+
+        Raises:
+            UserError: an empty question, an unknown repository, language, content or revision.
+            Refused: a path that may not be read.
+        """
+        started = time.perf_counter()
+        asked = arguments.question(query)
+        filters = arguments.filters(language, path_glob, content, mode)
+        shape = arguments.shape(limit, snippet_lines, max_tokens, chunks, explain)
+        expression = regex.compiled(asked) if mode == "regex" else None
+        targets = self._registry.targets(repositories, caller)
+        if not targets:
+            raise _nothing_known()
+        with self._answering(targets) as (sources, freshness):
+            chosen = self._narrowed(filters, targets, sources, changed_since)
+            if expression is not None:
+                matched = regex.search(expression, [source for _, source in sources], chosen, shape)
+                if matched.incomplete:
+                    why = f"not everything was looked through within {regex.TIME_LIMIT_S:.0f} s: narrow it by path or language"
+                    freshness = replace(freshness, fresh=False, reason=why)
+                return SearchResult(asked[:2000], _since(started), freshness, matched.hits)
+            hits: tuple[Hit, ...] = find.find(parse(asked), [source for _, source in sources], chosen, shape)
+        return SearchResult(asked[:2000], _since(started), freshness, hits)
+
+    def symbol(
+        self,
+        name: str,
+        repositories: Repositories = None,
+        *,
+        caller: Caller = Caller(),
+        kind: str | None = None,
+        references: bool = False,
+        limit: int = 20,
+    ) -> SymbolResult:
+        """Where a name is defined, and (`references`) where it is used. `Class.method` and prefixes work too."""
+        started = time.perf_counter()
+        asked = arguments.question(name).strip()
+        targets = self._registry.targets(repositories, caller)
+        if not targets:
+            raise _nothing_known()
+        with self._answering(targets) as (sources, freshness):
+            found = symbol_hits(
+                asked, [source for _, source in sources], kind, references, max(1, min(limit, arguments.MOST_HITS))
+            )
+        return SymbolResult(asked[:500], _since(started), freshness, *found)
+
+    def related(
+        self,
+        path: str,
+        line: int,
+        *,
+        repository: str | None = None,
+        caller: Caller | None = None,
+        limit: int = 10,
+        snippet_lines: int = 12,
+    ) -> SearchResult:
+        """Code elsewhere that is like the code at a line: tests of it, other implementations, copies.
+
+        Without `repository` in the file's own; with "*" in all. Raises UserError: no such file or line.
+        """
+        caller = caller if caller is not None else Caller(cwd=os.getcwd())
+        started = time.perf_counter()
+        if not isinstance(path, str) or not path.strip():
+            raise UserError("no path was given")
+        everywhere = repository == "*"
+        found, given = self._place_of_file(path, None if everywhere else repository, caller)
+        inside = reading.inside(found, given)
+        targets = self._registry.targets("*", caller) if everywhere else [Target(found)]
+        with self._answering(targets) as (sources, freshness):
+            own = next((source for target, source in sources if target.repository.id == found.id), None)
+            info = own.snapshot.find(inside) if own is not None else None
+            if own is None or info is None or info.status != "indexed":
+                raise UserError(f"{path} is not indexed", hint=f"recollect why {path}", code="no_such_file")
+            shown = [source for _, source in sources]
+            hits = related(own, info, line, shown, max(1, min(limit, arguments.MOST_HITS)), max(0, snippet_lines))
+        return SearchResult(f"like {printable(inside)}:{line}", _since(started), freshness, hits)
+
+    def map(
+        self,
+        repository: str | None = None,
+        max_tokens: int = 4000,
+        focus: Sequence[str] = (),
+        *,
+        caller: Caller | None = None,
+    ) -> RepoMap:
+        """The most important definitions as an outline of files. `focus`: paths, folders or symbols to centre it on.
+
+        Raises:
+            UserError: not one repository. Unavailable: it is being made for the first time.
+        """
+        started = time.perf_counter()
+        if not isinstance(max_tokens, int) or max_tokens < 50:
+            raise UserError("max_tokens must be at least 50", code="out_of_range")
+        with self._mapped(repository, caller) as (target, source, graph, freshness):
+            centre, unknown = repo_map.focus_of(source.snapshot, graph, focus)
+            made = repo_map.outline(source.snapshot, graph, centre, max_tokens)
+            return RepoMap(
+                repository=source.name,
+                map=made.text,
+                tokens=(len(made.text) + 3) // 4,
+                files=made.files,
+                files_total=len(graph.usage.file_id),
+                definitions=made.definitions,
+                definitions_total=len(graph.usage.def_file),
+                freshness=freshness,
+                took_ms=_since(started),
+                repo_map_status=self._upkeep.maps.status(target.repository.id),
+                not_found=tuple(unknown) or None,
+            )
+
+    def critical_files(
+        self, repository: str | None = None, limit: int = 50, *, caller: Caller | None = None
+    ) -> CriticalFiles:
+        """Files by importance, with size and complexity."""
+        with self._mapped(repository, caller) as (_, source, graph, freshness):
+            ranked = repo_map.importance(source.snapshot, graph.usage, graph.usage.rank)
+            rows = (
+                FileImportance(printable(info.path), info.language, round(value, 3), info.size, info.lines, branches)
+                for info, value, branches in ranked[: max(0, limit)]
+            )
+            return CriticalFiles(source.name, tuple(rows), len(ranked), freshness)
+
+    def read(
+        self,
+        path: str,
+        *,
+        repository: str | None = None,
+        caller: Caller = Caller(),
+        start_line: int | None = None,
+        end_line: int | None = None,
+    ) -> CodeResult:
+        """Lines of a file: as it is now, or as it was indexed where it is gone."""
+        if not isinstance(path, str) or not path.strip():
+            raise UserError("no path was given")
+        found, inside = self._place_of_file(path, repository, caller)
+        self._catalog.touch(found.id)
+        with self._library.reading(found.id) as snapshot:
+            return reading.read(found, snapshot, inside, start_line, end_line)
+
+    def why(self, path: str, query: str | None = None, *, caller: Caller = Caller()) -> dict[str, Any]:
+        """Why a file is not found: `{repository, path, status, reason, message, …}`, with `query` also where it ranks."""
+        repository, given = self._place_of_file(path, None, caller)
+        relative = reading.inside(repository, given)
+        with self._library.reading(repository.id) as snapshot:
+            info = snapshot.find(relative) if snapshot is not None else None
+            said: dict[str, Any] = {"repository": repository.name, "path": printable(relative)}
+            if info is None:
+                word, sentence = reports.why_absent(repository.path, relative)
+                return {**said, "status": "not indexed", "reason": word, "message": sentence}
+            said |= {"status": info.status, "reason": info.reason, "language": info.language, "content": info.content}
+            said |= {"chunks": info.chunks, "message": reports.reason_sentence(info.reason) or "it is indexed"}
+            if query and info.status == "indexed" and snapshot is not None:
+                source = Source(repository.name, repository.path, snapshot)
+                place = find.place_of(
+                    parse(arguments.question(query)), [source], Filters(content=info.content), info.path
+                )
+                said |= {
+                    "query": query,
+                    "rank": place[0] if place else None,
+                    "hit": place[1].to_dict() if place else None,
+                }
+                if place is None:
+                    said["message"] = "it is indexed, but nothing in it comes near this question"
+            return said
+
+    @contextmanager
+    def _mapped(
+        self, repository: str | None, caller: Caller | None
+    ) -> Iterator[tuple[Target, Source, repo_map.Graph, Freshness]]:
+        caller = caller if caller is not None else Caller(cwd=os.getcwd())
+        targets = self._registry.targets(repository, caller)
+        if len(targets) != 1:
+            raise UserError(
+                "a map is of one repository", hint="Name it; recollect list shows all.", code="no_repository"
+            )
+        with self._answering(targets) as (sources, freshness):
+            if not sources or not sources[0][1].snapshot.generation:
+                raise Unavailable(f"nothing is indexed yet ({freshness.reason})", code="not_indexed")
+            target, source = sources[0]
+            wanted = source.snapshot.generation if freshness.fresh else 0  # during a first sync, of what there is
+            graph = self._upkeep.maps.graph(target.repository.id, wanted, _FIRST_MAP_S)
+            if graph is None:
+                raise Unavailable("the first map is being made", hint="Ask again in a moment.", code="map_building")
+            yield target, source, graph, freshness
+
+    @contextmanager
+    def _answering(self, targets: Sequence[Target]) -> Iterator[tuple[list[tuple[Target, Source]], Freshness]]:
+        """The snapshots of what a question is about, kept whole while it is answered, and what they reflect."""
+        started = time.perf_counter()
+        seen = self._upkeep.freshen([target.repository for target in targets])
+        with ExitStack() as stack:
+            sources: list[tuple[Target, Source]] = []
+            parts = []
+            for target in targets:
+                repository = self._catalog.get(target.repository.id) or target.repository
+                snapshot = stack.enter_context(self._library.reading(repository.id))
+                parts.append(
+                    (
+                        repository.name,
+                        self._upkeep.freshness(repository, snapshot is not None and snapshot.complete, seen),
+                    )
+                )
+                if snapshot is not None:
+                    sources.append((target, Source(repository.name, repository.path, snapshot)))
+                self._catalog.touch(repository.id)
+            yield sources, reports.together(parts, _since(started))
+
+    def _narrowed(
+        self,
+        filters: Filters,
+        targets: Sequence[Target],
+        sources: Sequence[tuple[Target, Source]],
+        revision: str | None,
+    ) -> Filters:
+        """`filters` with what only some paths of some sources pass: folders that were named, files changed since."""
+        if revision is None and not any(target.below for target in targets):
+            return filters
+        paths: list[set[str] | None] = []
+        for target, source in sources:
+            chosen: set[str] | None = git.changed_since(source.root, revision) if revision is not None else None
+            if target.below:
+                below = target.below + "/"
+                known = (info.path for info in source.snapshot.files.values())
+                inside = {path for path in known if path == target.below or path.startswith(below)}
+                chosen = inside if chosen is None else chosen & inside
+            paths.append(chosen)
+        return replace(filters, paths=tuple(paths))
+
+    def _place_of_file(self, path: str, repository: str | None, caller: Caller) -> tuple[Repository, str]:
+        """(repository, path in it or absolute) that a caller means by a file's path."""
+        if repository is not None:
+            return self._registry.target(repository, caller).repository, path
+        if os.path.isabs(os.path.expanduser(path)) or (
+            caller.cwd is not None and os.path.lexists(os.path.join(caller.cwd, path))
+        ):
+            given = os.path.join(caller.cwd or "/", os.path.expanduser(path))
+            folder = places.absolute(os.path.dirname(os.path.normpath(given)), caller)  # a link is meant itself
+            target = self._registry.targets(os.fspath(folder), caller)[0]
+            return target.repository, os.path.join(folder, os.path.basename(os.path.normpath(given)))
+        targets = self._registry.targets(None, caller)
+        for target in targets:
+            if os.path.lexists(target.repository.path / path) or self._has(target.repository, path):
+                return target.repository, path
+        if len(targets) == 1:
+            return targets[0].repository, path
+        raise UserError(f"no repository here holds {path}", hint="Name its repository.", code="no_such_file")
+
+    def _has(self, repository: Repository, path: str) -> bool:
+        with self._library.reading(repository.id) as snapshot:
+            return snapshot is not None and snapshot.find(path) is not None
+
+
+def _since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 2)
+
+
+def _nothing_known() -> UserError:
+    return UserError("no repository is known yet", hint="Add one: recollect sync PATH", code="no_repository")
