@@ -9,6 +9,7 @@ languages, and a name that a file defines itself is no use of another's.
 from __future__ import annotations
 
 import builtins
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -209,7 +210,11 @@ def outline(snapshot: Snapshot, graph: Graph, focus: Focus, max_tokens: int) -> 
         for row in best.tolist()
         if scores[row] > 0
     }
-    by_file = _definitions(snapshot, list(dict.fromkeys(file_id for file_id, _ in score_of)))
+    file_ids = list(dict.fromkeys(file_id for file_id, _ in score_of))
+    by_file = _definitions(snapshot, file_ids, {name for _, name in score_of})
+    qualified = {item.qualified_name for definitions in by_file.values() for item in definitions}
+    around = {outer for name in qualified for outer in name.split(".")[:-1]}
+    enclosing = _definitions(snapshot, file_ids, around)
     candidates = []
     for file_id, definitions in by_file.items():
         same = Counter(item.name for item in definitions)
@@ -218,29 +223,31 @@ def outline(snapshot: Snapshot, graph: Graph, focus: Focus, max_tokens: int) -> 
             if score is not None:
                 candidates.append((-score / same[item.name], snapshot.files[file_id].path, item.start_line, item))
     candidates.sort(key=lambda candidate: candidate[:3])
-    return _fitted(snapshot, [item for *_, item in candidates], by_file, max_tokens * _CHARACTERS_PER_TOKEN)
+    return _fitted(snapshot, [item for *_, item in candidates], enclosing, max_tokens * _CHARACTERS_PER_TOKEN)
 
 
-def _definitions(snapshot: Snapshot, file_ids: Sequence[int]) -> dict[int, list[Definition]]:
+def _definitions(snapshot: Snapshot, file_ids: Sequence[int], names: Iterable[str]) -> dict[int, list[Definition]]:
+    """By file, the definitions of these names in it."""
     found: dict[int, list[Definition]] = {file_id: [] for file_id in file_ids if file_id in snapshot.files}
     columns = "file_id, chunk_id, name, qualified_name, kind, start_line, end_line, signature"
-    wanted = list(found)
+    meant = "name IN (SELECT value FROM json_each(?)) AND kind <> 'section'"
+    wanted, asked = list(found), json.dumps(list(names))
     for start in range(0, len(wanted), _BLOCK):
         part = wanted[start : start + _BLOCK]
         marks = ",".join("?" * len(part))
-        sql = f"SELECT {columns} FROM symbols WHERE file_id IN ({marks}) AND kind <> 'section' ORDER BY start_line"
-        for row in snapshot.rows(sql, part):
+        sql = f"SELECT {columns} FROM symbols INDEXED BY symbols_file WHERE file_id IN ({marks}) AND {meant} ORDER BY start_line"
+        for row in snapshot.rows(sql, (*part, asked)):
             found[row[0]].append(Definition(*row))
     return found
 
 
 def _fitted(
-    snapshot: Snapshot, candidates: Sequence[Definition], by_file: dict[int, list[Definition]], room: int
+    snapshot: Snapshot, candidates: Sequence[Definition], enclosing: dict[int, list[Definition]], room: int
 ) -> Outline:
     chosen: dict[int, dict[int, Definition]] = {}  # file → line → definition; files in order of their best
     misses = 0
     for item in candidates:
-        more = [item, *_enclosing(item, by_file[item.file_id])]
+        more = [item, *_enclosing(item, enclosing[item.file_id])]
         have = chosen.get(item.file_id)
         cost = sum(len(_line(one)) + 1 for one in more if have is None or one.start_line not in have)
         cost += len(printable(snapshot.files[item.file_id].path)) + 3 if have is None else 0
