@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = {
-    "split camel case identifiers into words": "src/recollect/text.py",
+    "split identifiers at case and underscore boundaries": "src/recollect/text.py",
     "refuse folders that hold credentials": "src/recollect/workspace/places.py",
     "IndexWriter.commit": "src/recollect/index/writer.py",
 }
