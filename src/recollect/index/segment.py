@@ -186,26 +186,27 @@ class Moment:
     def following(self, before: Sequence[View], now: Sequence[View]) -> Moment:
         """The moment of `now`, where this is that of `before`."""
         old = {id(view.segment): view for view in before}
+        new: list[View] = []
         came, went = list(self.came), list(self.went)
         for view in now:
             previous = old.pop(id(view.segment), None)
             if previous is None:
-                came.append(view.segment.vectors[np.flatnonzero(view.live)])
+                new.append(view)
             elif previous is not view:
                 switched = np.flatnonzero(previous.live != view.live)
                 came.append(view.segment.vectors[switched[view.live[switched]]])
                 went.append(view.segment.vectors[switched[previous.live[switched]]])
-        went += (view.segment.vectors[np.flatnonzero(view.live)] for view in old.values())  # merged into others
+        here, gone = _live_rows(new), _live_rows(list(old.values()))
+        came.append(here[1][~np.isin(here[0], gone[0])])  # the others were merged into another segment
+        went.append(gone[1][~np.isin(gone[0], here[0])])
         pending = sum(map(len, came)) + sum(map(len, went))
         if pending <= _PENDING:
-            return Moment(self.matrix, tuple(came), tuple(went))
+            return Moment(self.matrix, tuple(filter(len, came)), tuple(filter(len, went)))
         if pending > sum(view.n_live for view in now):
             return Moment.of(now)
         matrix = self.matrix.copy()
-        for vectors in came:
-            add_moment(matrix, vectors)
-        for vectors in went:
-            add_moment(matrix, vectors, -1)
+        add_moment(matrix, np.concatenate(came))
+        add_moment(matrix, np.concatenate(went), -1)
         return Moment(matrix)
 
     def along(self, vector: NDArray[np.int8]) -> int:
@@ -217,6 +218,15 @@ class Moment:
                 products = np.concatenate(parts).astype(np.float32) @ vector.astype(np.float32)  # below 2²⁴
                 total += sign * int(np.square(products.astype(np.int64)).sum())
         return total
+
+
+def _live_rows(views: Sequence[View]) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+    """(chunk ids, vectors) of the live chunks."""
+    rows = [np.flatnonzero(view.live) for view in views]
+    ids = [view.segment.chunk_id[at] for view, at in zip(views, rows, strict=True)]
+    vectors = [view.segment.vectors[at] for view, at in zip(views, rows, strict=True)]
+    none = np.zeros((0, DIMENSIONS), np.int8)
+    return np.concatenate([np.zeros(0, np.int64), *ids]), np.concatenate([none, *vectors])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

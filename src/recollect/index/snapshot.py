@@ -294,16 +294,17 @@ def _views(
     ]
     sql = "SELECT chunk_id FROM revived WHERE generation > ?"
     revived = [row[0] for row in connection.execute(sql, (since,))] if old is not None else []
-    all_dead: list[int] | None = None
     views = []
     for identity in segment_ids:
         if identity in known:
             views.append(known[identity].without(newly_dead).with_live(revived))
             continue
-        if all_dead is None:
-            all_dead = [row[0] for row in connection.execute("SELECT chunk_id FROM dead_chunks")]
         name, block = connection.execute("SELECT name, block FROM segments WHERE id = ?", (identity,)).fetchone()
-        views.append(View.whole(load_segment(folder, name, block)).without(all_dead))
+        segment = load_segment(folder, name, block)
+        ids = segment.chunk_id  # ascending
+        span = (int(ids[0]), int(ids[-1])) if len(ids) else (0, -1)
+        dead = connection.execute("SELECT chunk_id FROM dead_chunks WHERE chunk_id BETWEEN ? AND ?", span)
+        views.append(View.whole(segment).without([row[0] for row in dead]))
     return tuple(views)
 
 

@@ -98,10 +98,12 @@ def path_parts(path: str) -> tuple[frozenset[str], frozenset[str], str]:
     """(words of the stem, words of the parent folder, the stem folded to compare with a symbol)."""
     folder, _, name = path.rpartition("/")
     stem = name.rsplit(".", 1)[0] if "." in name[1:] else name
-    words = frozenset(part for found in text.identifiers(stem) for part in text.split_identifier(found))
-    parent = folder.rpartition("/")[2]
-    above = frozenset(part for found in text.identifiers(parent) for part in text.split_identifier(found))
-    return words, above, fold(stem)
+    return _parts(stem), _parts(folder.rpartition("/")[2]), fold(stem)
+
+
+@functools.lru_cache(maxsize=100_000)
+def _parts(name: str) -> frozenset[str]:
+    return frozenset(part for found in text.identifiers(name) for part in text.split_identifier(found))
 
 
 def fold(name: str) -> str:
