@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from recollect.errors import Cancelled, RecollectError
+from recollect.errors import Cancelled, RecollectError, Refused
 from recollect.sync import clone as making
+from recollect.sync.address import Permissions, parse
 from recollect.workspace import Caller, Workspace
 from recollect.workspace.clones import Clones
 from tests.conftest import SHOP, MakeRepository, git, wait_until, write
@@ -275,13 +276,16 @@ def test_a_redirect_is_followed_where_that_is_allowed(
     with serving(tmp_path / "old") as old:
         old.redirect = server.url
         assert workspace.clone(f"{old.url}/team/shop.git").status == "cloned"
-        for forbidden in ("file:///etc", "http://169.254.169.254", "ftp://x"):
+        for forbidden in ("file:///etc", "ftp://x"):
             old.redirect = forbidden
-            if "169" in forbidden:  # a private host where only the first one is local by permission
-                continue
             with pytest.raises(RecollectError) as caught:
                 workspace.clone(f"{old.url}/team/{forbidden[:3]}.git")
             assert caught.value.to_dict()["code"] in ("refused_url", "bad_url")
+        first = parse(f"{old.url}/team/other", Permissions(http=True, local=True))
+        for forbidden in ("http://169.254.169.254", "http://localhost:1", "http://10.0.0.1", "http://[::1]"):
+            old.redirect = forbidden
+            with pytest.raises(Refused, match="not a public host"):
+                making._redirected(first, Permissions(http=True))
 
 
 def test_an_empty_repository_and_another_default_branch(

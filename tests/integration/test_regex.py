@@ -43,6 +43,8 @@ def workspace(home: Path) -> Iterator[Workspace]:
         (r"\bgrüße\b", ()),
         (r"(?P<name>\bfoo\b)(?i:bar)", ()),
         (r"\pL+", ()),
+        (r"[[:alpha:]]foo\b", ()),
+        (r"[a&&b]\bfoo\b", ()),
         ("(", ()),
     ],
 )
@@ -123,7 +125,14 @@ def test_the_index_leaves_no_match_out(workspace: Workspace, make_repository: Ma
     write(root, {"f1.py": text(), "f31.py": text()})
     texts = {path.name: path.read_text() for path in root.glob("*.py")}
     for word in ("foo", "foo_bar", "fooBar", "FOO", "bar", "x1", "sha256", "12345", "_foo", "foo_"):
-        for expression in (rf"\b{word}\b", rf" {word}\(", rf"^{word}\b", rf"\b{word}\s+\b", rf"\b{word}\b.*\bbar\b"):
+        for expression in (
+            rf"\b{word}\b",
+            rf" {word}\(",
+            rf"^{word}\b",
+            rf"\b{word}\s+\b",
+            rf"\b{word}\b.*\bbar\b",
+            rf"{word[:3]}.+{word}",
+        ):
             expected = {
                 name for name, content in texts.items() if re.search(expression, content, re.MULTILINE | re.ASCII)
             }

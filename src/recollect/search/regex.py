@@ -41,16 +41,18 @@ _AHEAD: Final = 4  # batches
 _MATCHES: Final = 500  # of one file
 _MORE: Final = 20  # lines shown beside the first
 _LEAST_WORD: Final = 2
+_LEAST_LITERAL: Final = 3
 _NON_WORD: Final = frozenset({op.CATEGORY_NOT_WORD, op.CATEGORY_SPACE})
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A compiled expression. `words`: the parts of each whole word that the text of a match holds."""
+    """A compiled expression. `words`: the parts of each whole word, `literals`: the letters that the text of a match holds."""
 
     of_bytes: Any  # for text of ASCII alone
     of_text: Any
     words: tuple[tuple[str, ...], ...]
+    literals: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ def compiled(expression: str) -> Expression:
         said = said.decode(errors="replace") if isinstance(said, bytes) else said
         hint = "The syntax is RE2's: no look-around, no back-references."
         raise UserError(f"not a regular expression: {said}", hint=hint, code="bad_regex") from error
-    return Expression(of_bytes, of_text, required_words(expression))
+    literals = tuple(run.encode() for run, _ in _required(expression) if len(run) >= _LEAST_LITERAL)
+    return Expression(of_bytes, of_text, required_words(expression), literals)
 
 
 def search(expression: Expression, sources: Sequence[Source], filters: Filters, shape: Shape) -> Found:
@@ -124,33 +127,38 @@ def _files_with(snapshot: Snapshot, words: Sequence[Sequence[str]]) -> list[int]
 
 
 def required_words(expression: str) -> tuple[tuple[str, ...], ...]:
-    """The whole words that the expression has outside all alternatives, each as the parts that the index has of it. (The
-    whole it has only where no `$` joins it to another word.)
+    """The whole words that the text of each match holds, each as the parts that the index has of it. (The whole it has only
+    where no `$` joins it to another word.)
+    """
+    found = (text.split_identifier(run) for run, whole in _required(expression) if whole and len(run) >= _LEAST_WORD)
+    return tuple(dict.fromkeys(word for word in found if word))
+
+
+def _required(expression: str) -> list[tuple[str, bool]]:
+    """(letters, whether they are a whole word) of what the expression has outside all alternatives, ASCII alone.
 
     None where letters of any case match, or the standard parser does not know the syntax.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("error")  # what it warns of ([[:alpha:]]) it reads otherwise than RE2
             tree = _parser.parse(expression)
-    except (re.error, OverflowError, RecursionError):
-        return ()
-    if tree.state.flags & re.IGNORECASE:
-        return ()
+    except (re.error, OverflowError, RecursionError, Warning):
+        return []
     items: list[tuple[Any, Any]] = []
-    if not _flattened(tree, items):
-        return ()
-    words: dict[tuple[str, ...], None] = {}
+    if tree.state.flags & re.IGNORECASE or not _flattened(tree, items):
+        return []
+    found: list[tuple[str, bool]] = []
     run, begins = "", False
     for kind, value in [*items, (op.ANY, None)]:
         if kind is op.LITERAL and _is_word(chr(value)):
             run += chr(value)
             continue
         ends = _is_boundary(kind, value)
-        if run and begins and ends and len(run) >= _LEAST_WORD and run.isascii():
-            words[text.split_identifier(run)] = None
+        if run and run.isascii():
+            found.append((run, begins and ends))
         run, begins = "", ends
-    return tuple(word for word in words if word)
+    return found
 
 
 def _flattened(tree: Any, items: list[tuple[Any, Any]]) -> bool:
@@ -205,6 +213,8 @@ def _matching(
         found = []
         for *_, number, info in batch:
             data = raw(texts.get((number, info.id), b""))
+            if not all(literal in data for literal in expression.literals):
+                continue
             if expression.of_bytes is not None and data.isascii():
                 spans = [match.span() for match in islice(expression.of_bytes.finditer(data), _MATCHES)]
                 content = data.decode("ascii") if spans else ""
