@@ -53,16 +53,17 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def processes_of(home: Path) -> list[int]:
     """Our processes that work for a data directory, this one left out."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                command = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if os.fsencode(home) in command and b"recollect" in command:
-                found.append(int(entry.name))
-    return found
+    others = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    found = ((pid, command_of(pid)) for pid in others if pid != os.getpid())
+    return [pid for pid, command in found if os.fsencode(home) in command and b"recollect" in command]
+
+
+def command_of(pid: int) -> bytes:
+    """The command line of a process; empty where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def wait_until(true: Callable[[], object], timeout_s: float = 20.0) -> None:

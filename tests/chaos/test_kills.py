@@ -10,7 +10,7 @@ from pathlib import Path
 
 from recollect import client
 from recollect.workspace import Workspace
-from tests.conftest import MakeRepository, processes_of, wait_until
+from tests.conftest import MakeRepository, command_of, processes_of, wait_until
 
 FILES = {f"p{i % 13}/f{i}.py": f"def function_{i}(a, b):\n    return a * {i} + b\n\n\n" * 50 for i in range(1600)}
 
@@ -20,7 +20,7 @@ def kill(home: Path, what: bytes, but: Collection[int] = ()) -> set[int]:
     killed = set()
     for pid in set(processes_of(home)) - set(but):
         try:
-            if what in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if what in command_of(pid):
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
         except (OSError, ProcessLookupError):
@@ -41,7 +41,7 @@ def test_a_killed_indexer_starts_again_and_the_sync_goes_on(home: Path, make_rep
         assert (result.status, result.total_files) == ("completed", 1600)
         assert workspace.search("function_1234", "project").hits[0].path == "p12/f1234.py"
         pids = processes_of(home)
-        assert sum(b"server.indexer" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids) == 1
+        assert sum(b"server.indexer" in command_of(pid) for pid in pids) == 1
     wait_until(lambda: not processes_of(home))
 
 

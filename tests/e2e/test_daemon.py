@@ -13,11 +13,11 @@ import pytest
 from recollect import client
 from recollect.errors import Unavailable
 from recollect.home import socket_path
-from tests.conftest import processes_of, wait_until
+from tests.conftest import command_of, processes_of, wait_until
 
 
 def daemons(home: Path) -> list[int]:
-    return [pid for pid in processes_of(home) if b"server.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in processes_of(home) if b"server.daemon" in command_of(pid)]
 
 
 def test_many_starters_get_one_daemon(home: Path) -> None:

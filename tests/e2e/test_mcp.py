@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -16,7 +14,7 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 
-from tests.conftest import SHOP, MakeRepository, processes_of, wait_until
+from tests.conftest import SHOP, MakeRepository, command_of, processes_of
 from tests.git_server import serving
 
 
@@ -193,142 +191,5 @@ def test_many_sessions_at_once_share_one_daemon(home: Path, make_repository: Mak
         return await asyncio.gather(*(one(number) for number in range(8)))
 
     assert all(asyncio.run(asyncio.wait_for(main(), 60)))
-    daemons = [pid for pid in processes_of(home) if b"server.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    daemons = [pid for pid in processes_of(home) if b"server.daemon" in command_of(pid)]
     assert len(daemons) == 1
-
-
-def command_of(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
-def pump(cwd: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "recollect", "mcp"]
-    return subprocess.Popen(command, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def request(number: int, method: str, params: dict[str, Any]) -> bytes:
-    return json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode() + b"\n"
-
-
-INITIALIZE = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-
-
-def test_nothing_but_json_rpc_is_written_and_a_last_question_is_answered(
-    home: Path, make_repository: MakeRepository
-) -> None:
-    process = pump(make_repository(SHOP, "shop"))
-    lines = request(1, "initialize", INITIALIZE) + b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n'
-    lines += b"this is no json\n" + request(2, "tools/call", {"name": "search_code", "arguments": {"query": "cart"}})
-    out, _ = process.communicate(lines, timeout=30)
-    messages = [json.loads(line) for line in out.splitlines()]
-    assert all(message["jsonrpc"] == "2.0" for message in messages)
-    assert {message.get("id") for message in messages} >= {1, 2}
-    assert process.returncode == 0
-
-
-def test_the_pump_ends_with_its_input_and_with_its_parent(home: Path, make_repository: MakeRepository) -> None:
-    root = make_repository(SHOP, "shop")
-    process = pump(root)
-    assert process.stdin is not None
-    process.stdin.close()
-    assert process.wait(timeout=20) == 0
-    script = (
-        "import subprocess, sys, time\n"
-        "r, w = __import__('os').pipe()\n"
-        f"p = subprocess.Popen([sys.executable, '-m', 'recollect', 'mcp'], cwd={str(root)!r}, stdin=r, stdout=subprocess.DEVNULL)\n"
-        "print(p.pid, flush=True)\ntime.sleep(60)\n"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    child = int(parent.stdout.readline())
-    time.sleep(0.5)
-    parent.kill()
-    parent.wait()
-    wait_until(
-        lambda: not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split(")")[1][:3],
-        20,
-    )
-
-
-def test_a_cancelled_call_is_stopped(home: Path, make_repository: MakeRepository) -> None:
-    root = make_repository({f"f{i}.py": f"def f_{i}(a):\n    return a + {i}\n\n" * 80 for i in range(1200)}, "large")
-    process = pump(root)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(
-        request(1, "initialize", INITIALIZE) + b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n'
-    )
-    process.stdin.flush()
-    process.stdout.readline()
-    process.stdin.write(
-        request(2, "tools/call", {"name": "sync_repository", "arguments": {"repository_path": str(root)}})
-    )
-    process.stdin.flush()
-    time.sleep(0.3)
-    process.stdin.write(b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}\n')
-    status = request(3, "tools/call", {"name": "get_sync_status", "arguments": {"repository_name": "large"}})
-
-    def is_cancelled() -> bool:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(status)
-        process.stdin.flush()
-        answer = json.loads(process.stdout.readline())
-        return answer["id"] == 3 and answer["result"]["structuredContent"]["status"] in ("cancelled", "completed")
-
-    wait_until(is_cancelled)
-    process.stdin.close()
-    process.wait(timeout=20)
-
-
-def test_memories_by_our_tools_and_by_the_forms_of_others(home: Path, make_repository: MakeRepository) -> None:
-    root = make_repository(SHOP, "shop")
-
-    async def use(client: Client) -> None:
-        async def call(name: str, **arguments: Any) -> Any:
-            result = await client.call_tool(name, arguments)
-            assert not result.is_error, result.content
-            assert result.content[0].text  # type: ignore[union-attr]
-            return result.structured_content
-
-        made = await call(
-            "store_memory", content="Carts live in `shop/cart.py`", metadata={"tags": "cart, shop", "type": "fact"}
-        )
-        assert (made["success"], made["duplicate"]) == (True, False)
-        again = await call("memory_store", content="Carts  live in `shop/cart.py`", tags=["more"])
-        assert (again["duplicate"], again["id"]) == (True, made["id"])
-        answer = await call("retrieve_memory", query="where do carts live", n_results=3)
-        assert answer["memories"][0]["tags"] == ["cart", "more", "shop"]
-        assert answer["memories"][0]["memory_type"] == "fact"
-        assert (answer["time_range"], answer["mode"], answer["count"]) == (None, "hybrid", 1)
-        assert (await call("recall_memory", query="carts from today", n_results=5))["time_range"] is not None
-        assert (await call("search_by_tag", tags="shop"))["count"] == 1
-        assert (await call("recall_by_timeframe", start_date="2020-01-01", end_date="2020-01-02"))["count"] == 0
-        assert (await call("exact_match_retrieve", content="Carts live in `shop/cart.py`"))["count"] == 1
-        assert (await call("memory_search", query="carts", mode="hybrid", limit=2))["count"] == 1
-        assert (await call("memory_list", page=1, page_size=10))["total"] == 1
-        assert (await call("list_memories", tags="cart"))["memories"][0]["id"] == made["id"]
-        hash_ = made["content_hash"]
-        assert (await call("update_memory_metadata", content_hash=hash_, updates={"tags": ["new"]}))["tags"] == ["new"]
-        assert (await call("update_memory", id=made["id"], content="Carts live elsewhere"))[
-            "content"
-        ] == "Carts live elsewhere"
-        assert (await call("check_database_health"))["memories"] == 1
-        shown = await call("delete_memory", tags=["new"], dry_run=True)
-        assert (shown["ids"], shown["dry_run"]) == ([made["id"]], True)
-        assert (await call("delete_by_tag", tag="new"))["deleted_count"] == 1
-        assert (await call("retrieve_memory", query="carts"))["count"] == 0
-        assert (await call("update_memory", id=made["id"], restore=True))["id"] == made["id"]
-        assert (await call("delete_memory", id=made["id"], hard=True))["deleted_count"] == 1
-        for name, arguments, code in (
-            ("delete_memory", {}, "empty_filter"),
-            ("store_memory", {"content": " "}, "empty_content"),
-            ("update_memory", {"content": "x"}, "invalid_argument"),
-            ("retrieve_memory", {"query": "x", "time": "gibberish"}, "unknown_time"),
-        ):
-            failed = await client.call_tool(name, arguments)
-            assert failed.is_error
-            assert failed.structured_content is not None
-            assert failed.structured_content["code"] == code
-
-    with_client(root, use)
