@@ -150,7 +150,7 @@ def _print(granularity: str, scores: dict[tuple[str, str, str], list[tuple[float
         for way in dict.fromkeys(way for _, way, _ in scores):
             for category in (*_CATEGORIES.values(), "all"):
                 found = scores.get((key, way, category), [])
-                if found and (category == "all" or (key == "original" and way == "recollect")):
+                if found and (category == "all" or key == "original"):
                     means = (sum(one[part] for one in found) / len(found) for part in range(3))
                     print(
                         f"| {key} | {way} | {category} | {len(found)} | "
