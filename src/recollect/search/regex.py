@@ -116,14 +116,21 @@ def _files_with(snapshot: Snapshot, words: Sequence[Sequence[str]]) -> list[int]
     for word in words:
         holding: set[int] = set()
         for view in snapshot.views:
-            rows: NDArray[Any] | None = None
-            for part in word:
-                here, _ = view.segment.postings(term_key(part))
-                rows = here if rows is None else rows[np.isin(rows, here, assume_unique=True)]
-            if rows is not None and len(rows):
+            postings = sorted((view.segment.postings(term_key(part))[0] for part in word), key=len)
+            rows = functools.reduce(_common, postings)
+            if len(rows):
                 holding.update(view.segment.file_id[rows[view.live[rows]]].tolist())
         found = holding if found is None else found & holding
     return list(snapshot.files) if found is None else sorted(found)
+
+
+def _common(few: NDArray[Any], many: NDArray[Any]) -> NDArray[Any]:
+    """What is in both of two ascending arrays."""
+    if not len(few) or not len(many):
+        return few[:0]
+    at = np.searchsorted(many, few)
+    common: NDArray[Any] = few[many[np.minimum(at, len(many) - 1)] == few]
+    return common
 
 
 def required_words(expression: str) -> tuple[tuple[str, ...], ...]:
