@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from recollect.sync.git import environment
+
 _SANDBOX = tempfile.mkdtemp(prefix="rc-")
 os.environ.update(
     HOME=_SANDBOX,
@@ -32,6 +34,7 @@ MakeRepository = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def _no_real_home() -> Iterator[None]:
+    environment.cache_clear()  # a thread of the test before may have kept what that test had set
     yield
     assert not Path(os.environ["RECOLLECT_HOME"]).exists() or "forbidden" not in os.environ["RECOLLECT_HOME"], (
         "a test wrote to the default data directory"

@@ -23,7 +23,7 @@ from recollect.home import PROTOCOL, home_directory, run_folder, socket_path
 _START_S = 30.0  # a cold start takes well under a second; this is for machines on their knees
 _HELLO_S = 10.0
 # What a caller's own calls may use, beyond what the daemon has: credentials and permissions, never settings.
-HANDED_OVER = (  # what a clone that this client asks for may use
+_HANDED_OVER = (  # what a clone that this client asks for may use
     "SSH_AUTH_SOCK",
     "GIT_ASKPASS",
     "GITHUB_TOKEN",
@@ -42,11 +42,15 @@ class HandedOver(Exception):
     """The daemon was of an older version and made way."""
 
 
+def handed_over(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment the clones of its owner may use."""
+    return {name: environment[name] for name in _HANDED_OVER if name in environment}
+
+
 def hello(
     role: str, *, toolsets: list[str] | None = None, environment: Mapping[str, str] = os.environ
 ) -> dict[str, Any]:
     """First line of a connection. `role`: "client" (calls as above) or "mcp" (MCP's own lines follow)."""
-    handed = {name: environment[name] for name in HANDED_OVER if name in environment}
     return {
         "recollect": PROTOCOL,
         "role": role,
@@ -54,7 +58,7 @@ def hello(
         "cwd": _working_directory(),
         "project_dir": environment.get("CLAUDE_PROJECT_DIR") or None,
         "toolsets": toolsets,
-        "env": handed,
+        "env": handed_over(environment),
         "pid": os.getpid(),
     }
 

@@ -23,10 +23,6 @@ from recollect.memory.store import MemoryStore
 from recollect.model import Memory
 
 
-class _Dumper(yaml.SafeDumper):
-    """Tuples are lists."""
-
-
 class _Loader(yaml.SafeLoader):
     """Dates stay the texts that they are written as."""
 
@@ -36,7 +32,6 @@ class _Loader(yaml.SafeLoader):
     }
 
 
-_Dumper.add_representer(tuple, _Dumper.represent_list)
 _NAME: Final = re.compile(r".*-(?P<id>[0-9a-f]{16})\.md")
 _FIELDS: Final = {field.name for field in fields(Memory)} | {"versions"}
 _FENCE: Final = "---\n"
@@ -54,7 +49,7 @@ def export_folder(store: MemoryStore, folder: Path) -> int:
     written = set()
     for record in store.everything():
         content = record.pop("content")
-        head = yaml.dump(record, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=1000)
+        head = yaml.dump(record, Dumper=yaml.SafeDumper, allow_unicode=True, sort_keys=False, width=1000)
         day = str(record["created_at_iso"])[:10]
         title = re.sub(r"\W+", "-", content[: 2 * _TITLE].lower())[:_TITLE].strip("-") or "memory"
         name = f"{day}-{title}-{record['id']}.md"

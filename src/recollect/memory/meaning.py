@@ -56,11 +56,10 @@ class Meaning:
         if self._changed is not None:
             self._changed.add(number)
 
-    def nearest(self, question: str, allowed: NDArray[np.int64] | None) -> dict[int, tuple[float, int]]:
-        """Memory → (cosine, passage) of those nearest to a question, of the `allowed` ones; none where the model knows
-        no word of it.
+    def nearest(self, asked: NDArray[np.float32], allowed: NDArray[np.int64] | None) -> dict[int, tuple[float, int]]:
+        """Memory → (cosine, passage) of those nearest to the vector of a question, of the `allowed` ones; none where the
+        model knows no word of it.
         """
-        asked = embed.model().query(question)
         if not asked.any():
             return {}
         self._follow()
@@ -75,9 +74,8 @@ class Meaning:
             rows = rows[np.argpartition(distance, _RESCORED)[:_RESCORED]]
         return self._best(asked, rows)
 
-    def closeness(self, question: str, numbers: Iterable[int]) -> dict[int, tuple[float, int]]:
+    def closeness(self, asked: NDArray[np.float32], numbers: Iterable[int]) -> dict[int, tuple[float, int]]:
         """Memory → (cosine, passage) of those named."""
-        asked = embed.model().query(question)
         if not asked.any():
             return {}
         self._follow()

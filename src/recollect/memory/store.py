@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from recollect import text
 from recollect.errors import UserError
+from recollect.index import embed
 from recollect.memory import meaning, words
 from recollect.memory.meaning import Meaning
 from recollect.memory.redact import redact
@@ -300,12 +301,13 @@ class MemoryStore:
         inside both.
         """
         sets = wanted.sets()
+        asked = embed.model().query(query)
         with self._lock:
             allowed = self._allowed(sets) if sets else None
             few = allowed is not None and len(allowed) <= _FEW
             matches = self._words.best(query, limit, sets, few) if allowed is None or len(allowed) else []
-            near = self._meaning.nearest(query, allowed)
-            close = self._meaning.closeness(query, [match.number for match in matches])
+            near = self._meaning.nearest(asked, allowed)
+            close = self._meaning.closeness(asked, [match.number for match in matches])
             by_words = {match.number: match for match in matches}
             for number in sorted(near, key=lambda number: -near[number][0])[:limit]:
                 close.setdefault(number, near[number])

@@ -87,10 +87,9 @@ def search(expression: Expression, sources: Sequence[Source], filters: Filters, 
     candidates: list[tuple[float, str, str, int, FileInfo]] = []
     for number, source in enumerate(sources):
         allowed = allowed_files(source.snapshot, filters, number)
-        wanted = np.ones(0, np.bool_) if allowed is None else allowed
         for file_id in _files_with(source.snapshot, expression.words):
             info = source.snapshot.files.get(file_id)
-            if info is not None and info.status == "indexed" and (allowed is None or wanted[file_id]):
+            if info is not None and info.status == "indexed" and (allowed is None or allowed[file_id]):
                 candidates.append((-rank.kept(info.path), source.name, info.path, number, info))
     candidates.sort(key=lambda item: item[:3])
     hits: list[Hit] = []

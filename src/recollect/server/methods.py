@@ -63,22 +63,16 @@ def _caller_method(name: str) -> Callable[..., Any]:
     return run
 
 
-def _sync(
-    workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
-) -> Any:
-    def on_progress(progress: Progress) -> None:
-        report(progress.to_dict())
+def _with_progress(name: str) -> Callable[..., Any]:
+    def run(
+        workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
+    ) -> Any:
+        def on_progress(progress: Progress) -> None:
+            report(progress.to_dict())
 
-    return _plain(workspace.sync(**params, caller=caller, on_progress=on_progress, cancelled=cancelled))
+        return _plain(getattr(workspace, name)(**params, caller=caller, on_progress=on_progress, cancelled=cancelled))
 
-
-def _clone(
-    workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
-) -> Any:
-    def on_progress(progress: Progress) -> None:
-        report(progress.to_dict())
-
-    return _plain(workspace.clone(**params, caller=caller, on_progress=on_progress, cancelled=cancelled))
+    return run
 
 
 def _sync_all(
@@ -156,7 +150,11 @@ def _discover(
     return _plain(workspace.discover(**params))
 
 
-_LONG: Final[dict[str, Callable[..., Any]]] = {"sync": _sync, "sync_all": _sync_all, "clone": _clone}
+_LONG: Final[dict[str, Callable[..., Any]]] = {
+    "sync": _with_progress("sync"),
+    "sync_all": _sync_all,
+    "clone": _with_progress("clone"),
+}
 _OTHERS: Final[dict[str, tuple[Callable[..., Any], bool]]] = {
     "config": (_config, False),
     "scan": (_scan, True),

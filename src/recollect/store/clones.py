@@ -81,6 +81,14 @@ class CloneTable:
             row = self._db.execute(sql, (key, branch)).fetchone()
         return _clone(row) if row is not None else None
 
+    def of(self, repository_id: str) -> Clone | None:
+        """The clone that a repository is."""
+        with self._lock:
+            row = self._db.execute(
+                f"SELECT {_COLUMNS} FROM clones WHERE repository_id = ?", (repository_id,)
+            ).fetchone()
+        return _clone(row) if row is not None else None
+
     def put(self, key: str, branch: str, **values: Any) -> Clone:
         """Set columns of a clone, which is made if it is new."""
         given = {"key": key, "branch": branch, **values}

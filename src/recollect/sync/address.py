@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -43,6 +44,11 @@ class Address:
     def name(self) -> str:
         """The last part of the path."""
         return self.key.rpartition("/")[2]
+
+    @property
+    def connects_to(self) -> int:
+        """The port, also where the URL names none."""
+        return self.port or _DEFAULT_PORTS[self.scheme]
 
     def folder(self, branch: str | None) -> PurePosixPath:
         """Where its clone lies below `clones/`, safe whatever the URL holds."""
@@ -170,6 +176,16 @@ def checked_numbers(address: Address, allowed: Permissions, lookup: Resolve = re
         raise Unavailable(f"the host {address.host} is not known", code="unknown_host") from error
     check_public(address.host, [ipaddress.ip_address(number) for number in found])
     return found
+
+
+def opener() -> urllib.request.OpenerDirector:
+    """Asks the web, and follows no redirect: where one leads to is looked at first."""
+    return urllib.request.build_opener(_NoRedirect)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
 
 
 def _not_public(host: str) -> Refused:

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 import urllib.error
-import urllib.request
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from urllib.parse import urljoin
 
 from recollect.errors import Cancelled, RecollectError, Refused, Unavailable, UserError, without_credentials
 from recollect.sync import git
-from recollect.sync.address import Address, Permissions, checked_numbers, parse
+from recollect.sync.address import Address, Permissions, checked_numbers, opener, parse
 from recollect.testing import crash_point
 
 Result = TypeVar("Result")
@@ -31,7 +31,7 @@ _LOOK_S: Final = 0.1
 _WEIGH_S: Final = 0.5
 _REDIRECTS: Final = 5
 _PROBE_S: Final = 20.0
-_KEPT_LINES: Final = 40
+_KEPT_LINES: Final = 1_000
 _ASKPASS: Final = """#!/bin/sh
 # Gives git a token that is in its environment alone.
 case "$1" in Username*) echo "${RECOLLECT_TOKEN_USER}";; *) echo "${RECOLLECT_TOKEN}";; esac
@@ -96,7 +96,7 @@ def clone(
         RecollectError: what went wrong, without credentials; nothing is left of it then.
     """
     scratch = limits.scratch
-    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+    prepare(scratch)
     made = scratch / os.urandom(8).hex()
     if shutil.disk_usage(scratch).free < DISK_FREE:
         raise Unavailable("no space left for a clone", hint="Free some space.", code="disk_full")
@@ -219,7 +219,7 @@ def _run(
     """Run git; what it said. It is ended, with all that it started, when it takes too long or too much."""
     numbers = checked_numbers(address, limits.permissions)
     command = ["git", *git.SAFE, *_protocols(address, numbers), *arguments, "--", *places]
-    environment, helper = _environment(address, limits, control.environment)
+    environment = _environment(address, limits, control.environment)
     before = weight(growing) if growing is not None else 0
     try:
         child = subprocess.Popen(
@@ -241,8 +241,6 @@ def _run(
             os.killpg(child.pid, signal.SIGKILL)  # also what it started: a transport outlives its git
         child.wait()
         listener.join()
-        if helper is not None:
-            helper.unlink(missing_ok=True)
     if child.returncode:
         raise _failure(listener.text, address)
     return listener.text
@@ -290,7 +288,7 @@ class _Listener(threading.Thread):
         super().__init__(name="git-output", daemon=True)
         self._child = child
         self._progress = progress
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self.received = 0
         self._percentage = 0.0
         self.start()
@@ -316,7 +314,7 @@ class _Listener(threading.Thread):
         step = _STEP.search(line)
         if step is None:
             if line.strip():
-                self._lines = [*self._lines, line][-_KEPT_LINES:] if "%" in line else [*self._lines, line]
+                self._lines.append(line)
             return
         start, share = _SHARES[step["phase"]]
         size = _BYTES.search(line) if step["phase"] == "Receiving objects" else None
@@ -337,8 +335,7 @@ def _protocols(address: Address, numbers: Sequence[str]) -> list[str]:
     options += ["http.lowSpeedLimit=1000", "http.lowSpeedTime=60", "submodule.recurse=false", "core.askPass="]
     options += ["gc.auto=0", "maintenance.auto=false"]
     if numbers:
-        port = address.port or {"https": 443, "http": 80, "ssh": 22}[address.scheme]
-        options.append(f"http.curloptResolve={address.host}:{port}:{','.join(numbers)}")
+        options.append(f"http.curloptResolve={address.host}:{address.connects_to}:{','.join(numbers)}")
     return _options(options)
 
 
@@ -346,8 +343,20 @@ def _options(options: Sequence[str]) -> list[str]:
     return [part for option in options for part in ("-c", option)]
 
 
-def _environment(address: Address, limits: Limits, given: Mapping[str, str]) -> tuple[dict[str, str], Path | None]:
-    """(what git runs with, the helper that hands a token over, to be removed afterwards)."""
+def prepare(scratch: Path) -> Path:
+    """Make the folder that clones are made in, and the program that hands tokens over; where that is.
+
+    It is written once, early: one that was written just now cannot be run while any thread of ours is starting a process.
+    """
+    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+    helper = scratch.with_name(".askpass")
+    with suppress(FileExistsError), open(helper, "x", opener=lambda path, flags: os.open(path, flags, 0o700)) as file:
+        file.write(_ASKPASS)
+    return helper
+
+
+def _environment(address: Address, limits: Limits, given: Mapping[str, str]) -> dict[str, str]:
+    """What git runs with."""
     environment = git.environment() | {
         "GIT_LFS_SKIP_SMUDGE": "1",
         "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=30",
@@ -359,17 +368,10 @@ def _environment(address: Address, limits: Limits, given: Mapping[str, str]) -> 
     if token is None:
         if given.get("GIT_ASKPASS"):
             environment["GIT_ASKPASS"] = given["GIT_ASKPASS"]
-        return environment, None
-    limits.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    helper = limits.scratch / f"askpass-{os.urandom(8).hex()}"
-    with open(helper, "x", opener=lambda path, flags: os.open(path, flags, 0o700)) as file:
-        file.write(_ASKPASS)
+        return environment
     user, secret = token
-    return environment | {
-        "GIT_ASKPASS": os.fspath(helper),
-        "RECOLLECT_TOKEN_USER": user,
-        "RECOLLECT_TOKEN": secret,
-    }, helper
+    helper = os.fspath(prepare(limits.scratch))
+    return environment | {"GIT_ASKPASS": helper, "RECOLLECT_TOKEN_USER": user, "RECOLLECT_TOKEN": secret}
 
 
 def _token(address: Address, given: Mapping[str, str], allowed: Permissions) -> tuple[str, str] | None:
@@ -388,10 +390,9 @@ def _token(address: Address, given: Mapping[str, str], allowed: Permissions) -> 
 def _redirected(address: Address, allowed: Permissions) -> Address:
     """Where a web address leads to, checked as the first one was. Raises RecollectError."""
     probe = f"{address.url}/info/refs?service=git-upload-pack"
-    opener = urllib.request.build_opener(_NoRedirect)
     location = None
     try:
-        opener.open(probe, timeout=_PROBE_S).close()
+        opener().open(probe, timeout=_PROBE_S).close()
     except urllib.error.HTTPError as error:
         location = error.headers.get("Location") if error.code in (301, 302, 303, 307, 308) else None
         error.close()
@@ -405,11 +406,6 @@ def _redirected(address: Address, allowed: Permissions) -> Address:
     found = parse(there, allowed)
     checked_numbers(found, allowed)
     return replace(found, key=address.key)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        return None
 
 
 _REDIRECT: Final = re.compile(r"requested URL returned error: 30\d|update url base from redirection", re.IGNORECASE)

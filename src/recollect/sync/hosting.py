@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote, urljoin, urlsplit
 
 from recollect.errors import Refused, Unavailable, UserError
-from recollect.sync.address import Permissions, checked_numbers, parse
+from recollect.sync.address import Permissions, checked_numbers, opener, parse
 
 _TIMEOUT_S: Final = 30.0
 _PAGES: Final = 200
@@ -119,7 +119,7 @@ class _Asking:
             token = environment.get("GIT_TOKEN")
         if token:
             self._headers["Authorization"] = f"{'token' if where.kind == 'gitea' else 'Bearer'} {token}"
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._opener = opener()
 
     def all(self, start: str) -> list[dict[str, Any]] | None:
         """All items, page by page; None where there is nothing of that name."""
@@ -184,11 +184,6 @@ class _Asking:
         if error.code in (301, 302, 307, 308):
             raise Unavailable(f"{host} sends elsewhere", code="moved")
         raise Unavailable(f"{host}: {error.code} {error.reason}", code="unreachable")
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        return None
 
 
 def _of_github(item: dict[str, Any]) -> Listed:  # Gitea's are alike

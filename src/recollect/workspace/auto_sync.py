@@ -21,6 +21,7 @@ from recollect.jobs.syncs import Run, Urgency
 from recollect.model import AutoSyncConfig, AutoSyncStatus, ScanResult, SyncResult, SyncStatus
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
+from recollect.sync.clone import DISK_FREE
 from recollect.sync.discover import Discovered, discover
 from recollect.workspace import places, reports
 from recollect.workspace.places import Caller
@@ -31,7 +32,6 @@ _PAUSE_S: Final = 0.05  # between two looks at what is due, however much changes
 _WEIGH_S: Final = 10.0  # between two looks at memory, at least
 _LOOK_S: Final = 60.0  # at resources, and at what waits for them
 _JITTER: Final = 0.1  # of an interval: not all repositories at once
-_DISK_FREE: Final = 200_000_000  # bytes; below, nothing is written in the background
 _BATTERY_LOW: Final = 20  # percent, when discharging
 _SCAN_ANSWER_S: Final = 2.0
 NAMES: Final = {  # of configure_auto_sync → of the setting
@@ -321,7 +321,7 @@ class AutoSync:
 
     def _reason_to_wait(self) -> str | None:
         free = shutil.disk_usage(self._home).free
-        if free < _DISK_FREE:
+        if free < DISK_FREE:
             return f"only {free / 1e6:.0f} MB are free on the disk"
         charge = battery()
         if charge is not None and charge <= _BATTERY_LOW:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from recollect.client import HANDED_OVER
+from recollect.client import handed_over
 from recollect.errors import Cancelled, RecollectError, Refused, UserError
 from recollect.jobs.syncs import Run, Urgency
 from recollect.model import CloneStatus, Progress
@@ -80,10 +80,11 @@ class Clones:
         """Clean up after a crash, and begin again what it cut short."""
         self._folder.mkdir(exist_ok=True, mode=0o700)
         shutil.rmtree(self._scratch, ignore_errors=True)
+        making.prepare(self._scratch)
         for record in self._table.all():
             if record.wanted and record.status == "cloning":
                 with suppress(RecollectError):
-                    self._begin(record, parse(record.url, _EVERYTHING), _permitted(record), _daemon_environment())
+                    self._begin(record, parse(record.url, _EVERYTHING), _permitted(record), handed_over(os.environ))
         self._thread.start()
 
     def close(self) -> None:
@@ -159,8 +160,9 @@ class Clones:
             return next((item for item in found if item.key == key and not item.branch), None) or next(
                 (item for item in found if item.key == key), None
             )
+        ways = (said, os.path.realpath(os.path.expanduser(said)))
         for item in found:
-            if said == os.fspath(item.path) or os.path.realpath(os.path.expanduser(said)) == os.fspath(item.path):
+            if os.fspath(item.path) in ways:
                 return item
             repository = self._catalog.get(item.repository_id) if item.repository_id else None
             if said == (repository.name if repository is not None else name_of(item)):
@@ -169,7 +171,7 @@ class Clones:
 
     def of(self, repository: Repository) -> Clone | None:
         """The clone that a repository is."""
-        return next((item for item in self._table.all() if item.repository_id == repository.id), None)
+        return self._table.of(repository.id)
 
     def unregistered(self) -> list[Clone]:
         """Those that are no repository yet: being made, or failed."""
@@ -399,12 +401,12 @@ class Clones:
                 continue
             if self._due_at(record) <= time.time():
                 with suppress(RecollectError):
-                    if self.update(record, _daemon_environment()):
+                    if self.update(record, handed_over(os.environ)):
                         self._upkeep.request(repository, Urgency.BACKGROUND, everything=True)
             now = self._table.get(record.key, record.branch) or record
             waits.append(self._due_at(now) - time.time())
         self._evict()
-        due, said = self.look_at_lists(self._upkeep.settings.recollect_fetch_interval, _daemon_environment())
+        due, said = self.look_at_lists(self._upkeep.settings.recollect_fetch_interval, handed_over(os.environ))
         self._upkeep.notices.extend(said)
         return max(0.05, min(*waits, due - time.time()))
 
@@ -460,7 +462,3 @@ def _no_lists(interval: float, environment: Mapping[str, str]) -> tuple[float, l
 
 def _is_true(said: str | None) -> bool:
     return (said or "").strip().lower() in ("1", "true", "yes", "on")
-
-
-def _daemon_environment() -> dict[str, str]:
-    return {name: os.environ[name] for name in HANDED_OVER if name in os.environ}

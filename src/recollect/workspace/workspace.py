@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from recollect import __version__
+from recollect.client import handed_over
 from recollect.config import Settings, table
 from recollect.errors import Corrupt, RecollectError, UserError
 from recollect.home import home_directory, own
@@ -275,8 +276,6 @@ class Workspace(Questions):
 
     # -- clones -------------------------------------------------------------------------------------------------------
 
-    # -- clones -------------------------------------------------------------------------------------------------------
-
     def clone(
         self,
         url: str,
@@ -296,7 +295,7 @@ class Workspace(Questions):
         Raises:
             UserError, Refused, Unavailable: no such repository, not allowed, not now.
         """
-        caller = caller if caller is not None else Caller(cwd=os.getcwd(), environment=dict(os.environ))
+        caller = caller if caller is not None else Caller(cwd=os.getcwd(), environment=handed_over(os.environ))
         if branch is None and depth is None:
             here = self.clones.local(url, caller)
             if here is not None:
