@@ -1,96 +1,232 @@
-"""`python -m benchmarks.retrieval SOURCES QUESTIONS [--out FILE]`: index, ask, score, print the table.
+"""`python -m benchmarks.retrieval SOURCES QUESTIONS…`: index, ask, score, print tables. Everything goes through `Workspace`.
 
-SOURCES holds a work tree per repository (`SOURCES/<name>`), QUESTIONS a folder with `manifest.json` (name, root, language)
-and `queries.jsonl` (id, repo, query, category, targets with `files`). Everything goes through `Workspace`: the product's
-sync, the product's search. NDCG@10 over files: each target has gain 1; averages are means over repositories.
+SOURCES holds a work tree with its history per repository (`SOURCES/<name>`), each QUESTIONS a folder with `manifest.json` (name,
+root, language) and `queries.jsonl` (id, repo, query, category, targets with `files`). NDCG@10: each target has gain 1; averages are
+means over repositories.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import statistics
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from benchmarks.retrieval import functions
+from benchmarks.retrieval.scoring import Place, Question, Scores, load, ndcg, quantiles, ranks
+from recollect.search import rank, score
 from recollect.workspace import Workspace
 
-K = 10
+_NOTHING: Final = replace(
+    rank.WEIGHTS,
+    lexical=1.0,
+    **dict.fromkeys(
+        (
+            "dense",
+            "definition",
+            "definition_in_its_file",
+            "constructor",
+            "definition_named",
+            "definition_named_qualified",
+        )
+        + ("phrase", "path_given", "path", "coherence", "breadth", "history", "size", "penalties"),
+        0.0,
+    ),
+)
+_DEFINITIONS: Final = (
+    "definition",
+    "definition_in_its_file",
+    "constructor",
+    "definition_named",
+    "definition_named_qualified",
+)
+_RANKING: Final = ("path", "coherence", "breadth", "size", "penalties", "phrase", "path_given")
+_STEPS: Final = (  # each adds to the one above
+    ("body", ()),
+    ("+ path", ("in path",)),
+    ("+ symbol", _DEFINITIONS),
+    ("+ ranking", _RANKING),
+    ("+ history", ("history",)),
+    ("+ vectors = all", ("dense", "lexical")),
+)
 
 
-def ndcg(ranked: Sequence[dict[str, Any]], targets: Sequence[dict[str, Any]], *, lines: bool) -> float:
-    """Normalised discounted cumulative gain of a list of hits. `lines`: a target with lines must be overlapped by the hit's."""
-
-    def reached(hit: dict[str, Any], target: dict[str, Any]) -> bool:
-        if hit["path"] not in target["files"]:
-            return False
-        start, end = target.get("start_line"), target.get("end_line")
-        return not lines or start is None or end is None or (hit["start_line"] <= end and hit["end_line"] >= start)
-
-    ranks = {next((i for i, hit in enumerate(ranked[:K], 1) if reached(hit, target)), 0) for target in targets}
-    gain = sum(1 / math.log2(rank + 1) for rank in ranks if rank)
-    return gain / sum(1 / math.log2(i + 1) for i in range(1, min(K, len(targets)) + 1))
+@contextmanager
+def _weighing(weights: rank.Weights, *, in_path: bool) -> Iterator[None]:
+    before = rank.WEIGHTS, score.STEM_WEIGHT, score.FOLDER_WEIGHT
+    rank.WEIGHTS = weights
+    if not in_path:
+        score.STEM_WEIGHT = score.FOLDER_WEIGHT = 0.0  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        rank.WEIGHTS, score.STEM_WEIGHT, score.FOLDER_WEIGHT = before  # type: ignore[misc]
 
 
-def ask(workspace: Workspace, root: Path, prefix: str, question: dict[str, Any]) -> tuple[list[dict[str, Any]], float]:
+def _sync(workspace: Workspace, places: Sequence[Place]) -> None:
+    for place in places:
+        if not place.root.is_dir():
+            print(f"no sources of {place.name}: its questions count as 0", file=sys.stderr)
+        elif (result := workspace.sync(place.root)).status != "completed":
+            print(f"{place.name}: {result.status} {result.errors[:2]}", file=sys.stderr)
+
+
+def ask(workspace: Workspace, place: Place, question: Question, limit: int = 10) -> tuple[list[dict[str, Any]], float]:
     """(ranked entries, seconds)."""
+    if not place.root.is_dir():
+        return [], 0.0
     started = time.perf_counter()
-    hits = workspace.search(question["query"], str(root), limit=K).hits
+    hits = workspace.search(question.text, str(place.root), limit=limit).hits
     seconds = time.perf_counter() - started
-    return [
-        {"path": prefix + hit.path, "start_line": hit.start_line, "end_line": hit.end_line} for hit in hits
-    ], seconds
+    entries = [
+        {"path": place.prefix + hit.path, "start_line": hit.start_line, "end_line": hit.end_line, "text": hit.snippet}
+        for hit in hits
+    ]
+    return entries, seconds
 
 
-def _mean(by_repository: dict[str, list[float]]) -> float:
-    return statistics.mean(statistics.mean(values) for values in by_repository.values())
+def table(workspace: Workspace, places: Sequence[Place], questions: Sequence[Question], out: Path | None) -> None:
+    """By category and language."""
+    scores, by_file = Scores(), Scores()
+    times = []
+    of = {place.name: place for place in places}
+    lines = []
+    for question in questions:
+        place = of[question.repository]
+        ranked, seconds = ask(workspace, place, question)
+        times.append(seconds)
+        lines.append(json.dumps({"id": question.id, "ranked": [{**entry, "text": None} for entry in ranked]}))
+        groups = ("all", question.category, place.language)
+        scores.add(place.name, groups, ndcg(ranked, question.targets, lines=True))
+        by_file.add(place.name, groups, ndcg(ranked, question.targets, lines=False))
+    if out is not None:
+        out.write_text("\n".join(lines) + "\n")
+    print("| | NDCG@10 | by file alone | repositories | questions |\n|---|---|---|---|---|")
+    for group in scores.of:
+        print(
+            f"| {group} | {scores.mean(group):.3f} | {by_file.mean(group):.3f} | {' | '.join(map(str, scores.count(group)))} |"
+        )
+    print(f"\nA question took {quantiles(times)}.\n")
+
+
+def ablation(home: Path, places: Sequence[Place], questions: Sequence[Question]) -> None:
+    """What each part brings, added one after the other; and what is lost where one is left out."""
+    of = {place.name: place for place in places}
+
+    def measured(weights: rank.Weights, *, in_path: bool = True) -> str:
+        with _weighing(weights, in_path=in_path), Workspace(home) as workspace:
+            scores = Scores()
+            for question in questions:
+                place = of[question.repository]
+                ranked, _ = ask(workspace, place, question)
+                scores.add(place.name, ("all", question.category), ndcg(ranked, question.targets, lines=True))
+        return " | ".join(f"{scores.mean(group):.3f}" for group in ("all", *sorted(set(scores.of) - {"all"})))
+
+    groups = sorted({question.category for question in questions})
+    print(f"| | all | {' | '.join(groups)} |\n|---|---|{'---|' * len(groups)}")
+    weights, in_path = _NOTHING, False
+    for name, added in _STEPS:
+        in_path |= "in path" in added
+        weights = replace(weights, **{part: getattr(rank.WEIGHTS, part) for part in added if part != "in path"})
+        print(f"| {name} | {measured(weights, in_path=in_path)} |", flush=True)
+    for name, parts in (
+        ("all but the body", ("lexical",)),
+        ("all but definitions", _DEFINITIONS),
+        *((f"all but {part}", (part,)) for part in ("path", "coherence", "breadth", "history", "size", "penalties")),
+    ):
+        print(f"| {name} | {measured(replace(rank.WEIGHTS, **dict.fromkeys(parts, 0.0)))} |", flush=True)
+    print()
+
+
+def one_home(workspace: Workspace, places: Sequence[Place], questions: Sequence[Question]) -> None:
+    """All repositories searched at once, no repository named: is the right one's file found?"""
+    of = {place.name: place for place in places}
+    names = {str(place.root): place.name for place in places}
+    known = {row.name: names.get(row.path, row.name) for row in workspace.repositories(limit=1000).repositories}
+    scores = Scores()
+    times = []
+    for question in questions:
+        started = time.perf_counter()
+        hits = workspace.search(question.text, "*", limit=10).hits
+        times.append(time.perf_counter() - started)
+        place = of[question.repository]
+        ranked = [
+            {
+                "path": place.prefix + hit.path if known[hit.repository] == place.name else "",
+                "start_line": hit.start_line,
+                "end_line": hit.end_line,
+            }
+            for hit in hits
+        ]
+        scores.add(place.name, ("all",), ndcg(ranked, question.targets, lines=False))
+    print(f"All {len(places)} repositories at once, none named: NDCG@10 {scores.mean():.3f}; {quantiles(times)}.\n")
+
+
+def tokens(workspace: Workspace, places: Sequence[Place], questions: Sequence[Question]) -> None:
+    """What an agent reads before it has a file that answers: snippets as printed, and whole chunks for comparison."""
+    try:
+        import tiktoken
+
+        encoding = tiktoken.get_encoding("cl100k_base")
+        count = lambda said: len(encoding.encode(said, disallowed_special=()))  # noqa: E731
+    except Exception as error:
+        print(f"(tokens counted as a quarter of the characters: {error})")
+        count = lambda said: -(-len(said) // 4)  # noqa: E731
+    of = {place.name: place for place in places}
+    first: list[int] = []
+    within: list[float] = []
+    never = 0
+    for question in questions:
+        ranked, _ = ask(workspace, of[question.repository], question, limit=50)
+        costs = [count(f"{entry['path']}:{entry['start_line']}\n{entry['text']}") for entry in ranked]
+        found = ranks(ranked, question.targets, lines=True)
+        best = min((place for place in found if place), default=0)
+        first.append(sum(costs[:best]) if best else 32_000)
+        never += not best
+        within.append(sum(bool(place) and sum(costs[:place]) <= 2_000 for place in found) / len(found))
+    mean = sum(first) / len(first)
+    print(
+        f"Tokens until the first relevant file: {mean:.0f} expected (median {sorted(first)[len(first) // 2]}; {never} questions"
+        f" never, 32,000 each); recall within 2,000 tokens {sum(within) / len(within):.3f}.\n"
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=__doc__)
     parser.add_argument("sources", type=Path)
-    parser.add_argument("questions", type=Path)
-    parser.add_argument("--out", type=Path, help="write the ranked lists here, one JSON object a line")
-    given = parser.parse_args()
-    manifest = {item["name"]: item for item in json.loads((given.questions / "manifest.json").read_text())}
-    questions = [
-        json.loads(line) for line in (given.questions / "queries.jsonl").read_text().splitlines() if line.strip()
-    ]
-    scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))  # group → repository → scores
-    by_file: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    times: list[float] = []
-    lines = []
-    with tempfile.TemporaryDirectory(prefix="retrieval-") as home, Workspace(home) as workspace:
-        for name, item in manifest.items():
-            prefix = "" if item["root"] in (None, "", ".") else item["root"].strip("/") + "/"
-            root = given.sources / name / prefix
-            if not root.is_dir():
-                print(f"no sources of {name}: its questions count as 0", file=sys.stderr)
-            elif (result := workspace.sync(root)).status != "completed":
-                print(f"{name}: {result.status} {result.errors[:2]}", file=sys.stderr)
-            for question in (item for item in questions if item["repo"] == name):
-                ranked, seconds = ask(workspace, root, prefix, question) if root.is_dir() else ([], 0.0)
-                times.append(seconds)
-                lines.append(json.dumps({"id": question["id"], "ranked": ranked}))
-                for group in ("all", question.get("category", "-"), item.get("language", "-")):
-                    scores[group][name].append(ndcg(ranked, question["targets"], lines=True))
-                    by_file[group][name].append(ndcg(ranked, question["targets"], lines=False))
-    if given.out:
-        given.out.write_text("\n".join(lines) + "\n")
-    print("| | NDCG@10 | by file alone | repositories | questions |\n|---|---|---|---|---|")
-    for group, of in scores.items():
-        count = sum(map(len, of.values()))
-        print(f"| {group} | {_mean(of):.3f} | {_mean(by_file[group]):.3f} | {len(of)} | {count} |")
-    times.sort()
-    print(
-        f"\nA question took {times[len(times) // 2] * 1000:.1f} ms (median), {times[int(len(times) * 0.99)] * 1000:.1f} ms (p99)."
+    parser.add_argument("questions", type=Path, nargs="+")
+    parser.add_argument(
+        "--out", type=Path, help="write the ranked lists of the first questions here, one JSON object a line"
     )
+    parser.add_argument("--ablation", action="store_true", help="what each part brings")
+    parser.add_argument("--one-home", action="store_true", help="also with all repositories searched at once")
+    parser.add_argument("--tokens", action="store_true", help="also what an agent reads until it has what it needs")
+    parser.add_argument(
+        "--functions", action="store_true", help="also documentation → its own function, in sources without it"
+    )
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="retrieval-") as folder:
+        home = Path(folder) / "home"
+        for number, path in enumerate(given.questions):
+            places, questions = load(path, given.sources)
+            with Workspace(home) as workspace:
+                _sync(workspace, places)
+                print(f"## {path.name}\n")
+                table(workspace, places, questions, given.out if number == 0 else None)
+                if given.one_home:
+                    one_home(workspace, places, questions)
+                if given.tokens:
+                    tokens(workspace, places, questions)
+            if given.ablation:
+                ablation(home, places, questions)
+        if given.functions:
+            functions.measure(Path(folder), load(given.questions[0], given.sources)[0])
     return 0
 
 

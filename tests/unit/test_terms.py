@@ -35,7 +35,7 @@ def test_chunks_without_words_have_no_terms() -> None:
 
 def test_an_unknown_word_is_the_sum_of_its_pieces() -> None:
     assert len(embed.model().pieces("serializerfactory")) > 1
-    assert embed.model().query("zzzzqqqq").shape == (embed.DIMENSIONS,)
+    assert embed.model().query({"zzzzqqqq": 1.0}).shape == (embed.DIMENSIONS,)
 
 
 def test_a_packed_block_is_checked() -> None:

@@ -16,7 +16,7 @@ from recollect import languages
 from recollect.errors import Corrupt
 from recollect.index import embed, parse, skip, terms
 
-PIPELINE: Final = f"{parse.PIPELINE}/{embed.MODEL_NAME}/1"
+PIPELINE: Final = f"{parse.PIPELINE}/{embed.MODEL_NAME}/2"
 """Version of everything that decides what the index holds for given bytes; a change re-indexes."""
 
 _compressor = zstandard.ZstdCompressor(level=3)
@@ -113,7 +113,7 @@ def analyse(data: bytes, path: str, *, cached: bytes | None = None, grammar: boo
     result.lines = len(lines) - (not lines[-1])
     result.text, result.chunks, result.symbols, result.references = compress(text), chunks, symbols, references
     if chunks:
-        result.counts = terms.count_terms(["\n".join(lines[start - 1 : end]) for start, end, _, _ in chunks])
+        result.counts = terms.count_terms(terms.chunk_texts(lines, chunks))
         result.vectors = embed.chunk_vectors(result.counts.body, embed.model().path(path))
         result.counts = result.counts._replace(body=result.counts.body[:0])  # it is in the vectors, and large
     return result

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,24 +32,24 @@ _SHORT_PIECE = -4.0
 _MAX_WORD = 40
 
 
-class StaticModel:
-    """Rows `float32[vocabulary, DIMENSIONS]` and the word → row numbers of its pieces."""
+class Vocabulary:
+    """Words with their counts in the order of the model's rows; any other word in pieces of these."""
 
-    def __init__(self, folder: Path = _FOLDER) -> None:
-        quantised = np.load(folder / "rows.npy", mmap_mode="r")
-        scale = np.load(folder / "scale.npy")
-        self.rows: NDArray[np.float32] = quantised.astype(np.float32) * scale[:, None].astype(np.float32)
-        self._id: dict[str, int] = {}
-        counts: list[int] = []
-        with open(folder / "vocabulary.txt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines):
-                word, count = line.split()
-                self._id[word] = number
-                counts.append(int(count))
+    def __init__(self, words: Sequence[str], counts: Sequence[int]) -> None:
+        self._id = {word: number for number, word in enumerate(words)}
         total = sum(counts)
         self._log_probability = [math.log(count / total) for count in counts]
         self._longest = max(map(len, self._id))
         self._cache: dict[str, tuple[int, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._id)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """From a file of lines `word count`."""
+        pairs = [line.split() for line in path.read_text("utf-8").splitlines()]
+        return cls([word for word, _ in pairs], [int(count) for _, count in pairs])
 
     def pieces(self, word: str) -> tuple[int, ...]:
         """Row numbers whose sum stands for `word`: one where it is in the vocabulary."""
@@ -87,12 +88,22 @@ class StaticModel:
             end = start
         return tuple(reversed(pieces))
 
-    def query(self, query: str) -> NDArray[np.float32]:
-        """Unit vector `float32[DIMENSIONS]` of a question; zeros where no word of it is known."""
+
+class StaticModel:
+    """Rows `float32[vocabulary, DIMENSIONS]` and the vocabulary that numbers them."""
+
+    def __init__(self, folder: Path = _FOLDER) -> None:
+        quantised = np.load(folder / "rows.npy", mmap_mode="r")
+        scale = np.load(folder / "scale.npy")
+        self.rows: NDArray[np.float32] = quantised.astype(np.float32) * scale[:, None].astype(np.float32)
+        self.pieces = Vocabulary.read(folder / "vocabulary.txt").pieces
+
+    def query(self, words: Mapping[str, float]) -> NDArray[np.float32]:
+        """Unit vector `float32[DIMENSIONS]` of a question's words with their weights; zeros where none is known."""
         vector = np.zeros(DIMENSIONS, np.float32)
-        for word, count in text.words(query).items():
+        for word, weight in words.items():
             for piece in self.pieces(word):
-                vector += self.rows[piece] * np.float32(math.sqrt(count))
+                vector += self.rows[piece] * np.float32(weight)
         return unit(vector)
 
     def path(self, path: str) -> NDArray[np.float32]:
@@ -104,6 +115,11 @@ class StaticModel:
                 for piece in self.pieces(word):
                     vector += self.rows[piece] * np.float32(weight)
         return vector
+
+
+def weighed(question: str) -> dict[str, float]:
+    """A question's words where nothing is known of how rare they are: √count."""
+    return {word: math.sqrt(count) for word, count in text.words(question).items()}
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -48,6 +48,6 @@ def _analysis(connection: sqlite3.Connection, file_id: int) -> Analysed:
     text = decompress(block).split("\n")
     item = Analysed(name, content_hash, size, language, content, "indexed", None, lines)
     item.chunks = connection.execute(chunks, (file_id,)).fetchall()
-    item.counts = terms.count_terms(["\n".join(text[start - 1 : end]) for start, end, _, _ in item.chunks])
+    item.counts = terms.count_terms(terms.chunk_texts(text, item.chunks))
     item.vectors = embed.chunk_vectors(item.counts.body, embed.model().path(name))
     return item

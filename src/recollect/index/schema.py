@@ -8,7 +8,7 @@ from typing import Final
 
 from recollect.errors import Corrupt
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _SCHEMA: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -53,6 +53,8 @@ CREATE TABLE retired (
 CREATE INDEX retired_chunk ON retired (first_chunk);
 CREATE TABLE revived (chunk_id INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
 CREATE INDEX revived_generation ON revived (generation);
+-- At most one row: the commits that were read (meta: history_head, of generation history_generation), and the field of them.
+CREATE TABLE history (id INTEGER PRIMARY KEY CHECK (id = 1), log BLOB NOT NULL, field BLOB NOT NULL);
 """
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from recollect.errors import Corrupt
 from recollect.index import schema
 from recollect.index.analyse import decompress, lines_using
 from recollect.index.embed import DIMENSIONS
+from recollect.index.history import History
 from recollect.index.paths import PathIndex
 from recollect.index.segment import Moment, Segment, View
 from recollect.index.writer import load_segment
@@ -85,6 +86,8 @@ class Snapshot:
     views: tuple[View, ...]
     segment_ids: tuple[int, ...]
     moment: Moment
+    history: History
+    history_generation: int  # in which the history last changed
     _db: sqlite3.Connection
     changes: Changes | None = None  # since the generation that this one was advanced from
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -273,6 +276,8 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
             views=views,
             segment_ids=segment_ids,
             moment=old.moment.following(old.views, views) if old is not None else Moment.of(views),
+            history=_history(connection, meta, old, files, changes),
+            history_generation=int(meta.get("history_generation", 0)),
             _db=connection,
             changes=changes,
         )
@@ -282,6 +287,26 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
     except BaseException:
         connection.close()
         raise
+
+
+def _history(
+    connection: sqlite3.Connection,
+    meta: Mapping[str, Any],
+    old: Snapshot | None,
+    files: Mapping[int, FileInfo],
+    changes: Changes | None,
+) -> History:
+    if old is not None and changes is not None and old.history_generation == int(meta.get("history_generation", 0)):
+        gone = {*changes.gone, *(info.id for info in changes.files if info.status != "indexed")}
+        return old.history.placed(_indexed(changes.files), gone)
+    row = connection.execute("SELECT field FROM history").fetchone()
+    if row is None:
+        return History.empty()
+    return History.unpack(row[0]).placed(_indexed(files.values()), ())
+
+
+def _indexed(files: Iterable[FileInfo]) -> Iterator[tuple[str, int]]:
+    return ((info.path, info.id) for info in files if info.status == "indexed")
 
 
 def _views(

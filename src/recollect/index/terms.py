@@ -95,6 +95,11 @@ class _Interned(dict[str, int]):
 _interned: _Interned | None = None
 
 
+def chunk_texts(lines: Sequence[str], chunks: Sequence[tuple[int, int, str, str]]) -> list[str]:
+    """What is counted of chunks (start line, end line, kind, symbol): their lines, and the names around them."""
+    return ["\n".join((*lines[start - 1 : end], symbol)) for start, end, _, symbol in chunks]
+
+
 def count_terms(chunks: list[str]) -> TermCounts:
     """Terms, lengths and body vectors of the texts of one file's chunks."""
     global _interned

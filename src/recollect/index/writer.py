@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from recollect.errors import Corrupt
+from recollect.index import history as history_field
 from recollect.index import rebuild, schema
-from recollect.index.analyse import PIPELINE, Analysed
+from recollect.index.analyse import PIPELINE, Analysed, compress, decompress
 from recollect.index.segment import Segment, View, build, merge
+from recollect.sync import history as history_log
 from recollect.sync.diff import row_changes
+from recollect.sync.history import Log
 from recollect.sync.tree import Kind, Row, Stat, Tree
 from recollect.testing import crash_point
 
@@ -34,6 +37,13 @@ class Committed(NamedTuple):
     chunks_new: int
     chunks_deleted: int
     chunks_total: int
+
+
+class HistoryRead(NamedTuple):
+    """The commits up to `head`; None: nothing is committed."""
+
+    head: str | None
+    log: Log
 
 
 def segments_folder(folder: Path) -> Path:
@@ -113,6 +123,11 @@ class IndexWriter:
         return bool(self._meta.get("complete", 0))
 
     @property
+    def history_head(self) -> str | None:
+        """The commit whose history the index holds."""
+        return self._meta.get("history_head")
+
+    @property
     def files(self) -> int:
         """How many files the index knows."""
         return len(self._file_ids)
@@ -137,16 +152,18 @@ class IndexWriter:
         complete: bool = True,
         head: str | None = None,
         retire: bool = False,
+        history: HistoryRead | None = None,
     ) -> Committed:
         """Make `tree` the committed tree, with `analysed` in place of those files' rows and `removed` gone.
 
         Where only stats differ, no new generation is made. On any error nothing is changed. `retire`: what is replaced
-        or removed may come back (`retired`).
+        or removed may come back (`retired`). `history`: what commits say, where that is new.
         """
         upserts, gone = row_changes(self.tree(), tree)
         meta: dict[str, Any] = {"root_hash": tree.root_hash, "complete": int(complete), "pipeline": PIPELINE}
         meta.update({key: value for key, value in (("signature", signature), ("head", head)) if value is not None})
         changed = bool(analysed or removed or meta["root_hash"] != self.root_hash or bool(complete) != self.complete)
+        changed |= history is not None
         if not (changed or upserts or gone or any(self._meta.get(key) != value for key, value in meta.items())):
             return Committed(self.generation, 0, 0, self.counts()["chunks"])
         meta["generation"] = self.generation + 1 if changed else self.generation
@@ -161,6 +178,8 @@ class IndexWriter:
             self._forget_files(removed, meta["generation"])
             added, written = self._insert(analysed, meta)
             self._write_rows(upserts, gone)
+            if history is not None:
+                self._write_history(history, meta)
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
             crash_point("before-commit")
             self._db.execute("COMMIT")
@@ -176,6 +195,36 @@ class IndexWriter:
         self._tree = tree
         self._count(before, [(item.status, len(item.chunks)) for item in analysed])
         return Committed(self.generation, added, deleted, self.counts()["chunks"])
+
+    def history(self) -> Log:
+        """The commits that the index holds; none where that cannot be read, to be read from git anew."""
+        row = self._db.execute("SELECT log FROM history").fetchone()
+        try:
+            return history_log.load(decompress(row[0])) if row is not None else {}
+        except (Corrupt, ValueError, TypeError):
+            return {}
+
+    def commit_history(self, read: HistoryRead) -> None:
+        """Make `read` the history: a generation of its own, in which nothing else changes."""
+        meta: dict[str, Any] = {"generation": self.generation + 1}
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._write_history(read, meta)
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+            crash_point("before-history")
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+        self._meta.update(meta)
+
+    def _write_history(self, read: HistoryRead, meta: dict[str, Any]) -> None:
+        meta |= {"history_head": read.head, "history_generation": meta["generation"]}
+        self._db.execute("DELETE FROM history")
+        if any(commit.files for commit in read.log.values()):
+            row = compress(history_log.dump(read.log)), history_field.pack(read.log)
+            self._db.execute("INSERT INTO history VALUES (1, ?, ?)", row)
 
     def _stored(self, paths: Sequence[str]) -> list[tuple[str, int]]:
         """(status, chunks) of those of these files that have rows."""

@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 from recollect.errors import Cancelled, Unavailable
 from recollect.index import analyse
 from recollect.index.analyse import Analysed
-from recollect.index.writer import IndexWriter
+from recollect.index.writer import HistoryRead, IndexWriter
 from recollect.jobs.pool import Answer, ParsePool, Task
 from recollect.model import FileError, Progress, SyncResult, SyncStatus
-from recollect.sync import git
+from recollect.sync import git, history
 from recollect.sync.apply import apply
 from recollect.sync.diff import Change, diff
 from recollect.sync.scan import MAX_FILE_BYTES, Scan, scan
@@ -71,6 +71,18 @@ class Ended(NamedTuple):
     folders: tuple[str, ...]
     partial: bool = False
     ignored: tuple[str, ...] = ()
+
+
+def new_history(writer: IndexWriter, root: Path) -> HistoryRead | None:
+    """The history up to the commit that is checked out; None where the index holds that, or git cannot tell it."""
+    head = git.head_quickly(root)
+    if head == writer.history_head:
+        return None
+    try:
+        log = history.read(root, writer.history()) if head is not None else {}
+    except Unavailable:
+        return None
+    return HistoryRead(head, log) if log is not None else None
 
 
 def synchronise(writer: IndexWriter, root: Path, pool: ParsePool, options: Options, control: Control) -> Ended:
@@ -253,7 +265,9 @@ class _Sync:
             raise
         self._report_indexing(force=True)
         tree = apply(found.tree, self._corrections)
-        self._commit(tree, batch, complete=True, signature=found.signature, head=head)
+        # What a question waits for does not wait for new commits: the indexer reads them afterwards.
+        said = new_history(self._writer, self._root) if self._options.dirty is None else None
+        self._commit(tree, batch, complete=True, signature=found.signature, head=head, history=said)
 
     def _task(self, row: Row) -> Task:
         return Task(
@@ -324,7 +338,14 @@ class _Sync:
         return in_batches and len(batch.analysed) >= _BATCH_FILES and time.monotonic() - batch.since >= _BATCH_S
 
     def _commit(
-        self, tree: Tree, batch: _Batch, *, complete: bool, signature: str | None = None, head: str | None = None
+        self,
+        tree: Tree,
+        batch: _Batch,
+        *,
+        complete: bool,
+        signature: str | None = None,
+        head: str | None = None,
+        history: HistoryRead | None = None,
     ) -> None:
         if batch.vanished:
             self._check_still_there()
@@ -337,6 +358,7 @@ class _Sync:
             complete=complete,
             head=head,
             retire=not self._options.full,
+            history=history,
         )
         self._counts.chunks_new += done.chunks_new
         self._counts.chunks_deleted += done.chunks_deleted

@@ -40,7 +40,7 @@ class Meaning:
 
     def add(self, number: int, content: str) -> None:
         rows = [
-            (key, embed.MODEL_NAME, embed.quantise(embed.model().query(said)).tobytes())
+            (key, embed.MODEL_NAME, embed.quantise(embed.model().query(embed.weighed(said))).tobytes())
             for key, said in passages(number, content)
         ]
         self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)

@@ -301,7 +301,7 @@ class MemoryStore:
         inside both.
         """
         sets = wanted.sets()
-        asked = embed.model().query(query)
+        asked = embed.model().query(embed.weighed(query))
         with self._lock:
             allowed = self._allowed(sets) if sets else None
             few = allowed is not None and len(allowed) <= _FEW

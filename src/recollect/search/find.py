@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from recollect.search.score import Part
 from recollect.sync.tree import printable
 
 _PHRASE_FILES = 300  # whose text is looked through for a quoted phrase
+_BY_HISTORY = 20  # files that are candidates for what commits said of them
+_BREADTH = 3  # chunks
+_LARGE = math.log1p(150)  # chunks of a file that counts as large as any
 _CHUNKS_SHOWN = 50  # of one file
 _LEAST = 0.001  # score of a chunk that matches but is below the average
 
@@ -53,7 +57,7 @@ class _Files(NamedTuple):
     first: NDArray[np.int64]
     end: NDArray[np.int64]
     best: NDArray[np.float64]
-    coherence: NDArray[np.float64]
+    addends: dict[str, NDArray[np.float64]]  # to the best chunk's score, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +108,29 @@ def _searching(query: Query, sources: Sequence[Source], filters: Filters) -> _Se
     """None where nothing is asked (words are terms too), or there is nothing to search."""
     allowed = [allowed_files(source.snapshot, filters, i) for i, source in enumerate(sources)]
     parts = score.parts_of([source.snapshot for source in sources], allowed)
-    return _Search(query, sources, parts) if parts and query.terms else None
+    return _Search(query, sources, parts, allowed) if parts and query.terms else None
 
 
 # -- ranking ----------------------------------------------------------------------------------------------------------
 
 
 class _Search:
-    def __init__(self, query: Query, sources: Sequence[Source], parts: Sequence[Part]) -> None:
+    def __init__(
+        self,
+        query: Query,
+        sources: Sequence[Source],
+        parts: Sequence[Part],
+        allowed: Sequence[NDArray[np.bool_] | None],
+    ) -> None:
         self._query = query
         self._sources = sources
         self._parts = parts
         self._path_match = rank.PathMatch(query.words)
-        self._path_weight = rank.PATH * (rank.SYMBOL_PATH if query.symbol else 1.0)
+        self._weights = weights = rank.WEIGHTS
+        self._path_weight = weights.path * (weights.symbol_path if query.symbol else 1.0)
         self._addends: dict[int, dict[str, float]] = defaultdict(dict)  # overall row → addends beyond the fused score
         self._defines: dict[int, Definition] = {}  # overall row → the asked name's definition in it
+        self._history = score.history(query.terms, [source.snapshot for source in sources], allowed)
         self._add_definitions()
         self._add_phrases()
 
@@ -142,7 +154,7 @@ class _Search:
             self._boost(name, exact or [(i, item) for i, item in found if item.name.lower() == name.lower()])
 
     def _boost(self, name: str, definitions: Sequence[tuple[int, Definition]]) -> None:
-        query = self._query
+        query, weights = self._query, self._weights
         by_source: dict[int, list[Definition]] = defaultdict(list)
         for source, item in definitions:
             by_source[source].append(item)
@@ -150,14 +162,17 @@ class _Search:
             rows = score.rows_of_chunks(self._parts, source, [item.chunk_id for item in items])
             for item in items:
                 if item.chunk_id in rows:
-                    value = rank.DEFINITION_NAMED
-                    if query.symbol:
+                    own_name = f".{item.qualified_name}"
+                    value = weights.definition_named
+                    if any(own_name.endswith(f".{name}") for name in query.qualified_names):
+                        value = weights.definition_named_qualified
+                    elif query.symbol:
                         path = self._sources[source].snapshot.files[item.file_id].path
                         own = rank.path_parts(path)[2] == rank.fold(name)
-                        asked = query.qualified is not None and f".{item.qualified_name}".endswith(
-                            f".{query.qualified}"
-                        )
-                        value = rank.DEFINITION_IN_ITS_FILE if own or asked else rank.DEFINITION
+                        asked = query.qualified is not None and own_name.endswith(f".{query.qualified}")
+                        value = weights.definition_in_its_file if own or asked else weights.definition
+                        if item.kind == "constructor":
+                            value -= weights.constructor
                     self._add(rows[item.chunk_id], "definition", value)
                     self._defines.setdefault(rows[item.chunk_id], item)
 
@@ -170,7 +185,7 @@ class _Search:
                 for row in rows[: max(_PHRASE_FILES - looked, 0)]:
                     looked += 1
                     if phrase in self._chunk_text(part, int(row)):
-                        self._add(part.offset + int(row), "phrase", rank.PHRASE)
+                        self._add(part.offset + int(row), "phrase", self._weights.phrase)
 
     def _chunk_text(self, part: Part, row: int) -> str:
         segment = part.view.segment
@@ -204,7 +219,7 @@ class _Search:
     def _bounds(self, found: _Found, files: _Files) -> NDArray[np.float64]:
         """What each file's score is at most, before its path is held against the question's words."""
         source, file_id = found.source[files.first], found.file_id[files.first]
-        bound = files.best + files.coherence
+        bound = files.best + sum(files.addends.values())
         wanted = np.uint64(rank.beginnings(self._query.words))
         for number in np.unique(source).tolist():
             here = np.flatnonzero(source == number)
@@ -213,9 +228,9 @@ class _Search:
             table.fill(ids, snapshot.files)
             bound[here] += np.where(table.beginnings[ids] & wanted, self._path_weight, 0.0)
             if self._query.paths:
-                bound[here] += rank.PATH_GIVEN
+                bound[here] += self._weights.path_given
             if not self._query.asked_for:
-                bound[here] *= table.kept[ids]
+                bound[here] *= table.kept[ids] ** self._weights.penalties
         return bound
 
     def _scored(self, found: _Found, files: _Files, at: int) -> tuple[float, int, FileInfo, int]:
@@ -223,12 +238,12 @@ class _Search:
         first = int(files.first[at])
         source = int(found.source[first])
         info = self._sources[source].snapshot.files[int(found.file_id[first])]
-        total = float(files.best[at]) + float(files.coherence[at])
+        total = float(files.best[at]) + sum(float(values[at]) for values in files.addends.values())
         if self._query.words:
             total += self._path_weight * self._path_match(info.path)
         if self._query.paths and self._is_given(info.path):
-            total += rank.PATH_GIVEN
-        return total * rank.kept(info.path, self._query.asked_for), source, info, at
+            total += self._weights.path_given
+        return total * rank.kept(info.path, self._query.asked_for) ** self._weights.penalties, source, info, at
 
     def _is_given(self, path: str) -> bool:
         return any(f"/{path}".endswith(f"/{given}") for given in self._query.paths)
@@ -239,14 +254,16 @@ class _Search:
         if match:
             addends["path"] = match
         if self._is_given(path):
-            addends["path_given"] = rank.PATH_GIVEN
+            addends["path_given"] = self._weights.path_given
         return addends
 
     def _candidates(self) -> _Found:
         """Candidate chunks that have any score, in the order of source, file, falling score, line."""
         snapshots = [source.snapshot for source in self._sources]
-        scored = score.score(self._query.terms, self._query.text, snapshots, self._parts, list(self._addends))
-        fused = rank.LEXICAL * (scored.lexical - scored.lexical_floor) + rank.DENSE * scored.dense
+        extra_rows = [*self._addends, *self._rows_by_history()]
+        scored = score.score(self._query.terms, self._query.counts, snapshots, self._parts, extra_rows)
+        weights = self._weights
+        fused = weights.lexical * (scored.lexical - scored.lexical_floor) + weights.dense * scored.dense
         top = float(fused.max()) if len(fused) else 0.0
         scale = 1.0 / top if top > 0 else 1.0
         # What matches words, but less than the average chunk does, comes last rather than not at all.
@@ -260,7 +277,7 @@ class _Search:
         value = fused * scale
         total = value + extra
         keep = np.flatnonzero(total > 0)
-        lexical = rank.LEXICAL * (scored.lexical.astype(np.float64) - scored.lexical_floor) * scale
+        lexical = weights.lexical * (scored.lexical.astype(np.float64) - scored.lexical_floor) * scale
         rows = scored.rows[keep]
         source, file_id, line = (np.zeros(len(rows), np.int64) for _ in range(3))
         for part, span in score.split(self._parts, rows):
@@ -272,15 +289,40 @@ class _Search:
         keep = keep[order]
         return _Found(rows[order], source[order], file_id[order], value[keep], lexical[keep], total[keep])
 
+    def _rows_by_history(self) -> list[int]:
+        """Chunks of the files whose history matches best: they are candidates whatever their text says."""
+        found: list[int] = []
+        for part in self._parts:
+            value = self._history[part.source]
+            best = np.argsort(-value, kind="stable")[:_BY_HISTORY]
+            rows = score.rows_of_files(part, best[value[best] > 0])
+            found += (rows[part.allowed[rows]] + part.offset).tolist()
+        return found
+
     def _grouped(self, found: _Found) -> _Files:
         key = found.source * (1 << 32) + found.file_id
         first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
         best = found.total[first]
-        good = np.where(found.total > rank.COHERENT * best.max(), found.total, 0.0)
+        weights = self._weights
+        good = np.where(found.total > weights.coherent * best.max(), found.total, 0.0)
         sums = np.add.reduceat(good, first)
-        factor = rank.COHERENCE * (rank.SYMBOL_COHERENCE if self._query.symbol else 1.0)
-        coherence = factor * sums / sums.max() if sums.max() > 0 else np.zeros(len(first))
-        return _Files(first, np.append(first[1:], len(key)), best, coherence)
+        coherence = weights.coherence * (weights.symbol_coherence if self._query.symbol else 1.0)
+        end = np.append(first[1:], len(key))
+        leading = np.where(np.arange(len(key)) - np.repeat(first, end - first) < _BREADTH, found.total, 0.0)
+        addends = {
+            "coherence": coherence * sums / max(float(sums.max()), 1e-9),
+            "breadth": weights.breadth * np.add.reduceat(leading, first) / _BREADTH,
+        }
+        history, size = np.zeros(len(first)), np.zeros(len(first))
+        for number in np.unique(found.source[first]).tolist():
+            here = np.flatnonzero(found.source[first] == number)
+            ids = found.file_id[first[here]]
+            history[here] = self._history[number][ids]
+            if weights.size:
+                chunks = score.chunks_of_files(self._sources[number].snapshot)[ids]
+                size[here] = np.minimum(np.log1p(chunks) / _LARGE, 1.0)
+        addends |= {"history": weights.history * history, "size": weights.size * size}
+        return _Files(first, end, best, addends)
 
     def _finished(self, found: _Found, files: _Files, at: int, score_: float, info: FileInfo) -> _File:
         """One file with its chunks and all its addends by name."""
@@ -292,11 +334,11 @@ class _Search:
             "dense": float(found.value[first]) - lexical,
             **self._addends.get(chunks[0][0], {}),
         }
-        if files.coherence[at] > 0:
-            addends["coherence"] = float(files.coherence[at])
+        addends |= {name: float(values[at]) for name, values in files.addends.items() if values[at] > 0}
         addends.update(self._path_addends(info.path))
         total = sum(addends.values())
         for name, factor in rank.penalty(info.path, self._query).items():
+            factor **= self._weights.penalties
             addends[f"penalty_{name}"] = total * (factor - 1.0)
             total *= factor
         return _File(int(found.source[first]), info, chunks, score_, addends)

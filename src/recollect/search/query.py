@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,7 @@ MAX_TERMS: Final = 64
 _SYMBOL: Final = re.compile(r"[^\W\d][\w$]*[!?=]?(?:(?:::|\\|->|\.|#)[^\W\d][\w$]*[!?=]?)*(?:\(\))?|[_$][\w$]*")
 SEPARATOR: Final = re.compile(r"::|\\|->|\.|#")
 _NAME_IN_SENTENCE: Final = re.compile(
-    r"\b(?:[A-Z][a-z]\w*[A-Z]\w*|[a-z]\w*[A-Z]\w+|[a-z]+_[a-z_]+\w*|[A-Z]{2,}(?:_[A-Z0-9]+)+)\b"
+    r"\b(?:[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w+)+|[A-Z][a-z]\w*[A-Z]\w*|[a-z]\w*[A-Z]\w+|[a-z]+_[a-z_]+\w*|[A-Z]{2,}(?:_[A-Z0-9]+)+)\b"
 )
 _PHRASE: Final = re.compile(r'"([^"\n]{2,200})"|`([^`\n]{2,200})`')
 _PATH: Final = re.compile(r"(?:[\w.@+-]+/)+[\w.@+-]*|\b[\w+-]+\.[a-z][a-z0-9]{0,4}\b")
@@ -32,10 +33,12 @@ class Query:
 
     text: str
     terms: tuple[str, ...]  # for BM25
+    counts: Mapping[str, int]  # for the dense vector: those of the terms that are parts of identifiers
     words: tuple[str, ...]  # for paths: parts of identifiers without stop words
     symbol: str | None
     qualified: str | None  # the symbol with what stands before it, joined by "."
     names: tuple[str, ...]
+    qualified_names: frozenset[str]  # those of the names that stand in the sentence with what they belong to
     phrases: tuple[str, ...]
     paths: tuple[str, ...]
     asked_for: frozenset[str]  # kinds of files that are not to be penalised
@@ -56,15 +59,18 @@ def parse(question: str) -> Query:
         tuple(phrase for phrase in phrases if _SYMBOL.fullmatch(phrase) and phrase not in names) if not symbol else ()
     )
     found = dict.fromkeys(part for name in text.identifiers(asked) for part in text.split_identifier(name))
-    terms = tuple(term for term in text.terms(asked) if term not in text.STOP_WORDS)[:MAX_TERMS]
+    counted = {term: n for term, n in text.terms(asked).items() if term not in text.STOP_WORDS}
+    terms = dict(list(counted.items())[:MAX_TERMS])
     lowered = set(found) | {name.lower() for name in text.identifiers(asked)}
     return Query(
         text=asked,
-        terms=terms,
+        terms=tuple(terms),
+        counts={word: n for word, n in terms.items() if word in found},
         words=tuple(word for word in found if word not in text.STOP_WORDS and len(word) > 1)[:MAX_TERMS],
         symbol=symbol,
         qualified=qualified,
         names=tuple(dict.fromkeys(SEPARATOR.split(name)[-1] for name in (*names, *quoted))),
+        qualified_names=frozenset(".".join(SEPARATOR.split(name)) for name in names if SEPARATOR.search(name)),
         phrases=tuple(phrase for phrase in phrases if phrase != symbol),
         paths=tuple(dict.fromkeys(path.strip("./") for path in _PATH.findall(asked) if path.strip("./")))[:5],
         asked_for=frozenset(kind for kind, words in _UNLESS_ASKED.items() if lowered & set(words.split())),

@@ -6,6 +6,7 @@ import functools
 import operator
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -15,18 +16,32 @@ from recollect import text
 from recollect.index.snapshot import FileInfo
 from recollect.search.query import Query
 
-LEXICAL: Final = 0.25  # of the fused score; the rest is dense
-DENSE: Final = 0.75
-DEFINITION: Final = 1.0  # a chunk that defines the symbol asked for
-DEFINITION_IN_ITS_FILE: Final = 1.5  # … in a file of that name, or as the qualified name asked for
-DEFINITION_NAMED: Final = 0.5  # a name within a sentence
-PHRASE: Final = 1.0  # a chunk that holds a quoted phrase literally
-PATH_GIVEN: Final = 1.0  # the question names the path
-PATH: Final = 0.3
-COHERENCE: Final = 0.3
-COHERENT: Final = 0.4  # chunks above this share of the best count as good
-SYMBOL_COHERENCE: Final = 0.3  # factor of coherence, and …
-SYMBOL_PATH: Final = 0.5  # … of the path addend, where the question is one symbol
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What each feature adds, at most. The values are those that `training/ranker.py` found, rounded (docs/ranking.md)."""
+
+    lexical: float = 0.25  # of the fused score of a chunk, whose best is 1
+    dense: float = 0.75
+    definition: float = 1.0  # a chunk that defines the symbol asked for
+    definition_in_its_file: float = 1.5  # … in a file of that name, or as the qualified name asked for
+    constructor: float = 0.4  # less for one that is named as what it makes
+    definition_named: float = 0.5  # of a name within a sentence
+    definition_named_qualified: float = 0.8  # … that the sentence gives with what it belongs to
+    phrase: float = 1.0  # a chunk that holds a quoted phrase literally
+    path_given: float = 1.0  # the question names the path
+    path: float = 0.3  # words of the question are those of the file's name
+    coherence: float = 0.2  # several good chunks in a file, against the file that has most
+    coherent: float = 0.4  # a chunk above this share of the best is good
+    breadth: float = 0.3  # mean of a file's three best chunks
+    history: float = 0.25  # subjects of commits that changed the file speak of what is asked
+    size: float = 0.2  # a file of many chunks: most goes through it
+    symbol_coherence: float = 0.2  # factor of coherence, and …
+    symbol_path: float = 0.5  # … of path, where the question is one symbol
+    penalties: float = 1.0  # exponent: 0 leaves them out
+
+
+WEIGHTS = Weights()
 
 _BEGINNING: Final = 3  # letters in which words that are alike begin alike
 

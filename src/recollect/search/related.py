@@ -49,10 +49,12 @@ def _query(piece: str, symbol: str, sources: Sequence[Source]) -> Query:
     return Query(
         text=piece[:MAX_QUERY],
         terms=tuple(terms),
+        counts={word: n for word, n in text.words(piece).items() if word in terms},
         words=tuple(dict.fromkeys(word for word in words if word not in text.STOP_WORDS and len(word) > 1)),
         symbol=None,
         qualified=None,
         names=(name,) if name else (),
+        qualified_names=frozenset(),
         phrases=(),
         paths=(),
         asked_for=_EVERY_KIND,

@@ -6,7 +6,8 @@ came: sums are whole numbers, so that an incremental index answers exactly as on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +23,7 @@ K1: Final = 1.2
 B: Final = 0.75
 STEM_WEIGHT: Final = 20.0  # a word in the file's name counts as so many in the body (measured: shared study, row 2)
 FOLDER_WEIGHT: Final = 5.0
+RARITY: Final = 0.5  # how much more a word that few chunks hold weighs in the question's vector
 CANDIDATES: Final = 1_500  # chunks by each of the two scores whose exact sum is computed
 _FIXED: Final = 1 << 20  # BM25 scores are summed in fixed point
 
@@ -65,13 +67,23 @@ def parts_of(snapshots: Sequence[Snapshot], allowed_files: Sequence[NDArray[np.b
 
 
 def score(
-    terms: Sequence[str], question: str, snapshots: Sequence[Snapshot], parts: Sequence[Part], extra: Sequence[int]
+    terms: Sequence[str],
+    words: Mapping[str, int],
+    snapshots: Sequence[Snapshot],
+    parts: Sequence[Part],
+    extra: Sequence[int],
 ) -> Scored:
-    """Candidates: the best by BM25, the nearest by sign bits, and `extra` rows; each with both scores."""
-    lexical = bm25(terms, snapshots, parts)
+    """Candidates: the best by BM25, the nearest by sign bits, and `extra` rows; each with both scores.
+
+    `terms` are what BM25 scores, `words` (those of them that are parts of identifiers, with their counts) make the vector.
+    """
+    lexical, frequency = bm25(terms, snapshots, parts)
     allowed = np.concatenate([part.allowed for part in parts])
     mean, deviation, floor = _lexical_statistics(lexical, allowed)
-    vector = embed.quantise(embed.model().query(question))
+    n = sum(snapshot.n_chunks for snapshot in snapshots)
+    vector = embed.quantise(
+        embed.model().query({word: math.sqrt(count) * _rarity(frequency[word], n) for word, count in words.items()})
+    )
     rows = _candidates(lexical, vector, parts, allowed, extra)
     z_lexical = ((lexical[rows] - np.float32(mean)) / np.float32(deviation)).astype(np.float32)
     return Scored(
@@ -82,8 +94,15 @@ def score(
 # -- lexical ----------------------------------------------------------------------------------------------------------
 
 
-def bm25(terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Part]) -> Floats:
-    """BM25 (Robertson et al.) of every row of `parts`, dead and filtered ones included; `float32[rows]`.
+def _rarity(frequency: int, n: int) -> float:
+    """What a word weighs in the vector: what most chunks hold (a project's own name) says little, whatever it says elsewhere."""
+    share: float = math.log(1 + (n - frequency + 0.5) / (frequency + 0.5)) / math.log(n + 2)
+    return float(max(share, 0.0) ** RARITY)
+
+
+def bm25(terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Part]) -> tuple[Floats, dict[str, int]]:
+    """BM25 (Robertson et al.) of every row of `parts`, dead and filtered ones included; `float32[rows]`; and in how many
+    live chunks or their paths each term occurs.
 
     Path words count as `STEM_WEIGHT` and `FOLDER_WEIGHT` occurrences in each chunk of their file. Document frequencies
     and mean length are those of all live chunks of all searched indexes.
@@ -91,8 +110,9 @@ def bm25(terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Pa
     total = sum(len(part.view.segment) for part in parts)
     n = sum(snapshot.n_chunks for snapshot in snapshots)
     scores = np.zeros(total, np.float32)
+    frequencies = dict.fromkeys(terms, 0)
     if not n or not terms:
-        return scores
+        return scores, frequencies
     lengths = [_row_lengths(part.snapshot, part.view.segment) for part in parts]
     mean_length = max(sum(_total_length(snapshot) for snapshot in snapshots) / n, 1.0)
     norms = [np.float32(K1 * (1 - B)) + length * np.float32(K1 * B / mean_length) for length in lengths]
@@ -101,6 +121,7 @@ def bm25(terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Pa
         frequency = sum(_live_count(part, match) for part, match in zip(parts, matches, strict=True))
         if not frequency:
             continue
+        frequencies[term] = frequency
         weight = np.float32(np.log(1 + (n - frequency + 0.5) / (frequency + 0.5)) * (K1 + 1))
         for part, norm, match in zip(parts, norms, matches, strict=True):
             path = match.path_weight
@@ -111,7 +132,7 @@ def bm25(terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Pa
                 here, both = norm[match.rows], match.counts + match.also
                 # What its path gave such a chunk already is taken off again: 0 / (0 + norm) where that was nothing.
                 scores[part.offset + match.rows] += weight * (both / (both + here) - match.also / (match.also + here))
-    return scores
+    return scores, frequencies
 
 
 class _Match(NamedTuple):
@@ -133,7 +154,32 @@ def _matches(term: str, part: Part) -> _Match:
         none = np.zeros(0, np.int64)
         return _Match(found, counts.astype(np.float32), np.zeros(len(found), np.float32), none, np.zeros(0, np.float32))
     also = weight[segment.file_id[found]]
-    return _Match(found, counts.astype(np.float32), also, _rows_of_files(part, np.flatnonzero(weight)), weight)
+    return _Match(found, counts.astype(np.float32), also, rows_of_files(part, np.flatnonzero(weight)), weight)
+
+
+def history(
+    terms: Sequence[str], snapshots: Sequence[Snapshot], allowed_files: Sequence[NDArray[np.bool_] | None]
+) -> list[Floats]:
+    """BM25 of what commits said when they changed a file, by file id for each snapshot; the best of those allowed is 1."""
+    fields = [snapshot.history for snapshot in snapshots]
+    scores = [np.zeros(len(field), np.float32) for field in fields]
+    n = sum(map(len, fields))
+    total = sum(int(field.length.sum(dtype=np.int64)) for field in fields)
+    for term in terms if n else ():
+        found = [field.postings(term_key(term)) for field in fields]
+        frequency = sum(len(documents) for documents, _ in found)
+        weight = np.log(1 + (n - frequency + 0.5) / (frequency + 0.5)) * (K1 + 1)
+        for field, score, (documents, counts) in zip(fields, scores, found, strict=True):
+            norm = K1 * (1 - B + B * field.length[documents] * (n / total))
+            score[documents] += (weight * counts / (counts + norm)).astype(np.float32)
+    by_file = [np.zeros(len(snapshot.paths.stem_length), np.float32) for snapshot in snapshots]
+    for field, score, placed, allowed in zip(fields, scores, by_file, allowed_files, strict=True):
+        placed[field.file_id] = score
+        placed[0] = 0.0  # documents of files that the tree does not have
+        if allowed is not None:
+            placed[~allowed] = 0.0
+    best = max((float(placed.max(initial=0.0)) for placed in by_file), default=0.0)
+    return [placed / np.float32(best) if best > 0 else placed for placed in by_file]
 
 
 def _live_count(part: Part, match: _Match) -> int:
@@ -144,7 +190,7 @@ def _live_count(part: Part, match: _Match) -> int:
     return int(np.count_nonzero(part.view.live[only_body]) + np.count_nonzero(part.view.live[match.path_rows]))
 
 
-def _rows_of_files(part: Part, file_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+def rows_of_files(part: Part, file_ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """Rows of a part that belong to these files; the chunks of a file are neighbours in a segment."""
     key = ("spans", id(part.view.segment), len(part.snapshot.paths.stem_length))
     spans: tuple[NDArray[np.int64], NDArray[np.int64]] | None = part.snapshot.recall(key)
@@ -159,6 +205,17 @@ def _rows_of_files(part: Part, file_ids: NDArray[np.int64]) -> NDArray[np.int64]
     count = spans[1][file_ids]
     before = np.cumsum(count) - count
     return np.repeat(spans[0][file_ids] - before, count) + np.arange(int(count.sum()))
+
+
+def chunks_of_files(snapshot: Snapshot) -> NDArray[np.int64]:
+    """How many live chunks each file has, by file id."""
+    found: NDArray[np.int64] | None = snapshot.memo.get("chunks_of_files")
+    if found is None:
+        found = np.zeros(len(snapshot.paths.stem_length), np.int64)
+        for view in snapshot.views:
+            found += np.bincount(view.segment.file_id[view.live], minlength=len(found))
+        snapshot.memo["chunks_of_files"] = found
+    return found
 
 
 def _path_weight(term: str, snapshot: Snapshot) -> Floats | None:

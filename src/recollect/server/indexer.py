@@ -29,7 +29,7 @@ from recollect.jobs.indexer import Request
 from recollect.jobs.pipe import Pipe
 from recollect.jobs.pool import ParsePool
 from recollect.jobs.resources import give_back_memory
-from recollect.jobs.synchronise import Control, Ended, synchronise
+from recollect.jobs.synchronise import Control, Ended, new_history, synchronise
 from recollect.model import FileError, Progress
 from recollect.search.repo_map import Graph
 from recollect.store.database import translated
@@ -157,7 +157,7 @@ class Indexer:
                     chunks = ended.result.chunks_new
                     self._send("done", request.id, ended)
                 finally:
-                    self._compact(request, chunks)
+                    self._afterwards(request, chunks)
         except RecollectError as error:
             self._send("failed", request.id, error.to_dict())
         except (sqlite3.Error, OSError) as error:
@@ -197,13 +197,16 @@ class Indexer:
             ended = ended._replace(result=replace(ended.result, errors=errors))
         return ended
 
-    def _compact(self, request: Request, chunks: int) -> None:
-        """Merge what the sync left in pieces. After the answer: nobody waits for it."""
+    def _afterwards(self, request: Request, chunks: int) -> None:
+        """Read new commits, merge what the sync left in pieces. After the answer: nobody waits for it."""
         writer = self._indexes.opened(request.folder)
         if writer is None:
             return
         try:
-            if writer.compact():
+            said = new_history(writer, Path(request.root)) if writer.complete else None
+            if said is not None:
+                writer.commit_history(said)
+            if writer.compact() or said is not None:
                 self._send("committed", request.id, writer.generation)
             if chunks > _MANY_CHUNKS:
                 give_back_memory()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import shutil
@@ -31,6 +32,7 @@ from recollect.workspace.upkeep import Upkeep
 _PAUSE_S: Final = 0.05  # between two looks at what is due, however much changes
 _WEIGH_S: Final = 10.0  # between two looks at memory, at least
 _LOOK_S: Final = 60.0  # at resources, and at what waits for them
+_SETTLED: Final = (math.inf, math.inf)  # a change long ago: due at once
 _JITTER: Final = 0.1  # of an interval: not all repositories at once
 _BATTERY_LOW: Final = 20  # percent, when discharging
 _SCAN_ANSWER_S: Final = 2.0
@@ -310,7 +312,8 @@ class AutoSync:
             busy=upkeep.syncs.current(repository.id) is not None,
             missing=repository.missing,
             not_before=now + wait if 0 < wait <= 2 * max(interval, 3600.0) else 0.0,  # the clock may have been set
-            dirty=upkeep.watcher.waiting(repository.id),
+            dirty=upkeep.watcher.waiting(repository.id)
+            or (_SETTLED if upkeep.head_moved(repository, _LOOK_S) else None),
             vouched=upkeep.watcher.vouches(repository.id),
             checked_at=checked,
             interval=interval,

@@ -34,6 +34,8 @@ from recollect.workspace.maps import Maps
 _FIRST_ANSWER_S: Final = 2.0  # how long a question waits for the first sync of what it is about
 _CHECKS_AT_ONCE: Final = 4  # whole checks that a question starts beside all others; more of them wait for slots
 _RECENTLY_S: Final = 2.0  # a question about many unwatched repositories does not check again what was just checked
+_HEAD_S: Final = 2.0  # a question looks for new commits again
+_HEADS_LOOKED_AT: Final = 8  # by a question; each costs two small reads
 _KEPT_OPEN: Final = 4  # indexes, however long nobody asks for them
 _UNUSED_S: Final = 900.0
 _BACK_OFF_FIRST_S: Final = 60.0
@@ -59,6 +61,9 @@ class Upkeep:
         self._closed = False
         self._watching = threading.Lock()
         self._checked: dict[str, tuple[float, float]] = {}  # id → (epoch, monotonic) when all its files were looked at
+        self._heads: dict[
+            str, tuple[str | None, float]
+        ] = {}  # id → (commit of the last sync, monotonic of the last look)
         self._waits: dict[str, float] = {}  # id → not before this does a background sync start (cancelled)
         self.notices: deque[str] = deque(maxlen=20)  # what people should hear of that happened unasked
         self.library = Library(self.folder, self._damaged)
@@ -135,6 +140,9 @@ class Upkeep:
                 asked = runs[repository.id].requested_at
                 limit = max(until, started + _FIRST_ANSWER_S - (time.time() - asked)) if first else until
                 self._settle(repository, runs[repository.id], seen, limit)
+        for repository in known[:_HEADS_LOOKED_AT]:
+            if repository.id not in runs and self.head_moved(repository, _HEAD_S):
+                self.request(repository, Urgency.BACKGROUND)  # the answer does not wait for it
         return seen
 
     def look(self, repositories: Iterable[Repository]) -> Seen:
@@ -229,10 +237,23 @@ class Upkeep:
         if urgency is Urgency.ASKED and not repository.wanted:
             self._catalog.update(repository.id, wanted=1)
         folder = self.folder(repository.id)
+        if urgency is not Urgency.QUESTION:
+            self._heads[repository.id] = git.head_quickly(repository.path), time.monotonic()
         run = Run(repository.id, folder, repository.path, options, urgency, everything=everything, verify=verify)
         if repository.last_sync is None and not full and not (folder / "index.db").exists():
             run.sibling = self._sibling(repository)
         return self.syncs.request(run, join=join, listener=listener)
+
+    def head_moved(self, repository: Repository, every_s: float) -> bool:
+        """Whether another commit is checked out than when the last sync began, looked at once in `every_s` at most.
+
+        A commit changes no file that is watched, but what the history says of files.
+        """
+        known, looked = self._heads.get(repository.id, (None, -every_s))
+        if repository.id not in self._heads or time.monotonic() - looked < every_s:
+            return False
+        self._heads[repository.id] = known, time.monotonic()
+        return git.head_quickly(repository.path) != known
 
     def _sibling(self, repository: Repository) -> Path | None:
         """The index of another work tree of the same repository, if one is whole."""
