@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from recollect.errors import UserError
+from recollect.model import BUNDLED, EmbedderChoice
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -35,6 +36,14 @@ class Settings(BaseModel):
         ge=200_000_000,
         description="bytes of daemon, indexer and workers; beyond, what is idle is let go",
     )
+    recollect_embedder: str = Field(
+        BUNDLED,
+        description="model of the vectors: bundled, sentence-transformers:MODEL, fastembed:MODEL or openai:MODEL",
+    )
+    recollect_embedder_url: str = Field(
+        "", description="of the service for openai:MODEL, such as http://localhost:11434/v1; else OPENAI_BASE_URL"
+    )
+    recollect_embedder_timeout: float = Field(30.0, gt=0, le=600, description="seconds that the service may take")
     recollect_barrier_ms: float = Field(50.0, ge=1, le=5000, description="how long a question waits for file events")
     recollect_fresh_budget_ms: float = Field(
         200.0, ge=0, le=60_000, description="how long a question waits for what just changed to be indexed"
@@ -89,6 +98,19 @@ class Settings(BaseModel):
         if value.lower() not in ("debug", "info", "warning", "error"):
             raise ValueError("one of debug, info, warning, error")
         return value.lower()
+
+    @field_validator("recollect_embedder")
+    @classmethod
+    def _embedder(cls, value: str) -> str:
+        try:
+            EmbedderChoice(value).check()
+        except UserError as error:
+            raise ValueError(error.message) from error
+        return value
+
+    @property
+    def embedder(self) -> EmbedderChoice:
+        return EmbedderChoice(self.recollect_embedder, self.recollect_embedder_url, self.recollect_embedder_timeout)
 
     @classmethod
     def load(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+from recollect.errors import UserError
 
 
 class RepositoryState(StrEnum):
@@ -108,6 +110,7 @@ class SearchResult(Record):
     took_ms: float
     freshness: Freshness
     hits: tuple[Hit, ...]
+    vectors: str | None = _optional()  # why not those of the model that is set: "embedding" still, or "unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,3 +506,27 @@ class FileReport(Record):
     language: str | None
     size_bytes: int
     chunks: int
+
+
+BUNDLED: Final = "bundled"
+_EMBEDDERS: Final = ("sentence-transformers", "fastembed", "openai")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderChoice:
+    """Which model: `name` as in the setting; `url` of the service (openai), `timeout_s` of one of its answers."""
+
+    name: str = BUNDLED
+    url: str = ""
+    timeout_s: float = 30.0
+
+    @property
+    def bundled(self) -> bool:
+        return self.name == BUNDLED
+
+    def check(self) -> None:
+        """Raises UserError where the name has no form that is known."""
+        kind, _, model = self.name.partition(":")
+        if not self.bundled and (kind not in _EMBEDDERS or not model):
+            known = ", ".join([BUNDLED, *(f"{kind}:MODEL" for kind in _EMBEDDERS)])
+            raise UserError(f"RECOLLECT_EMBEDDER = {self.name!r} is none of {known}", code="bad_setting")

@@ -70,6 +70,8 @@ def search(
         _hit(hit, several, snippet_lines > 0)
     if not result["hits"]:
         note("no hits")
+    if result.get("vectors"):
+        note(f"(vectors: {result['vectors']}; the bundled ones serve)")
     _freshness(result["freshness"])
 
 

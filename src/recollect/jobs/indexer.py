@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recollect.errors import Unavailable, from_dict
 from recollect.jobs.pipe import Pipe, start
 from recollect.jobs.synchronise import Ended, Options
-from recollect.model import Progress
+from recollect.model import EmbedderChoice, Progress
 
 _ATTEMPTS: Final = 3  # times that a sync is started again because the indexer died
 log = logging.getLogger("recollect.indexer")
@@ -113,10 +116,19 @@ class IndexerProcess:
         """Bring what is collected of uses of names up to date with an index."""
         return self._ask("map", folder)
 
-    def _ask(self, verb: str, folder: Path) -> Future[None]:
+    def embed(self, folder: Path, choice: EmbedderChoice) -> Future[int]:
+        """Make the vectors of another model that an index lacks; how many were made."""
+        return self._ask("embed", folder, choice)
+
+    def question(self, said: str, choice: EmbedderChoice) -> Future[NDArray[np.float32]]:
+        """The unit vector `float32[1, dimensions]` of a question by another model."""
+        return self._ask("question", said, choice)
+
+    def _ask(self, verb: str, *arguments: Any) -> Future[Any]:
         with self._lock:
             number = next(self._ids)
-            message = (verb, (number, os.fspath(folder)))
+            given = tuple(os.fspath(value) if isinstance(value, Path) else value for value in arguments)
+            message = (verb, (number, *given))
             running = _Running(message, Future(), lambda progress: None, lambda: None)
             self._start(number, running)
         return running.future

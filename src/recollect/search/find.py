@@ -20,7 +20,7 @@ from recollect.model import Hit
 from recollect.search import rank, score, snippet
 from recollect.search.filters import Filters, allowed_files
 from recollect.search.query import Query
-from recollect.search.score import Part
+from recollect.search.score import Cosines, Part
 from recollect.sync.tree import printable
 
 _PHRASE_FILES = 300  # whose text is looked through for a quoted phrase
@@ -87,15 +87,19 @@ def warm() -> None:
     embed.model()
 
 
-def find(query: Query, sources: Sequence[Source], filters: Filters, shape: Shape) -> tuple[Hit, ...]:
-    """Hits, best first; ties in the order of repository, path, line."""
-    search = _searching(query, sources, filters)
+def find(
+    query: Query, sources: Sequence[Source], filters: Filters, shape: Shape, cosines: Cosines | None = None
+) -> tuple[Hit, ...]:
+    """Hits, best first; ties in the order of repository, path, line. `cosines`: by another model than the bundled one."""
+    search = _searching(query, sources, filters, cosines)
     return search.hits(search.ranked(shape.limit), shape) if search is not None else ()
 
 
-def place_of(query: Query, sources: Sequence[Source], filters: Filters, path: str) -> tuple[int, Hit] | None:
+def place_of(
+    query: Query, sources: Sequence[Source], filters: Filters, path: str, cosines: Cosines | None = None
+) -> tuple[int, Hit] | None:
     """(rank, hit with its addends) of one file among all candidates; None where it is none of them."""
-    search = _searching(query, sources, filters)
+    search = _searching(query, sources, filters, cosines)
     if search is None:
         return None
     for number, file in enumerate(search.ranked(1_000_000), 1):
@@ -104,11 +108,11 @@ def place_of(query: Query, sources: Sequence[Source], filters: Filters, path: st
     return None
 
 
-def _searching(query: Query, sources: Sequence[Source], filters: Filters) -> _Search | None:
+def _searching(query: Query, sources: Sequence[Source], filters: Filters, cosines: Cosines | None) -> _Search | None:
     """None where nothing is asked (words are terms too), or there is nothing to search."""
     allowed = [allowed_files(source.snapshot, filters, i) for i, source in enumerate(sources)]
     parts = score.parts_of([source.snapshot for source in sources], allowed)
-    return _Search(query, sources, parts, allowed) if parts and query.terms else None
+    return _Search(query, sources, parts, allowed, cosines) if parts and query.terms else None
 
 
 # -- ranking ----------------------------------------------------------------------------------------------------------
@@ -121,7 +125,9 @@ class _Search:
         sources: Sequence[Source],
         parts: Sequence[Part],
         allowed: Sequence[NDArray[np.bool_] | None],
+        cosines: Cosines | None = None,
     ) -> None:
+        self._cosines = cosines
         self._query = query
         self._sources = sources
         self._parts = parts
@@ -261,7 +267,7 @@ class _Search:
         """Candidate chunks that have any score, in the order of source, file, falling score, line."""
         snapshots = [source.snapshot for source in self._sources]
         extra_rows = [*self._addends, *self._rows_by_history()]
-        scored = score.score(self._query.terms, self._query.counts, snapshots, self._parts, extra_rows)
+        scored = score.score(self._query.terms, self._query.counts, snapshots, self._parts, extra_rows, self._cosines)
         weights = self._weights
         fused = weights.lexical * (scored.lexical - scored.lexical_floor) + weights.dense * scored.dense
         top = float(fused.max()) if len(fused) else 0.0

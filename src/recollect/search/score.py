@@ -7,7 +7,7 @@ came: sums are whole numbers, so that an incremental index answers exactly as on
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -66,12 +66,17 @@ def parts_of(snapshots: Sequence[Snapshot], allowed_files: Sequence[NDArray[np.b
     return parts
 
 
+Cosines = Callable[[Sequence[Part]], Floats]
+"""Cosines of all rows of some parts with a question by another model than the bundled one; NaN where there is no vector."""
+
+
 def score(
     terms: Sequence[str],
     words: Mapping[str, int],
     snapshots: Sequence[Snapshot],
     parts: Sequence[Part],
     extra: Sequence[int],
+    cosines: Cosines | None = None,
 ) -> Scored:
     """Candidates: the best by BM25, the nearest by sign bits, and `extra` rows; each with both scores.
 
@@ -80,6 +85,10 @@ def score(
     lexical, frequency = bm25(terms, snapshots, parts)
     allowed = np.concatenate([part.allowed for part in parts])
     mean, deviation, floor = _lexical_statistics(lexical, allowed)
+    if cosines is not None:
+        rows, z_dense = _by_cosines(cosines(parts), lexical, parts, allowed, extra)
+        z_lexical = ((lexical[rows] - np.float32(mean)) / np.float32(deviation)).astype(np.float32)
+        return Scored(rows, z_lexical, z_dense, lexical[rows] > 0, (floor - mean) / deviation)
     n = sum(snapshot.n_chunks for snapshot in snapshots)
     vector = embed.quantise(
         embed.model().query({word: math.sqrt(count) * _rarity(frequency[word], n) for word, count in words.items()})
@@ -293,6 +302,24 @@ def _dense(
     if deviation < 1e-6:
         return np.zeros(len(rows), np.float32)
     return ((products - mean) / deviation).astype(np.float32)
+
+
+def _by_cosines(
+    found: Floats, lexical: Floats, parts: Sequence[Part], allowed: NDArray[np.bool_], extra: Sequence[int]
+) -> tuple[NDArray[np.int64], Floats]:
+    """(candidate rows, z-scores of their cosines among the live chunks that have a vector; 0 for those without)."""
+    live = np.concatenate([part.view.live for part in parts]) & ~np.isnan(found)
+    mean, deviation = (float(found[live].mean()), float(found[live].std())) if live.any() else (0.0, 1.0)
+    z = np.nan_to_num((found - np.float32(mean)) / np.float32(max(deviation, 1e-6)), nan=0.0).astype(np.float32)
+    chosen = np.zeros(len(found), np.bool_)
+    for values in (lexical, z):
+        own = np.flatnonzero(allowed & ((values > 0) if values is lexical else ~np.isnan(found)))
+        if len(own) > CANDIDATES:
+            own = own[values[own] >= np.partition(values[own], len(own) - CANDIDATES)[len(own) - CANDIDATES]]
+        chosen[own] = True
+    chosen[np.fromiter(extra, np.int64)] = True
+    rows = np.flatnonzero(chosen & allowed)
+    return rows, z[rows]
 
 
 def products_of(vector: NDArray[np.int8], parts: Sequence[Part], rows: NDArray[np.int64]) -> NDArray[np.float64]:

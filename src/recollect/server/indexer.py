@@ -17,20 +17,22 @@ import sqlite3
 import sys
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from recollect.errors import Corrupt, RecollectError
-from recollect.index import usage
+from recollect.index import embedders, usage, vectors
+from recollect.index.embedders import Embedder
 from recollect.index.writer import IndexWriter, copy_index
 from recollect.jobs.indexer import Request
 from recollect.jobs.pipe import Pipe
 from recollect.jobs.pool import ParsePool
 from recollect.jobs.resources import give_back_memory
 from recollect.jobs.synchronise import Control, Ended, new_history, synchronise
-from recollect.model import FileError, Progress
+from recollect.model import EmbedderChoice, FileError, Progress
 from recollect.search.repo_map import Graph
 from recollect.store.database import translated
 
@@ -124,6 +126,9 @@ class Indexer:
         self._pool.warm()
         self._cancelled: dict[int, threading.Event] = {}
         self._mapping = threading.Lock()  # one at a time
+        self._embedding = threading.Lock()  # likewise
+        self._loading = threading.Lock()
+        self._embedders: dict[EmbedderChoice, Embedder] = {}
 
     def run(self) -> None:
         """Take requests until the other end goes."""
@@ -143,9 +148,14 @@ class Indexer:
             elif verb == "let_go":
                 self._indexes.let_go()
                 give_back_memory()
-            elif verb in ("forget", "map"):
-                run = self._forget if verb == "forget" else self._map
-                threading.Thread(target=run, args=argument, daemon=True).start()
+            else:
+                verbs: dict[str, Callable[..., None]] = {
+                    "forget": self._forget,
+                    "map": self._map,
+                    "embed": self._embed,
+                    "question": self._question,
+                }
+                threading.Thread(target=verbs[verb], args=argument, daemon=True).start()
 
     def _sync(self, request: Request) -> None:
         cancelled = self._cancelled[request.id]
@@ -222,17 +232,44 @@ class Indexer:
 
     def _map(self, number: int, folder: str) -> None:
         """Collect who uses whose names. Reads the index as any reader does: no sync waits for it."""
-        try:
+
+        def collect() -> None:
             with self._mapping:
                 found = usage.collect(Path(folder), usage.load(Path(folder)))
                 usage.save(Path(folder), replace(found, rank=Graph(found).ranked()[0]))
-            self._send("done", number, None)
+
+        self._answer(number, "the map", collect)
+
+    def _embed(self, number: int, folder: str, choice: EmbedderChoice) -> None:
+        """Make the vectors of another model that an index lacks. Reads the index as any reader does."""
+
+        def make() -> int:
+            with self._embedding:
+                return vectors.bring(Path(folder), choice.name, lambda: self._embedder(choice), lambda: False)
+
+        self._answer(number, "the vectors", make)
+
+    def _question(self, number: int, said: str, choice: EmbedderChoice) -> None:
+        self._answer(number, "the question's vector", lambda: self._embedder(choice).question(said))
+
+    def _embedder(self, choice: EmbedderChoice) -> Embedder:
+        """The model, loaded once; what cannot be loaded is tried again when it is next asked for."""
+        with self._loading:
+            found = self._embedders.get(choice)
+            if found is None:
+                found = embedders.load(choice)
+                self._embedders = {choice: found}  # one at a time: they are large
+            return found
+
+    def _answer(self, number: int, what: str, work: Callable[[], Any]) -> None:
+        try:
+            self._send("done", number, work())
         except RecollectError as error:
             self._send("failed", number, error.to_dict())
         except (sqlite3.Error, OSError) as error:
-            self._send("failed", number, translated(error, "the map").to_dict())
+            self._send("failed", number, translated(error, what).to_dict())
         except Exception as error:
-            log.exception("the map of %s failed", folder)
+            log.exception("%s failed", what)
             self._send("failed", number, RecollectError(f"{type(error).__name__}: {error}").to_dict())
 
     def _send(self, event: str, number: int, value: Any) -> None:

@@ -42,6 +42,8 @@ def search(result: SearchResult) -> str:
             lines.append(_numbered(hit.snippet, hit.snippet_line))
     if not result.hits:
         lines.append('No hits. Try other words, content="all", or repository="*".')
+    if result.vectors:
+        lines.append(f"(vectors: {result.vectors})")
     return "\n".join([*lines, *_not_fresh(result.freshness)])
 
 

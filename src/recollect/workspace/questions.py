@@ -87,8 +87,10 @@ class Questions:
                     why = f"not everything was looked through within {regex.TIME_LIMIT_S:.0f} s: narrow it by path or language"
                     freshness = replace(freshness, fresh=False, reason=why)
                 return SearchResult(asked[:2000], _since(started), freshness, matched.hits)
-            hits: tuple[Hit, ...] = find.find(parse(asked), [source for _, source in sources], chosen, shape)
-        return SearchResult(asked[:2000], _since(started), freshness, hits)
+            shown = [source for _, source in sources]
+            cosines, vectors = self._upkeep.vectors.asked(asked, [source.snapshot for source in shown])
+            hits: tuple[Hit, ...] = find.find(parse(asked), shown, chosen, shape, cosines)
+        return SearchResult(asked[:2000], _since(started), freshness, hits, vectors)
 
     def symbol(
         self,
@@ -219,8 +221,9 @@ class Questions:
             said |= {"chunks": info.chunks, "message": reports.reason_sentence(info.reason) or "it is indexed"}
             if query and info.status == "indexed" and snapshot is not None:
                 source = Source(repository.name, repository.path, snapshot)
+                cosines, _ = self._upkeep.vectors.asked(query, [snapshot])
                 place = find.place_of(
-                    parse(arguments.question(query)), [source], Filters(content=info.content), info.path
+                    parse(arguments.question(query)), [source], Filters(content=info.content), info.path, cosines
                 )
                 said |= {
                     "query": query,

@@ -30,6 +30,7 @@ from recollect.sync.watch import Watcher
 from recollect.testing import crash_point
 from recollect.workspace import reports
 from recollect.workspace.maps import Maps
+from recollect.workspace.vectors import Vectors
 
 _FIRST_ANSWER_S: Final = 2.0  # how long a question waits for the first sync of what it is about
 _CHECKS_AT_ONCE: Final = 4  # whole checks that a question starts beside all others; more of them wait for slots
@@ -73,6 +74,7 @@ class Upkeep:
         self.watcher = Watcher(run_folder(home) / "cookies", lambda: self.on_change())
         most = settings.auto_sync_max_concurrent
         self.maps = Maps(self.indexer, self.folder)
+        self.vectors = Vectors(self.indexer, lambda: self.settings.embedder)
         self.syncs = Syncs(self.indexer, self.watcher, most, self._committed, self._ended)
 
     def close(self) -> None:
@@ -300,6 +302,7 @@ class Upkeep:
         self._catalog.remove(repository.id)
         self.library.drop(repository.id)
         self.maps.drop(repository.id)
+        self.vectors.forget(self.folder(repository.id))
         self.indexer.forget(self.folder(repository.id)).result(timeout=30)
         self.library.drop(repository.id)
 
@@ -315,6 +318,8 @@ class Upkeep:
                 done &= self.library.publish(run.repository_id, result.generation)
                 self._note(run, result)
                 crash_point("after-note")
+                if done:
+                    self.vectors.build(run.folder)
                 if done and run.urgency is not Urgency.QUESTION:
                     changed = bool(result.chunks_new or result.chunks_deleted)
                     self.maps.after_sync(run.repository_id, changed)

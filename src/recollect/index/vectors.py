@@ -1,0 +1,170 @@
+"""Vectors of another model than the bundled one: kept beside an index, made in the background, read as a whole.
+
+`vectors-….db` in a repository's folder is derived: it follows the index, chunk by chunk, and may be behind it or be made again.
+Equal texts are embedded once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from recollect.index import schema
+from recollect.index.analyse import decompress
+from recollect.index.embedders import BATCH, Embedder
+
+SCALE: Final = 127.0  # of a unit vector's components as int8, which are far below one
+_LONGEST: Final = 8_000  # characters of a chunk that are embedded
+_BLOCK: Final = 500
+_SCHEMA: Final = """
+PRAGMA journal_mode=WAL;
+CREATE TABLE IF NOT EXISTS vectors (chunk_id INTEGER PRIMARY KEY, key BLOB NOT NULL, vector BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS vectors_key ON vectors (key);
+"""
+
+
+def path_of(folder: Path, model: str) -> Path:
+    return folder / f"vectors-{hashlib.sha256(model.encode()).hexdigest()[:16]}.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Chunk ids, ascending, and their vectors: `int8 = round(127 × unit)`. `version` changes with the file."""
+
+    version: int
+    chunk_id: NDArray[np.int64]  # [n]
+    vectors: NDArray[np.int8]  # [n, dimensions]
+
+    def of(self, chunk_id: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(place in `vectors`, whether there is one) of some chunks."""
+        at = np.minimum(np.searchsorted(self.chunk_id, chunk_id), max(len(self.chunk_id) - 1, 0))
+        known = self.chunk_id[at] == chunk_id if len(self.chunk_id) else np.zeros(len(chunk_id), np.bool_)
+        return at, known
+
+
+def load(folder: Path, model: str, before: Loaded | None = None) -> Loaded | None:
+    """What is kept of a model; None where nothing is, or it cannot be read (it is made again)."""
+    path = path_of(folder, model)
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as database:
+            version = int(
+                database.execute("SELECT coalesce(max(rowid), 0) * 1000003 + count(*) FROM vectors").fetchone()[0]
+            )
+            if before is not None and before.version == version:
+                return before
+            rows = database.execute("SELECT chunk_id, vector FROM vectors ORDER BY chunk_id").fetchall()
+    except sqlite3.DatabaseError:
+        return None
+    if len({len(vector) for _, vector in rows}) != 1:
+        return None
+    ids = np.array([chunk_id for chunk_id, _ in rows], np.int64)
+    return Loaded(version, ids, np.frombuffer(b"".join(v for _, v in rows), np.int8).reshape(len(rows), -1))
+
+
+def bring(folder: Path, model: str, embedder: Callable[[], Embedder], cancelled: Callable[[], bool]) -> int:
+    """Make the vectors that the last committed generation lacks, drop those of chunks that are gone; how many were made.
+
+    Committed batch by batch: what was made stays, whatever happens. `embedder` is only called for if there is work.
+
+    Raises:
+        Unavailable: the model cannot be had. FileNotFoundError: there is no index. sqlite3.Error, OSError.
+    """
+    if not (folder / "index.db").exists():
+        raise FileNotFoundError(folder)
+    made = 0
+    with closing(_opened(path_of(folder, model))) as database, closing(schema.open_for_reading(folder)) as index:
+        index.execute("BEGIN")
+        if len(database.execute("SELECT DISTINCT length(vector) FROM vectors LIMIT 2").fetchall()) > 1:
+            with database:  # the service has another model under this name now
+                database.execute("DELETE FROM vectors")
+        live = {row[0] for row in index.execute("SELECT id FROM chunks")}
+        have = {row[0] for row in database.execute("SELECT chunk_id FROM vectors")}
+        wanted = sorted(live - have)
+        for ids, texts in _texts(index, wanted):
+            if cancelled():
+                return made
+            made += _add(database, ids, texts, embedder)
+        gone = list(have - live)
+        with database:
+            database.executemany("DELETE FROM vectors WHERE chunk_id = ?", ((chunk_id,) for chunk_id in gone))
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    for other in folder.glob("vectors-*.db*"):  # another model's, which nobody asks for any longer
+        if not other.name.startswith(path_of(folder, model).name):
+            other.unlink(missing_ok=True)
+    return made
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        return _made(path)
+    except sqlite3.DatabaseError:
+        for part in path.parent.glob(f"{path.name}*"):
+            part.unlink(missing_ok=True)
+        return _made(path)
+
+
+def _made(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=10)
+    try:
+        path.chmod(0o600)
+        database.executescript(_SCHEMA)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _texts(index: sqlite3.Connection, wanted: Sequence[int]) -> Iterator[tuple[list[int], list[str]]]:
+    """(chunk ids, texts) in batches; a text begins with the chunk's path and symbol."""
+    ids: list[int] = []
+    texts: list[str] = []
+    file, lines = -1, list[str]()
+    for start in range(0, len(wanted), _BLOCK):
+        part = wanted[start : start + _BLOCK]
+        marks = ",".join("?" * len(part))
+        sql = f"""SELECT c.id, c.file_id, f.path, c.start_line, c.end_line, c.symbol FROM chunks c JOIN files f ON f.id = c.file_id
+            WHERE c.id IN ({marks}) ORDER BY c.id"""
+        for chunk_id, file_id, path, first, last, symbol in index.execute(sql, part).fetchall():
+            if file_id != file:
+                block = index.execute("SELECT text FROM texts WHERE file_id = ?", (file_id,)).fetchone()
+                file, lines = file_id, decompress(block[0]).split("\n") if block else []
+            ids.append(chunk_id)
+            said = "\n".join((f"{os.fsdecode(path)} {symbol}".rstrip(), *lines[first - 1 : last]))[:_LONGEST]
+            texts.append(said.encode("utf-8", "replace").decode())
+            if len(ids) == BATCH:
+                yield ids, texts
+                ids, texts = [], []
+    if ids:
+        yield ids, texts
+
+
+def _add(
+    database: sqlite3.Connection, ids: Sequence[int], texts: Sequence[str], embedder: Callable[[], Embedder]
+) -> int:
+    keys = [blake3(text.encode()).digest(16) for text in texts]
+    found: dict[bytes, bytes] = {}
+    for key in dict.fromkeys(keys):
+        row = database.execute("SELECT vector FROM vectors WHERE key = ? LIMIT 1", (key,)).fetchone()
+        if row is not None:
+            found[key] = row[0]
+    new = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+    if new:
+        vectors = embedder().documents(list(new.values()))
+        stored = np.clip(np.rint(vectors * SCALE), -127, 127).astype(np.int8)
+        found.update((key, row.tobytes()) for key, row in zip(new, stored, strict=True))
+    with database:
+        rows = ((chunk_id, key, found[key]) for chunk_id, key in zip(ids, keys, strict=True))
+        database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
+    return len(new)
