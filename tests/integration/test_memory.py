@@ -355,3 +355,25 @@ def test_secrets_are_kept_only_where_a_setting_says_so(home: Path) -> None:
     with Workspace(home, settings=Settings(recollect_redact_secrets=False)) as workspace:
         made = workspace.remember(secret)
         assert (made.redacted, workspace.memory.get(made.id).content) == (0, secret)
+
+
+def test_vectors_of_another_model_are_made_again_in_the_background(tmp_path: Path) -> None:
+    path = tmp_path / "memory.db"
+    store = MemoryStore(path)
+    for number in range(120):
+        store.add(f"remark {number} about the invoice")
+    store.add("We picked PostgreSQL as our database")
+    store.close()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE vectors SET model = 'older', vector = zeroblob(256)")
+    store = MemoryStore(path)
+    assert found(store, "PostgreSQL") == ["We picked PostgreSQL as our database"]  # by its words, meanwhile
+    wait_until(lambda: not _other_models(path))
+    assert "We picked PostgreSQL as our database" in found(store, "which storage engine for SQL queries")
+    store.close()
+    assert store._remaking is not None
+
+
+def _other_models(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as database:
+        return int(database.execute("SELECT count(*) FROM vectors WHERE model = 'older'").fetchone()[0])

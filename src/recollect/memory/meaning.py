@@ -46,6 +46,19 @@ class Meaning:
         self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
         self.touch(number)
 
+    def of_other_models(self, limit: int) -> list[int]:
+        """Some memories whose vectors another model made."""
+        owner = NUMBER.replace("rowid", "number")
+        sql = f"SELECT DISTINCT {owner} FROM vectors WHERE model <> ? LIMIT {limit}"
+        return [row[0] for row in self._db.execute(sql, (embed.MODEL_NAME,)).fetchall()]
+
+    def make_again(self, number: int, content: str | None) -> None:
+        """Replace what another model made of a memory; None: it is gone."""
+        owner = NUMBER.replace("rowid", "number")
+        self._db.execute(f"DELETE FROM vectors WHERE {owner} = ? AND model <> ?", (number, embed.MODEL_NAME))
+        if content is not None:
+            self.add(number, content)
+
     def remove(self, number: int, content: str) -> None:
         """`content` as it was when it was added."""
         self._db.executemany("DELETE FROM vectors WHERE number = ?", [(key,) for key, _ in passages(number, content)])

@@ -46,6 +46,7 @@ CREATE INDEX memories_type ON memories (memory_type);
 CREATE INDEX memories_repository ON memories (repository);
 CREATE INDEX memories_deleted ON memories (deleted_at) WHERE deleted_at IS NOT NULL;
 """
+_REMADE: Final = 50  # memories whose vectors are made again in one transaction: nobody waits for long
 _FEW: Final = 5_000  # memories, among which all words of a question are looked for
 _SCHEMA: Final = f"""
 CREATE TABLE memories (
@@ -144,8 +145,16 @@ class MemoryStore:
         self._words = Words(self._db)
         self._meaning = Meaning(self._db)
         self._index_in_passages()
+        self._closed = threading.Event()
+        self._remaking: threading.Thread | None = None
+        if self._meaning.of_other_models(1):
+            self._remaking = threading.Thread(target=self._make_vectors_again, name="memory-vectors", daemon=True)
+            self._remaking.start()
 
     def close(self) -> None:
+        self._closed.set()
+        if self._remaking is not None:
+            self._remaking.join()
         with self._lock:
             self._db.close()
 
@@ -493,6 +502,17 @@ class MemoryStore:
                     self._words.remove_whole(number, row[2])
                     self._index(number, row[2])
                 self._db.execute("DELETE FROM whole WHERE number = ?", (number,))
+
+    def _make_vectors_again(self) -> None:
+        """In the background; what has no vectors yet is found by its words."""
+        while not self._closed.is_set():
+            with self._transaction():
+                numbers = self._meaning.of_other_models(_REMADE)
+                for number in numbers:
+                    row = self._row("m.number = ?", number)
+                    self._meaning.make_again(number, row[2] if row is not None else None)
+            if not numbers:
+                return
 
     def _similar(self, number: int, content: str) -> list[dict[str, Any]]:
         """Memories that have most words in common with a new one; linked to it."""

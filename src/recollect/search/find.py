@@ -266,14 +266,16 @@ class _Search:
     def _candidates(self) -> _Found:
         """Candidate chunks that have any score, in the order of source, file, falling score, line."""
         snapshots = [source.snapshot for source in self._sources]
-        extra_rows = [*self._addends, *self._rows_by_history()]
+        by_history = self._rows_by_history()
+        extra_rows = [*self._addends, *by_history]
         scored = score.score(self._query.terms, self._query.counts, snapshots, self._parts, extra_rows, self._cosines)
         weights = self._weights
         fused = weights.lexical * (scored.lexical - scored.lexical_floor) + weights.dense * scored.dense
         top = float(fused.max()) if len(fused) else 0.0
         scale = 1.0 / top if top > 0 else 1.0
         # What matches words, but less than the average chunk does, comes last rather than not at all.
-        least = np.where(scored.matching, _LEAST / (1.0 - np.minimum(fused, 0)), 0.0)
+        found = scored.matching | np.isin(scored.rows, by_history)
+        least = np.where(found, _LEAST / (1.0 - np.minimum(fused, 0)), 0.0)
         fused = np.where(fused > 0, fused, least / scale).astype(np.float64)
         extra = np.zeros(len(scored.rows))
         for row, addends in self._addends.items():
