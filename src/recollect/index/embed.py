@@ -24,7 +24,7 @@ VECTOR_SCALE: Final = (
 )
 PATH_WEIGHT: Final = 4.0  # of the words of a path against those of the body; measured best of 0 to 8
 FOLDER_WEIGHT: Final = 0.5  # of a folder's word against one of the file's stem
-MODEL_NAME: Final = "study-16k-256-1"
+MODEL_NAME: Final = "recollect-16k-256-1"
 
 _FOLDER = Path(__file__).parent / "model"
 _UNKNOWN_LETTER = -25.0

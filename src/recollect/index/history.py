@@ -44,6 +44,11 @@ class History:
             none,
         )
 
+    @property
+    def total(self) -> int:
+        """Terms of all documents."""
+        return int(self.length.sum(dtype=np.int64))
+
     def __len__(self) -> int:
         return len(self.length)
 

@@ -25,6 +25,7 @@ from recollect.sync.tree import printable
 
 _PHRASE_FILES = 300  # whose text is looked through for a quoted phrase
 _BY_HISTORY = 20  # files that are candidates for what commits said of them
+_STRONG = 2.0  # deviations above the mean of a chunk that counts in full: the best of what matches badly does not
 _BREADTH = 3  # chunks
 _LARGE = math.log1p(150)  # chunks of a file that counts as large as any
 _CHUNKS_SHOWN = 50  # of one file
@@ -272,7 +273,7 @@ class _Search:
         weights = self._weights
         fused = weights.lexical * (scored.lexical - scored.lexical_floor) + weights.dense * scored.dense
         top = float(fused.max()) if len(fused) else 0.0
-        scale = 1.0 / top if top > 0 else 1.0
+        scale = 1.0 / max(top, _STRONG)
         # What matches words, but less than the average chunk does, comes last rather than not at all.
         found = scored.matching | np.isin(scored.rows, by_history)
         least = np.where(found, _LEAST / (1.0 - np.minimum(fused, 0)), 0.0)
@@ -302,8 +303,11 @@ class _Search:
         found: list[int] = []
         for part in self._parts:
             value = self._history[part.source]
-            best = np.argsort(-value, kind="stable")[:_BY_HISTORY]
-            rows = score.rows_of_files(part, best[value[best] > 0])
+            best = np.flatnonzero(value)
+            if len(best) > _BY_HISTORY:  # with all that are as good as the last of them
+                edge = np.partition(value[best], len(best) - _BY_HISTORY)[len(best) - _BY_HISTORY]
+                best = best[value[best] >= edge]
+            rows = score.rows_of_files(part, best)
             found += (rows[part.allowed[rows]] + part.offset).tolist()
         return found
 

@@ -30,7 +30,7 @@ class Weights:
     definition_named_qualified: float = 0.8  # … that the sentence gives with what it belongs to
     phrase: float = 1.0  # a chunk that holds a quoted phrase literally
     path_given: float = 1.0  # the question names the path
-    path: float = 0.3  # words of the question are those of the file's name
+    path: float = 0.4  # words of the question are those of the file's name
     coherence: float = 0.2  # several good chunks in a file, against the file that has most
     coherent: float = 0.4  # a chunk above this share of the best is good
     breadth: float = 0.3  # mean of a file's three best chunks

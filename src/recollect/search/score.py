@@ -7,7 +7,7 @@ came: sums are whole numbers, so that an incremental index answers exactly as on
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from recollect.index import embed
 from recollect.index.segment import Segment, View, sign_bits
-from recollect.index.snapshot import Snapshot
+from recollect.index.snapshot import FileInfo, Snapshot
 from recollect.index.terms import term_key
 
 K1: Final = 1.2
@@ -24,6 +24,7 @@ B: Final = 0.75
 STEM_WEIGHT: Final = 20.0  # a word in the file's name counts as so many in the body (measured: shared study, row 2)
 FOLDER_WEIGHT: Final = 5.0
 RARITY: Final = 0.5  # how much more a word that few chunks hold weighs in the question's vector
+LEAST_DEVIATION: Final = 0.08  # of cosines: where all chunks are nearly alike, what tells them apart is chance
 CANDIDATES: Final = 1_500  # chunks by each of the two scores whose exact sum is computed
 _FIXED: Final = 1 << 20  # BM25 scores are summed in fixed point
 
@@ -173,7 +174,7 @@ def history(
     fields = [snapshot.history for snapshot in snapshots]
     scores = [np.zeros(len(field), np.float32) for field in fields]
     n = sum(map(len, fields))
-    total = sum(int(field.length.sum(dtype=np.int64)) for field in fields)
+    total = sum(field.total for field in fields)
     for term in terms if n else ():
         found = [field.postings(term_key(term)) for field in fields]
         frequency = sum(len(documents) for documents, _ in found)
@@ -221,8 +222,15 @@ def chunks_of_files(snapshot: Snapshot) -> NDArray[np.int64]:
     found: NDArray[np.int64] | None = snapshot.memo.get("chunks_of_files")
     if found is None:
         found = np.zeros(len(snapshot.paths.stem_length), np.int64)
-        for view in snapshot.views:
-            found += np.bincount(view.segment.file_id[view.live], minlength=len(found))
+        before = snapshot.changes.memo.get("chunks_of_files") if snapshot.changes is not None else None
+        changed: Iterable[FileInfo] = snapshot.files.values()
+        if before is not None and snapshot.changes is not None:
+            found[: len(before)] = before
+            found[[file_id for file_id in snapshot.changes.gone if file_id < len(found)]] = 0
+            changed = snapshot.changes.files
+        for info in changed:
+            if info.id < len(found):
+                found[info.id] = info.chunks if info.status == "indexed" else 0
         snapshot.memo["chunks_of_files"] = found
     return found
 
@@ -291,7 +299,7 @@ def _lexical_statistics(scores: Floats, allowed: NDArray[np.bool_]) -> tuple[flo
 def _dense(
     vector: NDArray[np.int8], snapshots: Sequence[Snapshot], parts: Sequence[Part], rows: NDArray[np.int64]
 ) -> Floats:
-    """z-scores of the cosines of some rows, against the mean and deviation over all live chunks; zeros without vector."""
+    """z-scores of the cosines of some rows, against the mean and deviation over all live chunks."""
     products = products_of(vector, parts, rows)
     n = sum(snapshot.n_chunks for snapshot in snapshots)
     wide = vector.astype(np.int64)
@@ -299,9 +307,7 @@ def _dense(
     square = sum(snapshot.moment.along(vector) for snapshot in snapshots)
     mean = total / n if n else 0.0
     deviation = max(square / n - mean * mean, 0.0) ** 0.5 if n else 0.0
-    if deviation < 1e-6:
-        return np.zeros(len(rows), np.float32)
-    return ((products - mean) / deviation).astype(np.float32)
+    return ((products - mean) / max(deviation, LEAST_DEVIATION * embed.VECTOR_SCALE**2)).astype(np.float32)
 
 
 def _by_cosines(
