@@ -58,8 +58,9 @@ _TAG: Final = re.compile(
     r"|-\s+(Parameter|Returns|parameter)|<param|<returns|----|====|\.\.\s|>>>|iex>)"
 )
 _IDLE_SUBJECT: Final = re.compile(
-    r"^(merge|revert|bump|release|version|update (dependen|changelog|readme)|\[?ci\b|wip|chore\(deps|build\(deps|fix (typo|lint|format|test)"
-    r"|typo|style|prepare|format|clean ?up|lint)|dependabot|renovate|changelog|backport|auto-?generated",
+    r"^(merge|revert|bump|release|version|update (dependen|changelog|readme)|\[?ci\b|wip|chore\(deps|build\(deps"
+    r"|fix (typo|lint|format|test)|typo|style|prepare|format|clean ?up|lint)"
+    r"|dependabot|renovate|changelog|backport|auto-?generated",
     re.IGNORECASE,
 )
 _BLOCKS: Final = {  # how a comment of several lines ends, and begins

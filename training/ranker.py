@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.retrieval.scoring import load, ndcg
+
 from recollect.search import rank
 from recollect.workspace import Workspace
 

@@ -155,6 +155,8 @@ def commits(source: Source, limit: int = 4_000, seconds: float = 10.0) -> Iterat
             if changed := _changes(lines):
                 yield subject, changed
             subject, lines = line[1:].strip(), []
+        if changed := _changes(lines):
+            yield subject, changed
 
 
 def _changes(lines: list[str]) -> list[tuple[str, str]]:

@@ -21,8 +21,8 @@ from recollect.search.query import Query
 class Weights:
     """What each feature adds, at most. The values are those that `training/ranker.py` found, rounded (docs/ranking.md)."""
 
-    lexical: float = 0.25  # of the fused score of a chunk, whose best is 1
-    dense: float = 0.75
+    lexical: float = 0.2  # of the fused score of a chunk, whose best is 1
+    dense: float = 0.8
     definition: float = 1.0  # a chunk that defines the symbol asked for
     definition_in_its_file: float = 1.5  # … in a file of that name, or as the qualified name asked for
     constructor: float = 0.4  # less for one that is named as what it makes
@@ -30,7 +30,7 @@ class Weights:
     definition_named_qualified: float = 0.8  # … that the sentence gives with what it belongs to
     phrase: float = 1.0  # a chunk that holds a quoted phrase literally
     path_given: float = 1.0  # the question names the path
-    path: float = 0.4  # words of the question are those of the file's name
+    path: float = 0.5  # words of the question are those of the file's name
     coherence: float = 0.2  # several good chunks in a file, against the file that has most
     coherent: float = 0.4  # a chunk above this share of the best is good
     breadth: float = 0.3  # mean of a file's three best chunks
@@ -62,6 +62,7 @@ _PENALTIES: Final = {
     "compat": (0.5, re.compile(r"(^|/)(_?compat|legacy|deprecated)(/|$)")),
     "package": (0.5, re.compile(r"(^|/)(__init__\.py|package-info\.java)$")),
 }
+_FOR_ITS_FOLDER: Final = frozenset({"mod", "index", "init", "main", "lib"})
 _ENDINGS: Final = [
     "ization",
     "isation",
@@ -110,9 +111,14 @@ def penalty(path: str, query: Query) -> dict[str, float]:
 
 @functools.lru_cache(maxsize=100_000)
 def path_parts(path: str) -> tuple[frozenset[str], frozenset[str], str]:
-    """(words of the stem, words of the parent folder, the stem folded to compare with a symbol)."""
+    """(words of the stem, words of the parent folder, the stem folded to compare with a symbol).
+
+    A file that stands for its folder (`mod.rs`, `index.ts`) goes by the folder's name.
+    """
     folder, _, name = path.rpartition("/")
     stem = name.rsplit(".", 1)[0] if "." in name[1:] else name
+    if folder and fold(stem) in _FOR_ITS_FOLDER:
+        folder, _, stem = folder.rpartition("/")
     return _parts(stem), _parts(folder.rpartition("/")[2]), fold(stem)
 
 
