@@ -26,7 +26,7 @@ def sources(count: int = 150) -> dict[str, str]:
 
 
 def edit(root: Path, seed: int) -> None:
-    """Some files change, some go, some come, some move."""
+    """Some files change, some go, some come, some move; now and then it is committed."""
     choice = random.Random(seed)
     files = sorted(root.rglob("*.py"))
     for path in choice.sample(files, 12):
@@ -39,6 +39,9 @@ def edit(root: Path, seed: int) -> None:
             path.rename(path.with_name(f"moved_{seed}_{path.name}"))
         else:
             path.with_name(f"added_{seed}_{path.name}").write_text(f"def added_later_{seed}(): pass\n")
+    if seed % 2:
+        git(root, "add", "-A")
+        git(root, "commit", "-q", "-m", f"Make the return value of function {seed} right")
 
 
 def answers(call: Any) -> dict[str, Any]:
@@ -137,3 +140,25 @@ def test_a_crash_while_a_work_tree_s_index_is_copied(
         assert not armed.exists()
         assert workspace.search("function_7", "tree").hits[0].path == "p0/f7.py"
     assert not list((home / "repositories").glob("*.copying"))
+
+
+def test_a_crash_while_new_commits_are_read(
+    home: Path, tmp_path: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_repository(dict(sources(20)))
+    armed = tmp_path / "armed"
+    monkeypatch.setenv("RECOLLECT_CRASH", f"before-history {armed}")
+    with Workspace(home) as workspace:
+        workspace.sync(root)
+        (root / "p0" / "f7.py").write_text("def changed(): pass\n")
+        assert workspace.search("changed", "project").freshness.fresh
+        armed.touch()
+        git(root, "commit", "-q", "-a", "-m", "Untie the Gordian knot")
+
+        def told() -> bool:
+            hits = workspace.search("Gordian knot", "project", explain=True).hits
+            return [hit.path for hit in hits if "history" in (hit.explain or {})] == ["p0/f7.py"]
+
+        wait_until(told)
+        assert not armed.exists()
+        assert workspace.sync(root).status == "completed"
