@@ -94,7 +94,7 @@ def ask(workspace: Workspace, place: Place, question: Question, limit: int = 10)
 def table(workspace: Workspace, places: Sequence[Place], questions: Sequence[Question], out: Path | None) -> None:
     """By category and language."""
     scores, by_file = Scores(), Scores()
-    times = []
+    times: list[float] = []
     of = {place.name: place for place in places}
     lines = []
     for question in questions:
@@ -150,7 +150,7 @@ def one_home(workspace: Workspace, places: Sequence[Place], questions: Sequence[
     names = {str(place.root): place.name for place in places}
     known = {row.name: names.get(row.path, row.name) for row in workspace.repositories(limit=1000).repositories}
     scores = Scores()
-    times = []
+    times: list[float] = []
     for question in questions:
         started = time.perf_counter()
         hits = workspace.search(question.text, "*", limit=10).hits

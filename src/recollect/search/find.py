@@ -26,6 +26,7 @@ from recollect.sync.tree import printable
 _PHRASE_FILES = 300  # whose text is looked through for a quoted phrase
 _BY_HISTORY = 20  # files that are candidates for what commits said of them
 _STRONG = 2.0  # deviations above the mean of a chunk that counts in full: the best of what matches badly does not
+_FOLDERS = 4  # above a repository and its own, by which a question may name it
 _BREADTH = 3  # chunks
 _LARGE = math.log1p(150)  # chunks of a file that counts as large as any
 _CHUNKS_SHOWN = 50  # of one file
@@ -138,6 +139,10 @@ class _Search:
         self._addends: dict[int, dict[str, float]] = defaultdict(dict)  # overall row → addends beyond the fused score
         self._defines: dict[int, Definition] = {}  # overall row → the asked name's definition in it
         self._history = score.history(query.terms, [source.snapshot for source in sources], allowed)
+        several = len(sources) > 1
+        identities = [(source.name, source.root.parts[-_FOLDERS:]) for source in sources] if several else []
+        self._named = rank.named(identities, query.text)
+        self._coherence = 0.0 if several else weights.coherence * (weights.symbol_coherence if query.symbol else 1.0)
         self._add_definitions()
         self._add_phrases()
 
@@ -318,11 +323,10 @@ class _Search:
         weights = self._weights
         good = np.where(found.total > weights.coherent * best.max(), found.total, 0.0)
         sums = np.add.reduceat(good, first)
-        coherence = weights.coherence * (weights.symbol_coherence if self._query.symbol else 1.0)
         end = np.append(first[1:], len(key))
         leading = np.where(np.arange(len(key)) - np.repeat(first, end - first) < _BREADTH, found.total, 0.0)
         addends = {
-            "coherence": coherence * sums / max(float(sums.max()), 1e-9),
+            "coherence": self._coherence * sums / max(float(sums.max()), 1e-9),
             "breadth": weights.breadth * np.add.reduceat(leading, first) / _BREADTH,
         }
         history, size = np.zeros(len(first)), np.zeros(len(first))
@@ -334,6 +338,8 @@ class _Search:
                 chunks = score.chunks_of_files(self._sources[number].snapshot)[ids]
                 size[here] = np.minimum(np.log1p(chunks) / _LARGE, 1.0)
         addends |= {"history": weights.history * history, "size": weights.size * size}
+        if any(self._named):
+            addends["project"] = weights.project * np.array(self._named, np.float64)[found.source[first]]
         return _Files(first, end, best, addends)
 
     def _finished(self, found: _Found, files: _Files, at: int, score_: float, info: FileInfo) -> _File:

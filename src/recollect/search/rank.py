@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -35,6 +36,7 @@ class Weights:
     coherent: float = 0.4  # a chunk above this share of the best is good
     breadth: float = 0.3  # mean of a file's three best chunks
     history: float = 0.25  # subjects of commits that changed the file speak of what is asked
+    project: float = 0.2  # of several repositories, one that the question names
     size: float = 0.2  # a file of many chunks: most goes through it
     symbol_coherence: float = 0.2  # factor of coherence, and …
     symbol_path: float = 0.5  # … of path, where the question is one symbol
@@ -152,6 +154,25 @@ class PathTable:
             stem, parent, _ = path_parts(path)
             self.beginnings[file_id] = beginnings(stem | parent)
             self.kept[file_id] = kept(path)  # last: others take it for the sign that all is known
+
+
+def named(projects: Sequence[tuple[str, Sequence[str]]], question: str) -> list[bool]:
+    """Which projects, each given by its name and the folders that it lies in, a question names, by words few others share."""
+    asked = _identity([question])
+    known = [_identity((name, *folders)) for name, folders in projects]
+    shared = Counter(word for words in known for word in words)
+    few = max(1, len(projects) // 8)
+    return [any(shared[word] <= few for word in words & asked) for words in known]
+
+
+def _identity(names: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for name in (identifier for given in names for identifier in text.identifiers(given)):
+        parts = text.split_identifier(name)
+        found |= {part for part in parts if len(part) > 1 and part not in text.STOP_WORDS} | {
+            text.whole_term(name, parts) or ""
+        }
+    return found - {""}
 
 
 def beginnings(words: Iterable[str]) -> int:
