@@ -53,7 +53,7 @@ def test_a_damaged_index_that_a_question_finds_is_made_again(home: Path, make_re
 
 
 def test_a_damaged_segment_is_made_again_from_the_rows(home: Path, make_repository: MakeRepository) -> None:
-    root = make_repository({f"f{i}.py": f"def func_{i}():\n    return {i}\n" * 40 for i in range(600)})
+    root = make_repository({f"f{i}.py": f"def func_{i}():\n    return {i}\n" * 40 for i in range(1200)})
     with Workspace(home) as workspace:
         workspace.sync(root, full=True)
         folder = index_folder(home) / "segments"

@@ -119,7 +119,7 @@ def test_another_model_replaces_the_vectors_of_the_one_before(
         assert workspace.search("render", "project").hits[0].path == "two.py"  # at once
         settled(workspace)
         folder = next((home / "repositories").iterdir())
-        assert vectors.load(folder, "openai:words") is None
+        wait_until(lambda: vectors.load(folder, "openai:words") is None)
         assert {request["model"] for request in service.requests} == {"words", "other"}
 
 

@@ -34,15 +34,15 @@ class Segment:
     signs: NDArray[np.uint64]  # [SIGN_WORDS, n], bit set where the component is positive
     keys: NDArray[np.uint64]  # [terms], ascending
     indptr: NDArray[np.int64]  # [terms + 1]
-    rows: NDArray[np.uint32]  # [postings]
-    counts: NDArray[np.uint16]  # [postings]
+    rows: NDArray[np.unsignedinteger[Any]]  # [postings], of 16 bits where these number all rows, else of 32
+    counts: NDArray[np.unsignedinteger[Any]]  # [postings], of 8 bits where these hold all counts, else of 16
     moment: NDArray[np.float64] | None = None  # see `second_moment`; kept where making it again would take long
 
     def __len__(self) -> int:
         return len(self.chunk_id)
 
-    def postings(self, key: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
-        """(rows, counts) of the chunks, dead ones included, that hold the term with this key."""
+    def postings(self, key: int) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.unsignedinteger[Any]]]:
+        """(rows, counts) of the chunks, dead ones included, that hold the term with this key: convert before adding up."""
         at = int(np.searchsorted(self.keys, np.uint64(key)))
         if at == len(self.keys) or int(self.keys[at]) != key:
             return self.rows[:0], self.counts[:0]
@@ -56,14 +56,32 @@ class Segment:
     def pack(self) -> bytes:
         arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _COLUMNS}
         if len(self) > DIMENSIONS:  # smaller than the vectors, and cheaper to read than to make again
-            arrays["moment"] = self.second_moment()
+            arrays["moment"] = _half(self.second_moment())
         return packing.pack(arrays, {})
 
     @classmethod
     def unpack(cls, block: Any) -> Self:
         """Segment over a block made by `pack` (bytes or a memory map). Raises Corrupt."""
         _, arrays = packing.unpack(block)
+        if "moment" in arrays:
+            arrays["moment"] = _whole(arrays["moment"])
         return cls(**arrays)
+
+
+_HALF = np.triu_indices(DIMENSIONS)
+
+
+def _half(moment: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The upper half of a symmetric matrix of whole numbers, as small as they are."""
+    half = moment[_HALF]
+    narrow: NDArray[Any] = half.astype(np.int32 if np.abs(half).max(initial=0) < 2**31 else np.int64)
+    return narrow
+
+
+def _whole(half: NDArray[Any]) -> NDArray[np.float64]:
+    moment = np.zeros((DIMENSIONS, DIMENSIONS), np.float64)
+    moment[_HALF] = half
+    return moment + np.triu(moment, 1).T
 
 
 _PENDING: Final = 2_000  # chunks that came and went, from which a moment is worked out anew
@@ -166,8 +184,8 @@ def _assemble(
         signs=_signs(vectors),
         keys=sorted_keys[first],
         indptr=np.append(first, len(sorted_keys)).astype(np.int64),
-        rows=posting_rows[order].astype(np.uint32),
-        counts=posting_counts[order],
+        rows=posting_rows[order].astype(np.uint16 if len(vectors) <= 1 << 16 else np.uint32),
+        counts=posting_counts[order].astype(np.uint8 if posting_counts.max(initial=0) < 1 << 8 else np.uint16),
     )
 
 
