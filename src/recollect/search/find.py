@@ -93,7 +93,8 @@ def find(
     query: Query, sources: Sequence[Source], filters: Filters, shape: Shape, cosines: Cosines | None = None
 ) -> tuple[Hit, ...]:
     """Hits, best first; ties in the order of repository, path, line. `cosines`: by another model than the bundled one."""
-    search = _searching(query, sources, filters, cosines)
+    weights = rank.WEIGHTS.of_chunks() if shape.chunks else rank.WEIGHTS
+    search = _searching(query, sources, filters, cosines, weights)
     return search.hits(search.ranked(shape.limit), shape) if search is not None else ()
 
 
@@ -101,7 +102,7 @@ def place_of(
     query: Query, sources: Sequence[Source], filters: Filters, path: str, cosines: Cosines | None = None
 ) -> tuple[int, Hit] | None:
     """(rank, hit with its addends) of one file among all candidates; None where it is none of them."""
-    search = _searching(query, sources, filters, cosines)
+    search = _searching(query, sources, filters, cosines, rank.WEIGHTS)
     if search is None:
         return None
     for number, file in enumerate(search.ranked(1_000_000), 1):
@@ -110,11 +111,13 @@ def place_of(
     return None
 
 
-def _searching(query: Query, sources: Sequence[Source], filters: Filters, cosines: Cosines | None) -> _Search | None:
+def _searching(
+    query: Query, sources: Sequence[Source], filters: Filters, cosines: Cosines | None, weights: rank.Weights
+) -> _Search | None:
     """None where nothing is asked (words are terms too), or there is nothing to search."""
     allowed = [allowed_files(source.snapshot, filters, i) for i, source in enumerate(sources)]
     parts = score.parts_of([source.snapshot for source in sources], allowed)
-    return _Search(query, sources, parts, allowed, cosines) if parts and query.terms else None
+    return _Search(query, sources, parts, allowed, weights, cosines) if parts and query.terms else None
 
 
 # -- ranking ----------------------------------------------------------------------------------------------------------
@@ -127,6 +130,7 @@ class _Search:
         sources: Sequence[Source],
         parts: Sequence[Part],
         allowed: Sequence[NDArray[np.bool_] | None],
+        weights: rank.Weights,
         cosines: Cosines | None = None,
     ) -> None:
         self._cosines = cosines
@@ -134,7 +138,7 @@ class _Search:
         self._sources = sources
         self._parts = parts
         self._path_match = rank.PathMatch(query.words)
-        self._weights = weights = rank.WEIGHTS
+        self._weights = weights
         self._path_weight = weights.path * (weights.symbol_path if query.symbol else 1.0)
         self._addends: dict[int, dict[str, float]] = defaultdict(dict)  # overall row → addends beyond the fused score
         self._defines: dict[int, Definition] = {}  # overall row → the asked name's definition in it

@@ -7,7 +7,7 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -41,6 +41,10 @@ class Weights:
     symbol_coherence: float = 0.2  # factor of coherence, and …
     symbol_path: float = 0.5  # … of path, where the question is one symbol
     penalties: float = 1.0  # exponent: 0 leaves them out
+
+    def of_chunks(self) -> Weights:
+        """Where chunks are the hits, what a file has on top of its chunks does not count: it would put its others too high."""
+        return replace(self, path=0.0, coherence=0.0, breadth=0.0, history=0.0, size=0.0)
 
 
 WEIGHTS = Weights()
