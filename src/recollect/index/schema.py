@@ -70,7 +70,7 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA cache_size=-16000")
         connection.execute("PRAGMA wal_autocheckpoint=0")  # done in `compact`, off the path of an edit
-        connection.execute("PRAGMA journal_size_limit=4000000")  # of the log that a large sync leaves
+        connection.execute("PRAGMA journal_size_limit=1000000")  # of the log that a large sync leaves
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")

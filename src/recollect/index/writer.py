@@ -25,6 +25,7 @@ from recollect.sync.tree import Kind, Row, Stat, Tree
 from recollect.testing import crash_point
 
 INLINE_BYTES: Final = 512_000  # a larger segment is a file of its own
+_LOG_KEPT: Final = 1_000_000  # bytes
 MERGE_AT: Final = 6  # segments; each costs a query some 20 µs a term
 DEAD_SHARE: Final = 0.3  # of a segment's chunks: beyond, it is written anew at the next merge
 _REMOVALS_KEPT: Final = 1000  # generations
@@ -397,9 +398,23 @@ class IndexWriter:
         if start is not None:
             self._merge(rows[start:])
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._cut_log()
         self._db.execute("PRAGMA shrink_memory")  # the system keeps the pages; dozens of indexes may be open
         self._remove_unused()
         return merged
+
+    def _cut_log(self) -> None:
+        """Give back what a large sync took for the log, unless a reader still needs it."""
+        try:
+            long = (self._folder / "index.db-wal").stat().st_size > _LOG_KEPT
+        except OSError:
+            return
+        if long:
+            self._db.execute("PRAGMA busy_timeout=0")  # nobody is waited for: the next large sync comes by again
+            try:
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                self._db.execute("PRAGMA busy_timeout=10000")
 
     def _first_to_merge(self, rows: Sequence[tuple[int, str | None, bytes | None, int]], force: bool) -> int | None:
         dead = self._db.execute("SELECT count(*) FROM dead_chunks").fetchone()[0]
