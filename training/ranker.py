@@ -61,11 +61,7 @@ class Trials:
                 for question in questions:
                     place = roots[question.repository]
                     hits = self._workspace.search(question.text, str(place.root), snippet_lines=0).hits
-                    ranked = [
-                        {"path": place.prefix + hit.path, "start_line": hit.start_line, "end_line": hit.end_line}
-                        for hit in hits
-                    ]
-                    by_repository[place.name].append(ndcg(ranked, question.targets, lines=True))
+                    by_repository[place.name].append(ndcg(place.entries(hits), question.targets, lines=True))
                 found[name] = {repository: statistics.mean(values) for repository, values in by_repository.items()}
         return found
 

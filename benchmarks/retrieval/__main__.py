@@ -84,11 +84,7 @@ def ask(workspace: Workspace, place: Place, question: Question, limit: int = 10)
     started = time.perf_counter()
     hits = workspace.search(question.text, str(place.root), limit=limit).hits
     seconds = time.perf_counter() - started
-    entries = [
-        {"path": place.prefix + hit.path, "start_line": hit.start_line, "end_line": hit.end_line, "text": hit.snippet}
-        for hit in hits
-    ]
-    return entries, seconds
+    return place.entries(hits), seconds
 
 
 def table(workspace: Workspace, places: Sequence[Place], questions: Sequence[Question], out: Path | None) -> None:
@@ -157,12 +153,8 @@ def one_home(workspace: Workspace, places: Sequence[Place], questions: Sequence[
         times.append(time.perf_counter() - started)
         place = of[question.repository]
         ranked = [
-            {
-                "path": place.prefix + hit.path if known[hit.repository] == place.name else "",
-                "start_line": hit.start_line,
-                "end_line": hit.end_line,
-            }
-            for hit in hits
+            entry if known[hit.repository] == place.name else {**entry, "path": ""}
+            for hit, entry in zip(hits, place.entries(hits), strict=True)
         ]
         scores.add(place.name, ("all",), ndcg(ranked, question.targets, lines=False))
     print(f"All {len(places)} repositories at once, none named: NDCG@10 {scores.mean():.3f}; {quantiles(times)}.\n")

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from recollect.model import Hit
+
 K = 10
 
 
@@ -22,6 +24,18 @@ class Place:
     language: str
     root: Path
     prefix: str
+
+    def entries(self, hits: Iterable[Hit]) -> list[dict[str, Any]]:
+        """Hits as entries of a ranked list."""
+        return [
+            {
+                "path": self.prefix + hit.path,
+                "start_line": hit.start_line,
+                "end_line": hit.end_line,
+                "text": hit.snippet,
+            }
+            for hit in hits
+        ]
 
 
 @dataclass(frozen=True, slots=True)

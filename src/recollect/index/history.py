@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recollect import text
 from recollect.index import packing
-from recollect.index.terms import term_key
+from recollect.index.terms import posting_span, term_key
 from recollect.sync.history import Log
 
 
@@ -54,10 +54,7 @@ class History:
 
     def postings(self, key: int) -> tuple[NDArray[np.int32], NDArray[np.uint16]]:
         """(documents, counts) of a term."""
-        at = int(np.searchsorted(self.keys, np.uint64(key)))
-        if at == len(self.keys) or int(self.keys[at]) != key:
-            return self.documents[:0], self.counts[:0]
-        span = slice(int(self.indptr[at]), int(self.indptr[at + 1]))
+        span = posting_span(self.keys, self.indptr, key)
         return self.documents[span], self.counts[span]
 
     def placed(self, files: Iterable[tuple[str, int]], gone: Iterable[int]) -> History:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from recollect.index import packing
 from recollect.index.analyse import Analysed
 from recollect.index.embed import DIMENSIONS
+from recollect.index.terms import posting_span
 
 SIGN_WORDS = DIMENSIONS // 64
 _BLOCK = 1024  # rows whose products add up exactly in float32: 1024 · 127² < 2²⁴
@@ -43,10 +44,7 @@ class Segment:
 
     def postings(self, key: int) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.unsignedinteger[Any]]]:
         """(rows, counts) of the chunks, dead ones included, that hold the term with this key: convert before adding up."""
-        at = int(np.searchsorted(self.keys, np.uint64(key)))
-        if at == len(self.keys) or int(self.keys[at]) != key:
-            return self.rows[:0], self.counts[:0]
-        span = slice(int(self.indptr[at]), int(self.indptr[at + 1]))
+        span = posting_span(self.keys, self.indptr, key)
         return self.rows[span], self.counts[span]
 
     def second_moment(self) -> NDArray[np.float64]:

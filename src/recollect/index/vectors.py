@@ -10,7 +10,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,9 +39,9 @@ def path_of(folder: Path, model: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Chunk ids, ascending, and their vectors: `int8 = round(127 × unit)`. `version` changes with the file."""
+    """Chunk ids, ascending, and their vectors: `int8 = round(127 × unit)`. `version` changes with the files."""
 
-    version: int
+    version: tuple[tuple[int, int], ...]
     chunk_id: NDArray[np.int64]  # [n]
     vectors: NDArray[np.int8]  # [n, dimensions]
 
@@ -55,15 +55,11 @@ class Loaded:
 def load(folder: Path, model: str, before: Loaded | None = None) -> Loaded | None:
     """What is kept of a model; None where nothing is, or it cannot be read (it is made again)."""
     path = path_of(folder, model)
-    if not path.exists():
-        return None
+    version = _version(path)
+    if not version or (before is not None and before.version == version):
+        return before if version else None
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as database:
-            version = int(
-                database.execute("SELECT coalesce(max(rowid), 0) * 1000003 + count(*) FROM vectors").fetchone()[0]
-            )
-            if before is not None and before.version == version:
-                return before
             rows = database.execute("SELECT chunk_id, vector FROM vectors ORDER BY chunk_id").fetchall()
     except sqlite3.DatabaseError:
         return None
@@ -73,7 +69,18 @@ def load(folder: Path, model: str, before: Loaded | None = None) -> Loaded | Non
     return Loaded(version, ids, np.frombuffer(b"".join(v for _, v in rows), np.int8).reshape(len(rows), -1))
 
 
-def bring(folder: Path, model: str, embedder: Callable[[], Embedder], cancelled: Callable[[], bool]) -> int:
+def _version(path: Path) -> tuple[tuple[int, int], ...]:
+    """Of the database and its log, as far as they hold anything: each question asks, so nothing is opened for it."""
+    found = []
+    for name in (path, path.with_name(f"{path.name}-wal")):
+        with suppress(FileNotFoundError):
+            stat = name.stat()
+            if stat.st_size:
+                found.append((stat.st_mtime_ns, stat.st_size))
+    return tuple(found)
+
+
+def bring(folder: Path, model: str, embedder: Callable[[], Embedder]) -> int:
     """Make the vectors that the last committed generation lacks, drop those of chunks that are gone; how many were made.
 
     Committed batch by batch: what was made stays, whatever happens. `embedder` is only called for if there is work.
@@ -93,8 +100,6 @@ def bring(folder: Path, model: str, embedder: Callable[[], Embedder], cancelled:
         have = {row[0] for row in database.execute("SELECT chunk_id FROM vectors")}
         wanted = sorted(live - have)
         for ids, texts in _texts(index, wanted):
-            if cancelled():
-                return made
             made += _add(database, ids, texts, embedder)
         gone = list(have - live)
         with database:

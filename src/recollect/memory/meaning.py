@@ -19,6 +19,7 @@ from recollect.memory.words import NUMBER, passages
 
 _RESCORED: Final = 400  # passages whose sign bits come nearest, of which the cosine is worked out
 _BLOCK: Final = 500
+_OWNER: Final = NUMBER.replace("rowid", "number")  # of a vector's memory, in SQL
 SCHEMA: Final = """
 -- Derived from the passages by the model of that name; `number` is the passage's.
 CREATE TABLE vectors (number INTEGER PRIMARY KEY, model TEXT NOT NULL, vector BLOB NOT NULL);
@@ -48,14 +49,12 @@ class Meaning:
 
     def of_other_models(self, limit: int) -> list[int]:
         """Some memories whose vectors another model made."""
-        owner = NUMBER.replace("rowid", "number")
-        sql = f"SELECT DISTINCT {owner} FROM vectors WHERE model <> ? LIMIT {limit}"
+        sql = f"SELECT DISTINCT {_OWNER} FROM vectors WHERE model <> ? LIMIT {limit}"
         return [row[0] for row in self._db.execute(sql, (embed.MODEL_NAME,)).fetchall()]
 
     def make_again(self, number: int, content: str | None) -> None:
         """Replace what another model made of a memory; None: it is gone."""
-        owner = NUMBER.replace("rowid", "number")
-        self._db.execute(f"DELETE FROM vectors WHERE {owner} = ? AND model <> ?", (number, embed.MODEL_NAME))
+        self._db.execute(f"DELETE FROM vectors WHERE {_OWNER} = ? AND model <> ?", (number, embed.MODEL_NAME))
         if content is not None:
             self.add(number, content)
 
@@ -103,7 +102,7 @@ class Meaning:
     # -- following the database -----------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        columns = f"SELECT {NUMBER.replace('rowid', 'number')} AS owner, number AS passage, vector FROM vectors"
+        columns = f"SELECT {_OWNER} AS owner, number AS passage, vector FROM vectors"
         live = f"SELECT owner, passage, vector FROM ({columns} WHERE model = ?) JOIN memories m ON m.number = owner"
         sql = f"{live} WHERE m.deleted_at IS NULL"
         if self._changed is None:

@@ -58,7 +58,7 @@ class _Files(NamedTuple):
 
     first: NDArray[np.int64]
     end: NDArray[np.int64]
-    best: NDArray[np.float64]
+    total: NDArray[np.float64]  # of the best chunk and the addends
     addends: dict[str, NDArray[np.float64]]  # to the best chunk's score, by name
 
 
@@ -235,7 +235,7 @@ class _Search:
     def _bounds(self, found: _Found, files: _Files) -> NDArray[np.float64]:
         """What each file's score is at most, before its path is held against the question's words."""
         source, file_id = found.source[files.first], found.file_id[files.first]
-        bound = files.best + sum(files.addends.values())
+        bound = files.total.copy()
         wanted = np.uint64(rank.beginnings(self._query.words))
         for number in np.unique(source).tolist():
             here = np.flatnonzero(source == number)
@@ -254,7 +254,7 @@ class _Search:
         first = int(files.first[at])
         source = int(found.source[first])
         info = self._sources[source].snapshot.files[int(found.file_id[first])]
-        total = float(files.best[at]) + sum(float(values[at]) for values in files.addends.values())
+        total = float(files.total[at])
         if self._query.words:
             total += self._path_weight * self._path_match(info.path)
         if self._query.paths and self._is_given(info.path):
@@ -344,7 +344,7 @@ class _Search:
         addends |= {"history": weights.history * history, "size": weights.size * size}
         if any(self._named):
             addends["project"] = weights.project * np.array(self._named, np.float64)[found.source[first]]
-        return _Files(first, end, best, addends)
+        return _Files(first, end, best + sum(addends.values()), addends)
 
     def _finished(self, found: _Found, files: _Files, at: int, score_: float, info: FileInfo) -> _File:
         """One file with its chunks and all its addends by name."""

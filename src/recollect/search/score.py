@@ -88,17 +88,18 @@ def score(
     mean, deviation, floor = _lexical_statistics(lexical, allowed)
     if cosines is not None:
         rows, z_dense = _by_cosines(cosines(parts), lexical, parts, allowed, extra)
-        z_lexical = ((lexical[rows] - np.float32(mean)) / np.float32(deviation)).astype(np.float32)
-        return Scored(rows, z_lexical, z_dense, lexical[rows] > 0, (floor - mean) / deviation)
-    n = sum(snapshot.n_chunks for snapshot in snapshots)
-    vector = embed.quantise(
-        embed.model().query({word: math.sqrt(count) * _rarity(frequency[word], n) for word, count in words.items()})
-    )
-    rows = _candidates(lexical, vector, parts, allowed, extra)
+    else:
+        vector = _asked(words, frequency, sum(snapshot.n_chunks for snapshot in snapshots))
+        rows = _candidates(lexical, vector, parts, allowed, extra)
+        z_dense = _dense(vector, snapshots, parts, rows)
     z_lexical = ((lexical[rows] - np.float32(mean)) / np.float32(deviation)).astype(np.float32)
-    return Scored(
-        rows, z_lexical, _dense(vector, snapshots, parts, rows), lexical[rows] > 0, (floor - mean) / deviation
-    )
+    return Scored(rows, z_lexical, z_dense, lexical[rows] > 0, (floor - mean) / deviation)
+
+
+def _asked(words: Mapping[str, int], frequency: Mapping[str, int], n: int) -> NDArray[np.int8]:
+    """The question's vector by the bundled model, as stored ones are."""
+    weights = {word: math.sqrt(count) * _rarity(frequency[word], n) for word, count in words.items()}
+    return embed.quantise(embed.model().query(weights))
 
 
 # -- lexical ----------------------------------------------------------------------------------------------------------

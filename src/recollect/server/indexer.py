@@ -245,7 +245,7 @@ class Indexer:
 
         def make() -> int:
             with self._embedding:
-                return vectors.bring(Path(folder), choice.name, lambda: self._embedder(choice), lambda: False)
+                return vectors.bring(Path(folder), choice.name, lambda: self._embedder(choice))
 
         self._answer(number, "the vectors", make)
 

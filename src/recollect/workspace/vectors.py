@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from recollect.errors import RecollectError
 from recollect.index import vectors
+from recollect.index.segment import Segment
 from recollect.index.snapshot import Snapshot
 from recollect.index.vectors import Loaded
 from recollect.jobs.indexer import IndexerProcess
@@ -99,7 +100,7 @@ class Vectors:
             known = loaded[snapshot.folder]
             for view in snapshot.views if known is not None else ():
                 assert known is not None
-                have += int(np.count_nonzero(known.of(view.segment.chunk_id)[1] & view.live))
+                have += int(np.count_nonzero(_places(snapshot, view.segment, known)[1] & view.live))
         total = sum(snapshot.n_chunks for snapshot in snapshots)
         if have < total:
             for snapshot in snapshots:
@@ -143,6 +144,15 @@ class Vectors:
         return vector
 
 
+def _places(snapshot: Snapshot, segment: Segment, loaded: Loaded) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """`Loaded.of` the chunks of a segment, worked out once as long as neither changes."""
+    key = ("vectors", id(segment))
+    found: tuple[Loaded, tuple[NDArray[np.int64], NDArray[np.bool_]]] | None = snapshot.recall(key)
+    if found is None or found[0] is not loaded:
+        found = snapshot.memo[key] = (loaded, loaded.of(segment.chunk_id))
+    return found[1]
+
+
 def _cosines(
     parts: Sequence[Part], loaded: dict[Path, Loaded | None], vector: NDArray[np.float32]
 ) -> NDArray[np.float32]:
@@ -151,7 +161,7 @@ def _cosines(
         cosines = np.full(len(part.view.segment), np.nan, np.float32)
         known = loaded[part.snapshot.folder]
         if known is not None and known.vectors.shape[1] == len(vector):
-            at, there = known.of(part.view.segment.chunk_id)
+            at, there = _places(part.snapshot, part.view.segment, known)
             rows = np.flatnonzero(there)
             for start in range(0, len(rows), _BLOCK):
                 some = rows[start : start + _BLOCK]
