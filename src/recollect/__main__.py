@@ -1,4 +1,4 @@
-"""`recollect` and `python -m recollect`: the pump is dispatched before anything heavy is imported."""
+"""`recollect` and `python -m recollect`: pump and hooks are dispatched before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ def main() -> int:
         from recollect import pump
 
         return pump.main(sys.argv[2:])
+    if sys.argv[1:2] == ["hook"]:
+        from recollect import hook
+
+        return hook.main(sys.argv[2:])
     from recollect.cli import run
 
     return run()

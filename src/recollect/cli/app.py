@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from recollect import __version__
-from recollect.cli import auto_sync, daemon, doctor, memory, repositories, search
+from recollect.cli import auto_sync, daemon, doctor, install, memory, repositories, search
 
 app = typer.Typer(
     name="recollect",
@@ -55,6 +55,8 @@ app.add_typer(memory.app, name="memory")
 app.add_typer(daemon.app, name="daemon")
 app.command("config")(daemon.config)
 app.command("doctor")(doctor.doctor)
+app.command("install")(install.install)
+app.command("uninstall")(install.uninstall)
 
 
 @app.command("mcp", help="Serve MCP on stdin and stdout, for coding agents: claude mcp add recollect -- recollect mcp")
@@ -64,3 +66,10 @@ def _mcp(
     from recollect import pump
 
     raise typer.Exit(pump.main(["--toolsets", toolsets] if toolsets else []))
+
+
+@app.command("hook", hidden=True, help="What agents run by themselves; `recollect install` sets it up.")
+def _hook(event: str, agent: str = "", max_tokens: int = 800) -> None:
+    from recollect import hook
+
+    raise typer.Exit(hook.main([event, "--agent", agent, "--max-tokens", str(max_tokens)]))

@@ -33,6 +33,8 @@ _PLAIN: Final = {  # those that take the caller and answer at once
     "configure_auto_sync": "configure_auto_sync",
     "remember": "remember",
     "recall": "recall",
+    "brief": "brief",
+    "offer": "offer",
 }
 _MEMORY: Final = {
     "memory_page": "page",

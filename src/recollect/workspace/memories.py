@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any, Final
 
 from recollect.errors import UserError
 from recollect.jobs.library import Library
-from recollect.memory import exchange, when
+from recollect.memory import brief, exchange, when
 from recollect.memory.recall import recall
-from recollect.memory.store import Filter, MemoryStore
+from recollect.memory.redact import redact
+from recollect.memory.store import Filter, MemoryStore, content_hash
 from recollect.model import DeletedMemories, Memory, MemoryList, RecalledMemories, StoredMemory
 from recollect.store.catalog import Catalog, Repository
 from recollect.workspace import reading
@@ -25,6 +27,8 @@ from recollect.workspace import reading
 _BACKUPS: Final = 7
 _BACKUP_EVERY_S: Final = 86_400.0
 _MOST: Final = 100
+_BRIEFED: Final = 50  # memories that are looked at for the start of a session
+_OFFERS: Final = 20
 _NAMES: Final = 30  # names of code that are looked for in one memory
 _TICKED: Final = re.compile(r"`([^`\n]{2,200})`")
 _PATHLIKE: Final = re.compile(
@@ -41,6 +45,7 @@ class Memories:
         self._home = home
         self._catalog = catalog
         self._library = library
+        self._redacts = redacts
         self._store = MemoryStore(home / "memory.db", redacts)
         self._keep_backups()
         self._store.sweep()
@@ -254,6 +259,52 @@ class Memories:
                     changed = info is None or info.hash.hex() != one.get("hash")
             shown.append({key: one[key] for key in ("repository", "path", "symbol")} | {"changed": changed})
         return replace(memory, refers_to=tuple(shown))
+
+    # -- sessions of agents -------------------------------------------------------------------------------------------
+
+    def brief(self, repository: Repository | None, max_tokens: int) -> dict[str, Any]:
+        """What a session that starts there is told: `{text, memories, offers}`. What is offered is offered once."""
+        name = repository.name if repository is not None else None
+        found = list(self._store.page(self.filter(repository=name), 1, _BRIEFED)[0]) if name is not None else []
+        for kind in brief.EVERYWHERE:
+            general = self._store.page(self.filter(memory_type=kind), 1, _BRIEFED)[0]
+            found += [memory for memory in general if memory.repository is None]
+        best = [self._with_changes(memory) for memory in brief.ranked(found, time.time())[:_BRIEFED]]
+        offers = self._take_offers(repository)
+        text = brief.text(name, best, offers, max_tokens)
+        return {"text": text, "memories": len(best), "offers": len(offers)}
+
+    def offer(self, repository: Repository | None, sentences: Sequence[str]) -> dict[str, Any]:
+        """Keep sentences for the next session's start to offer; those that are remembered already are left out."""
+        path = self._offers(repository)
+        kept = self._read_offers(path)
+        for sentence in sentences:
+            plain = redact(sentence)[0] if self._redacts() else sentence
+            with suppress(UserError):
+                if self._store.get(content_hash(plain)).deleted_at is None:
+                    continue
+            kept = [*(one for one in kept if one != plain), plain]
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(kept[-_OFFERS:]))
+        part.replace(path)
+        return {"offers": len(kept[-_OFFERS:])}
+
+    def _offers(self, repository: Repository | None) -> Path:
+        return self._home / "offers" / f"{repository.id if repository is not None else 'elsewhere'}.json"
+
+    @staticmethod
+    def _read_offers(path: Path) -> list[str]:
+        try:
+            return [str(one) for one in json.loads(path.read_bytes())]
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def _take_offers(self, repository: Repository | None) -> list[str]:
+        path = self._offers(repository)
+        taken = self._read_offers(path)
+        path.unlink(missing_ok=True)
+        return taken
 
     # -- backups ------------------------------------------------------------------------------------------------------
 

@@ -352,6 +352,14 @@ class Workspace(Questions):
         where = {"repository": name} if repository is not None else {"here": name}
         return self.memory.recall(query, limit, **where, **details)  # type: ignore[arg-type]
 
+    def brief(self, max_tokens: int = 800, *, caller: Caller | None = None) -> dict[str, Any]:
+        """What an agent is told at the start of a session in the caller's place: `{text, memories, offers}`."""
+        return self.memory.brief(self._at_hand(None, caller), max_tokens)
+
+    def offer(self, sentences: Sequence[str], *, caller: Caller | None = None) -> dict[str, Any]:
+        """Sentences of a session that may be worth remembering, for the next start in the same place to offer."""
+        return self.memory.offer(self._at_hand(None, caller), [str(one) for one in sentences])
+
     def _at_hand(self, repository: str | None, caller: Caller | None) -> Repository | None:
         """A known repository by name, or the one of the caller's place; nothing is registered."""
         caller = caller if caller is not None else Caller(cwd=os.getcwd())

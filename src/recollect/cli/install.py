@@ -1,0 +1,169 @@
+"""`recollect install` and `uninstall`: agents' configurations, instructions and hooks."""
+
+from __future__ import annotations
+
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recollect.agents import install as setting_up
+from recollect.agents.known import Agent, Places, agents
+from recollect.cli.output import JSON, as_json, line, note, style, table
+from recollect.errors import UserError
+from recollect.home import home_directory
+
+_All = Annotated[
+    list[str] | None,
+    typer.Option("--agent", "-a", help="This agent (repeatable), or all: every one that is found here."),
+]
+_Project = Annotated[
+    bool,
+    typer.Option("--project", help="The instructions for this repository: AGENTS.md, and CLAUDE.md if it has one."),
+]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, as a diff, and change nothing.")]
+_Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def install(
+    agent: _All = None,
+    project: _Project = False,
+    list_: Annotated[bool, typer.Option("--list", help="The agents that are known, and which are here.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a server of the same name that is not ours, too.")
+    ] = False,
+    dry_run: _DryRun = False,
+    yes: _Yes = False,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """Set coding agents up: the MCP server, instructions, and hooks where an agent has them.
+
+    Configurations are merged, never overwritten: comments and formatting stay, and each file is copied first to
+    `backups/agents` in the data directory. Without --agent, those found here are shown and asked about.
+
+    Examples:
+
+      recollect install
+
+      recollect install --agent claude-code --agent cursor --dry-run
+
+      recollect install --agent all --yes
+
+      recollect install --project
+    """
+    known = agents(Places.of())
+    if list_:
+        _list(known, json_)
+        return
+    home = home_directory()
+    if project and not agent:
+        made = setting_up.plan_project(Path.cwd())
+    else:
+        wanted = _chosen(known, agent)
+        command, environment = setting_up.command_line(), setting_up.environment()
+        made = setting_up.plan(wanted, command, environment, home, force=force)
+        if project:
+            also = setting_up.plan_project(Path.cwd())
+            made = setting_up.Plan((*made.changes, *also.changes), made.problems, made.unchanged)
+    done = _carry_out(made, dry_run, yes or bool(agent) or project, json_, lambda: setting_up.apply(made, home))
+    if done and not json_ and made.changes:
+        line("Start the agents anew; then ask one: where is … in this repository?")
+        for found in known:
+            if found.note and any(found.name in change.agent.split(", ") for change in made.changes):
+                note(found.note)
+    if made.problems:
+        raise typer.Exit(1)
+
+
+def uninstall(
+    agent: _All = None,
+    project: _Project = False,
+    dry_run: _DryRun = False,
+    yes: _Yes = False,
+    json_: Annotated[bool, JSON] = False,
+) -> None:
+    """Take back what `recollect install` wrote. The index and the memories stay.
+
+    A file that nobody changed since gets back exactly what it was; from another only what is ours goes.
+
+    Examples:
+
+      recollect uninstall
+
+      recollect uninstall --agent cursor --dry-run
+    """
+    known, home = agents(Places.of()), home_directory()
+    wanted = _chosen(known, agent, here=False) if agent or not project else []
+    made = setting_up.plan_removal(wanted, home, project=Path.cwd() if project else None)
+    _carry_out(made, dry_run, yes or bool(agent) or project, json_, lambda: setting_up.apply_removal(made, home))
+    if made.problems:
+        raise typer.Exit(1)
+
+
+def _chosen(known: list[Agent], names: list[str] | None, *, here: bool = True) -> list[Agent]:
+    if not names or "all" in names:
+        return [agent for agent in known if agent.is_here() or not here]
+    by_name = {agent.name: agent for agent in known}
+    for name in names:
+        if name not in by_name:
+            close = get_close_matches(name, by_name, 1, 0.5)
+            said = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(by_name)}"
+            raise UserError(f"no agent is called {name!r}", hint=said, code="unknown_agent")
+    return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def _list(known: list[Agent], json_: bool) -> None:
+    here = {one.name: one.is_here() for one in known}
+    if json_:
+        as_json(
+            [{"name": one.name, "title": one.title, "here": here[one.name], "file": str(one.file)} for one in known]
+        )
+    else:
+        table(
+            [(one.name, one.title, "here" if here[one.name] else "-", str(one.file)) for one in known],
+            ("name", "agent", "found", "configuration"),
+        )
+
+
+def _carry_out(made: setting_up.Plan, dry_run: bool, agreed: bool, json_: bool, apply: Any) -> bool:
+    """Show a plan, ask if need be, do it; whether it was done."""
+    for name, said in made.problems:
+        note(f"{name}: {said}")
+    if not json_:
+        for change in made.changes:
+            if dry_run:
+                sys.stdout.write(_coloured(change.diff()))
+            else:
+                verb = "remove" if change.after is None else "write" if change.before is None else "change"
+                line(f"{style(change.agent, bold=True)}: {verb} {change.path} ({change.part})")
+        if not made.changes and not made.problems:
+            what = f"set up already: {', '.join(made.unchanged)}" if made.unchanged else "nothing to do"
+            line(f"{what} (recollect install --list shows which agents are known)")
+    done = False
+    if made.changes and not dry_run:
+        if not agreed:
+            if json_ or not sys.stdin.isatty():
+                raise UserError(
+                    "nobody can be asked here", hint="Add --yes, or name them: --agent NAME", code="no_terminal"
+                )
+            agreed = typer.confirm("Go on?", err=True)
+        if agreed:
+            apply()
+            done = True
+    if json_:
+        changes = [
+            {"agent": one.agent, "part": one.part, "path": str(one.path), "diff": one.diff()} for one in made.changes
+        ]
+        problems = [{"agent": name, "message": said} for name, said in made.problems]
+        as_json({"changes": changes, "done": done, "problems": problems, "unchanged": list(made.unchanged)})
+    return done
+
+
+def _coloured(diff: str) -> str:
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    return "".join(
+        style(one.rstrip("\n"), fg=colours[one[0]]) + "\n" if one[:1] in colours else one
+        for one in diff.splitlines(keepends=True)
+    )
