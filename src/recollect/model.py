@@ -487,6 +487,42 @@ class DeletedMemories(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolSavings(Record):
+    tool: str
+    calls: int
+    returned_tokens: int
+    whole_tokens: int
+    saved_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Savings(Record):
+    """Tokens that agents were given, against those of the whole files; `basis` says how that is estimated."""
+
+    calls: int
+    returned_tokens: int
+    whole_tokens: int
+    saved_tokens: int
+    tools: tuple[ToolSavings, ...]
+    days: tuple[dict[str, Any], ...]
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecentActivity(Record):
+    """What was done lately: syncs of all repositories (newest first), latencies by tool, what agents did not have to read.
+
+    `processes`: `{name, pid, rss_bytes, cpu_s}` of daemon, indexer and parse workers.
+    """
+
+    syncs: tuple[SyncResult, ...]
+    latencies: tuple[dict[str, Any], ...]
+    savings: Savings
+    processes: tuple[dict[str, Any], ...]
+    uptime_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Finding(Record):
     """One thing that `recollect doctor` looked at. `level`: ok | note | problem; `mend`: what to do about it."""
 

@@ -151,6 +151,11 @@ class Snapshot:
         sql = f"SELECT {_DEFINITION_COLUMNS} FROM symbols WHERE folded >= ? AND folded < ? ORDER BY folded LIMIT ?"
         return [Definition(*row) for row in self.rows(sql, (folded, folded + "\U0010ffff", limit))]
 
+    def definitions_in(self, file_id: int) -> list[Definition]:
+        """Definitions of a file, in its order; an outer one before those inside."""
+        sql = f"SELECT {_DEFINITION_COLUMNS} FROM symbols WHERE file_id = ? ORDER BY start_line, end_line DESC"
+        return [Definition(*row) for row in self.rows(sql, (file_id,))]
+
     def chunk_rows(self, chunk_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
         """chunk id → (kind, symbol)."""
         marks = ",".join("?" * len(chunk_ids))

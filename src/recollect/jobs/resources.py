@@ -8,7 +8,9 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
@@ -18,6 +20,22 @@ def resident_bytes(pid: int) -> int:
     with suppress(OSError, ValueError, IndexError):
         total = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
     return total + sum(resident_bytes(child) for child in _children(pid))
+
+
+def processes(pid: int) -> list[dict[str, Any]]:
+    """A process and all that it started: `{name, pid, rss_bytes, cpu_s}`; empty where the system does not tell."""
+    found: list[dict[str, Any]] = []
+    with suppress(OSError, ValueError, IndexError):
+        folder = Path(f"/proc/{pid}")
+        stat = (folder / "stat").read_text().rpartition(")")[2].split()
+        words = (folder / "cmdline").read_bytes().split(b"\0")
+        module = next((word.decode().rpartition(".")[2] for word in words if word.startswith(b"recollect.")), "other")
+        ticks = int(stat[11]) + int(stat[12])  # user and system
+        resident = int((folder / "statm").read_text().split()[1]) * _PAGE
+        found.append({"name": module, "pid": pid, "rss_bytes": resident, "cpu_s": round(ticks / _TICKS, 2)})
+    for child in _children(pid):
+        found += processes(child)
+    return found
 
 
 def _children(pid: int) -> list[int]:

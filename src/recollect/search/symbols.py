@@ -81,6 +81,23 @@ def _hit(
     )
 
 
+def outline(source: Source, file_id: int) -> tuple[SymbolHit, ...]:
+    """The definitions of one file, in its order."""
+    return tuple(
+        _hit(
+            source,
+            file_id,
+            (one.start_line, one.end_line),
+            one.name,
+            one.qualified_name,
+            one.kind,
+            "definition",
+            one.signature,
+        )
+        for one in source.snapshot.definitions_in(file_id)
+    )
+
+
 def _references(
     sources: Sequence[Source], name: str, definitions: Sequence[SymbolHit], limit: int
 ) -> tuple[SymbolHit, ...]:

@@ -110,7 +110,7 @@ class Mcp:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(
-                self._waiting if tool.waits else self._quick, tools.call, tool.name, arguments, call
+                self._waiting if tool.waits else self._quick, tools.counted, tool.name, arguments, call
             )
         except asyncio.CancelledError:
             cancelled.set()

@@ -175,7 +175,7 @@ def find(method: str) -> tuple[Callable[..., Any], bool]:
         return _caller_method(_PLAIN[method]), method in ("cancel", "forget", "check", "map", "critical_files")
     if method in _LONG:
         return _LONG[method], True
-    if method in ("repositories", "statuses", "about", "diagnose"):
+    if method in ("repositories", "statuses", "about", "diagnose", "savings", "activity"):
         return _without_caller(method), False
     if method in _MEMORY:
         return _memory(_MEMORY[method]), method in ("memory_export", "memory_import", "memory_backup")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from recollect.errors import RecollectError
 from recollect.model import RepositoryStatus, SyncResult
 from recollect.server import memory_tools, render, schema
 from recollect.server.tooling import Answer, Call, Tool, answered
@@ -397,3 +399,18 @@ def call(name: str, arguments: dict[str, Any] | None, call: Call) -> Answer:
     if name == "find_related" and given.keys() & {"file_path", "repo", "top_k"}:
         return _related(call, schema.validated(schema.FindRelatedAnyForm, given))
     return tool.run(call, schema.validated(tool.parameters, given))
+
+
+def counted(name: str, arguments: dict[str, Any] | None, given: Call) -> Answer:
+    """`call`, with what it took and what it spared the agent to read noted."""
+    started = time.perf_counter()
+    code: str | None = None
+    try:
+        answer, text = call(name, arguments, given)
+        given.workspace.ledger.note(name, answer, text)
+        return answer, text
+    except Exception as error:
+        code = error.to_dict()["code"] if isinstance(error, RecollectError) else "internal"
+        raise
+    finally:
+        given.workspace.meters.asked(name, time.perf_counter() - started, code)

@@ -16,6 +16,12 @@ from recollect.errors import Unavailable
 from recollect.store import clones
 from recollect.store.database import open_database, transaction
 
+_USAGE: Final = """
+CREATE TABLE usage (
+    day TEXT NOT NULL, tool TEXT NOT NULL, calls INTEGER NOT NULL, returned INTEGER NOT NULL, whole INTEGER NOT NULL,
+    PRIMARY KEY (day, tool)
+) WITHOUT ROWID;
+"""
 _SCHEMA: Final = f"""
 CREATE TABLE repositories (
     id TEXT PRIMARY KEY, path BLOB NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE, url TEXT, type TEXT NOT NULL,
@@ -29,7 +35,7 @@ CREATE TABLE repositories (
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE sync_runs (repository_id TEXT NOT NULL, started_at REAL NOT NULL, result TEXT NOT NULL);
 CREATE INDEX sync_runs_repository ON sync_runs (repository_id, started_at);
-{clones.SCHEMA}"""
+{clones.SCHEMA}{_USAGE}"""
 _STEPS: Final = {
     1: """
 ALTER TABLE repositories DROP COLUMN checked_at;
@@ -43,8 +49,9 @@ CREATE TABLE sync_runs (repository_id TEXT NOT NULL, started_at REAL NOT NULL, r
 CREATE INDEX sync_runs_repository ON sync_runs (repository_id, started_at);
 """,
     2: clones.SCHEMA,
+    3: _USAGE,
 }
-_VERSION: Final = 3
+_VERSION: Final = 4
 _HISTORY: Final = 50  # syncs of a repository
 _COLUMNS: Final = (
     "id, path, name, url, type, added_at, last_access, tracked, missing, wanted, "
@@ -148,6 +155,28 @@ class Catalog:
         sql = "SELECT result FROM sync_runs WHERE repository_id = ? ORDER BY started_at DESC"
         with self._lock:
             return [json.loads(result) for (result,) in self._db.execute(sql, (repository_id,))]
+
+    def last_runs(self, limit: int) -> list[tuple[str, dict[str, Any]]]:
+        """(repository id, result) of the last syncs of all repositories that did something, newest first."""
+        sql = "SELECT repository_id, result FROM sync_runs ORDER BY started_at DESC LIMIT ?"
+        with self._lock:
+            return [(identity, json.loads(result)) for identity, result in self._db.execute(sql, (limit,))]
+
+    def add_usage(self, rows: Mapping[tuple[str, str], Mapping[str, int]], oldest: str) -> None:
+        """Add counts to those of a day and a tool; days before `oldest` go."""
+        sql = (
+            "INSERT INTO usage VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "calls = calls + excluded.calls, returned = returned + excluded.returned, whole = whole + excluded.whole"
+        )
+        values = [(day, tool, one["calls"], one["returned"], one["whole"]) for (day, tool), one in rows.items()]
+        with self._lock, transaction(self._db, "catalog.db"):
+            self._db.executemany(sql, values)
+            self._db.execute("DELETE FROM usage WHERE day < ?", (oldest,))
+
+    def usage(self, since: str) -> list[tuple[str, str, int, int, int]]:
+        """(day, tool, calls, returned, whole) from a day on."""
+        with self._lock:
+            return self._db.execute("SELECT * FROM usage WHERE day >= ? ORDER BY day, tool", (since,)).fetchall()
 
     def touch(self, repository_id: str) -> None:
         """Note a use; at most once a minute, for it happens with every question, which must not fail for it."""

@@ -45,10 +45,11 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """`repositories`: largest first."""
+    """`repositories`: largest first. `excluded`: folders that were not entered."""
 
     repositories: tuple[RepositoryInfo, ...]
     problems: tuple[Problem, ...]
+    excluded: int = 0
 
 
 @dataclass(slots=True)
@@ -64,6 +65,7 @@ class _Candidates:
     version_controlled: list[_Found] = field(default_factory=list)
     projects: list[_Found] = field(default_factory=list)
     code_files: Counter[str] = field(default_factory=Counter)  # at and below each folder
+    excluded: int = 0
 
 
 def classify(listing: Listing) -> tuple[str, tuple[str, ...]] | None:
@@ -106,7 +108,7 @@ def discover(
     if cancelled():
         raise Cancelled("the scan was cancelled")
     infos.sort(key=lambda info: (-info.size, info.path))
-    return Discovered(tuple(infos), tuple(problems))
+    return Discovered(tuple(infos), tuple(problems), candidates.excluded)
 
 
 def usual_folders(home: Path) -> list[Path]:
@@ -151,6 +153,7 @@ def _walk(
                 )
         prefix = len(start.rstrip("/")) + 1
         level = [path for path in below if not spec.holds(path[prefix:])]
+        candidates.excluded += len(below) - len(level)
 
 
 def _list(path: str) -> Listing | Problem:

@@ -410,6 +410,7 @@ class AutoSync:
         self._scan.found, self._scan.ended_at = found, time.time()
         self._scan.paths = tuple(self._upkeep.settings.auto_sync_paths)
         spent = time.monotonic() - started
+        self._upkeep.meters.scanned(len(found.repositories), new, found.excluded)
         self.metrics["scans"] += 1
         log.info(
             "scan: %d repositories, %d new, %d problems, %.1f s",

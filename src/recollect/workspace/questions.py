@@ -26,7 +26,7 @@ from recollect.search.filters import Filters
 from recollect.search.find import Source
 from recollect.search.query import parse
 from recollect.search.related import related
-from recollect.search.symbols import symbol_hits
+from recollect.search.symbols import outline, symbol_hits
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
 from recollect.sync.tree import printable
@@ -113,6 +113,19 @@ class Questions:
                 asked, [source for _, source in sources], kind, references, max(1, min(limit, arguments.MOST_HITS))
             )
         return SymbolResult(asked[:500], _since(started), freshness, *found)
+
+    def outline(self, path: str, *, repository: str | None = None, caller: Caller | None = None) -> SymbolResult:
+        """The definitions of one file, in its order. Raises UserError: it is not indexed."""
+        caller = caller if caller is not None else Caller(cwd=os.getcwd())
+        started = time.perf_counter()
+        found, given = self._place_of_file(path, repository, caller)
+        inside = reading.inside(found, given)
+        with self._answering([Target(found)]) as (sources, freshness):
+            info = sources[0][1].snapshot.find(inside) if sources else None
+            if info is None or info.status != "indexed":
+                raise UserError(f"{path} is not indexed", hint=f"recollect why {path}", code="no_such_file")
+            definitions = outline(sources[0][1], info.id)
+        return SymbolResult(printable(inside), _since(started), freshness, definitions)
 
     def related(
         self,
@@ -274,7 +287,9 @@ class Questions:
                 if snapshot is not None:
                     sources.append((target, Source(repository.name, repository.path, snapshot)))
                 self._catalog.touch(repository.id)
-            yield sources, reports.together(parts, _since(started))
+            reflected = reports.together(parts, _since(started))
+            self._upkeep.meters.answered(reflected)
+            yield sources, reflected
 
     def _narrowed(
         self,

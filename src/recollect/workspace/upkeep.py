@@ -30,6 +30,7 @@ from recollect.sync.watch import Watcher
 from recollect.testing import crash_point
 from recollect.workspace import reports
 from recollect.workspace.maps import Maps
+from recollect.workspace.meters import Meters
 from recollect.workspace.vectors import Vectors
 
 _FIRST_ANSWER_S: Final = 2.0  # how long a question waits for the first sync of what it is about
@@ -66,6 +67,7 @@ class Upkeep:
             str, tuple[str | None, float]
         ] = {}  # id → (commit of the last sync, monotonic of the last look)
         self._waits: dict[str, float] = {}  # id → not before this does a background sync start (cancelled)
+        self.meters = Meters()
         self.notices: deque[str] = deque(maxlen=20)  # what people should hear of that happened unasked
         self.library = Library(self.folder, self._damaged)
         sizes = settings.workers, settings.sync_queue_size, settings.sync_batch_size
@@ -312,6 +314,7 @@ class Upkeep:
     def _ended(self, run: Run, result: SyncResult) -> None:
         """Publish what a sync committed, note how it ended, and tell the watcher what became of what it took."""
         done = result.status == SyncStatus.COMPLETED
+        self.meters.ended(result, run.progress.bytes_done)
         crash_point("before-note")
         try:
             if not self._closed and self._catalog.get(run.repository_id) is not None:

@@ -20,6 +20,7 @@ from recollect.client import handed_over
 from recollect.config import Settings, table
 from recollect.errors import Corrupt, RecollectError, UserError
 from recollect.home import home_directory, own
+from recollect.jobs import resources
 from recollect.jobs.syncs import Run, Urgency
 from recollect.model import (
     AutoSyncStatus,
@@ -30,10 +31,12 @@ from recollect.model import (
     Finding,
     Progress,
     RecalledMemories,
+    RecentActivity,
     RepositoryInfo,
     RepositoryList,
     RepositoryStatus,
     RepositorySyncStatus,
+    Savings,
     StoredMemory,
     SyncResult,
     SyncStatus,
@@ -47,9 +50,11 @@ from recollect.workspace.auto_sync import AutoSync
 from recollect.workspace.clones import Clones, name_of
 from recollect.workspace.lists import Lists
 from recollect.workspace.memories import Memories
+from recollect.workspace.meters import Meters
 from recollect.workspace.places import Caller
 from recollect.workspace.questions import Questions
 from recollect.workspace.registry import Registry
+from recollect.workspace.savings import Ledger
 from recollect.workspace.upkeep import Upkeep
 
 log = logging.getLogger("recollect.workspace")
@@ -95,6 +100,7 @@ class Workspace(Questions):
         self.clones = Clones(self.home, self._catalog, self._upkeep, lambda: self.auto_sync.active)
         self.lists = Lists(self._catalog, self.clones)
         self.clones.look_at_lists = self.lists.look
+        self.ledger = Ledger(self._catalog, self._library)
         self.auto_sync.start()
         self.clones.start()
 
@@ -142,6 +148,7 @@ class Workspace(Questions):
         self.auto_sync.close()
         self._upkeep.close()
         self.memory.close()
+        self.ledger.write()
         self._catalog.close()
         if self._lock_file is not None:
             os.close(self._lock_file)
@@ -421,6 +428,33 @@ class Workspace(Questions):
         found = self._registry.known(name, caller)
         results = (reports.sync_result(stored, found.name) for stored in self._catalog.history(found.id))
         return [result for result in results if result is not None]
+
+    def activity(self, limit: int = 100) -> RecentActivity:
+        """What was done lately, and at what cost."""
+        names = {item.id: item.name for item in self._catalog.repositories()}
+        runs = [
+            reports.sync_result(stored, names[identity])
+            for identity, stored in self._catalog.last_runs(max(1, min(limit, 1000)))
+            if identity in names
+        ]
+        return RecentActivity(
+            syncs=tuple(run for run in runs if run is not None),
+            latencies=tuple(self.meters.latencies()),
+            savings=self.savings(),
+            processes=tuple(resources.processes(os.getpid())),
+            uptime_s=round(time.time() - self._started, 1),
+        )
+
+    def savings(self, days: int | None = None) -> Savings:
+        """What agents did not have to read, an estimate; of the last `days`, or of all that are kept."""
+        if days is not None and days < 1:
+            raise UserError("days must be at least 1", code="out_of_range")
+        return self.ledger.totals(days)
+
+    @property
+    def meters(self) -> Meters:
+        """What happened since the start, counted."""
+        return self._upkeep.meters
 
     def statuses(self) -> list[RepositoryStatus]:
         return [self.status(item.id) for item in self._catalog.repositories()]
