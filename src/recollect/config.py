@@ -62,6 +62,12 @@ class Settings(BaseModel):
     auto_sync_paths: tuple[str, ...] = Field(
         (), description="folders to find repositories in; agents may use these too"
     )
+    recollect_http_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="port of 127.0.0.1 for page, API, MCP and metrics; 0: a free one, when recollect web is run",
+    )
     auto_sync_exclude: tuple[str, ...] = Field(
         (), description="folder names or patterns left out, beyond the defaults; !NAME takes a default away"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from recollect import __version__
-from recollect.cli import auto_sync, daemon, doctor, install, memory, repositories, search
+from recollect.cli import auto_sync, daemon, doctor, install, memory, repositories, search, web
 
 app = typer.Typer(
     name="recollect",
@@ -55,6 +55,8 @@ app.add_typer(memory.app, name="memory")
 app.add_typer(daemon.app, name="daemon")
 app.command("config")(daemon.config)
 app.command("doctor")(doctor.doctor)
+app.command("web")(web.web)
+app.command("savings")(web.savings)
 app.command("install")(install.install)
 app.command("uninstall")(install.uninstall)
 

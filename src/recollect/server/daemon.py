@@ -28,6 +28,7 @@ from recollect.home import PROTOCOL, own, run_folder, socket_path
 
 if TYPE_CHECKING:
     from recollect.server.mcp import Mcp
+    from recollect.server.web import Web
     from recollect.workspace import Caller, Workspace
 
 _LINE_LIMIT: Final = 16_000_000  # bytes of one request
@@ -44,6 +45,7 @@ class Daemon:
         self._workspace: Workspace
         self._mcp: Mcp
         self._ready = asyncio.Event()
+        self._web: Web | None = None
         self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="quick")
         self._waiting = ThreadPoolExecutor(_WAITING_THREADS, thread_name_prefix="waiting")
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -67,6 +69,8 @@ class Daemon:
             task.cancel()
             writer.close()
         await asyncio.gather(idle, importing, *self._connections, return_exceptions=True)
+        if self._web is not None:
+            await self._web.close()
 
     async def _import_mcp(self) -> None:
         """In a thread: calls from the command line are answered meanwhile, agents wait for it."""
@@ -81,9 +85,24 @@ class Daemon:
         try:
             self._mcp = await asyncio.get_running_loop().run_in_executor(self._quick, load)
             self._ready.set()
+            port = self._workspace.settings.recollect_http_port
+            if port:
+                await self._open_web(port)
+        except RecollectError as error:
+            log.error("no page and no API: %s", error.message)
         except Exception:
             log.exception("the MCP server cannot be loaded")
             self._stopping.set()
+
+    async def _open_web(self, port: int) -> Web:
+        """The HTTP side, listening. Raises Unavailable."""
+        await self._ready.wait()
+        from recollect.server.web import Web
+
+        if self._web is None:
+            self._web = Web(self._workspace, self._mcp, self._quick, self._waiting)
+        await self._web.start(port)
+        return self._web
 
     async def _end_when_idle(self) -> None:
         limit = self._workspace.settings.recollect_idle_exit
@@ -91,6 +110,8 @@ class Daemon:
             await asyncio.sleep(min(_IDLE_CHECK_S, limit))
             if self._connections or self._workspace.syncing:
                 self._last_used = time.monotonic()
+            elif self._web is not None and self._web.busy_at > self._last_used:
+                self._last_used = self._web.busy_at
             elif time.monotonic() - self._last_used > limit:
                 log.info("idle for %.0f s: ending", limit)
                 self._stopping.set()
@@ -159,12 +180,21 @@ class Daemon:
         if method == "stop":
             asyncio.get_running_loop().call_later(0.05, self._stopping.set)
             return {"pid": os.getpid(), "status": "stopping"}
+        if method == "web":
+            return (await self._open_web(self._workspace.settings.recollect_http_port)).link()
         from recollect.server import methods
 
         run, waits = methods.find(method)
         executor = self._waiting if waits else self._quick
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(executor, run, self._workspace, params, caller, report, cancelled)
+        started, code = time.perf_counter(), None
+        try:
+            return await loop.run_in_executor(executor, run, self._workspace, params, caller, report, cancelled)
+        except RecollectError as error:
+            code = error.to_dict()["code"]
+            raise
+        finally:
+            self._workspace.meters.asked(f"cli:{method}", time.perf_counter() - started, code)
 
     def close(self) -> None:
         """After `run`: end what still works in threads, and the indexer."""

@@ -68,6 +68,11 @@ class Mcp:
         self._options = self._server.create_initialization_options()
         self._listings: dict[tuple[str, ...] | None, types.ListToolsResult] = {}
 
+    @property
+    def server(self) -> Server[Any]:
+        """For other transports; each sets `client_of_request` for what comes by it."""
+        return self._server
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: Client) -> None:
         """Serve a connection until it ends."""
         client_of_request.set(client)

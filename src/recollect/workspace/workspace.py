@@ -514,6 +514,17 @@ class Workspace(Questions):
         run = self._upkeep.request(found, Urgency.ASKED, reread=True, everything=True, limits=False, verify=True)
         return diagnosis.verdict(found.name, before, self._wait(run, found, None, cancelled))
 
+    def running(self) -> list[dict[str, Any]]:
+        """`{name, activity, progress}` of every repository whose sync runs: what changes many times a second."""
+        rows = []
+        for run in self._syncs.runs():
+            repository = self._catalog.get(run.repository_id)
+            if repository is not None and run.status is SyncStatus.RUNNING:
+                rows.append(
+                    {"name": repository.name, "activity": run.progress.phase, "progress": run.progress.to_dict()}
+                )
+        return rows
+
     @property
     def syncing(self) -> int:
         """How many syncs run or wait."""
