@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter
 from recollect import __version__, model
 from recollect.errors import RecollectError, Refused, Unavailable, UserError
 from recollect.server import schema
-from recollect.server.schema import Parameters, Text, Whole
+from recollect.server.schema import Flag, Number, Parameters, Text, Whole
 from recollect.server.tooling import Call
 
 PREFIX: Final = "/api/v1"
@@ -23,8 +23,8 @@ Run = Callable[[Call, Any], Any]
 
 
 class Search(schema.SearchCode):
-    chunks: bool = Field(False, description="rank pieces of files rather than files")
-    explain: bool = Field(False, description="every addend of each score")
+    chunks: Flag = Field(False, description="rank pieces of files rather than files")
+    explain: Flag = Field(False, description="every addend of each score")
 
 
 class Importance(Parameters):
@@ -43,33 +43,33 @@ class Add(Parameters):
 
 
 class Sync(schema.ByName):
-    full: bool = Field(False, description="index everything anew")
-    background: bool = Field(False, description="do not wait")
-    wait_s: float = Field(20, ge=0, le=3600, description="then answers running")
+    full: Flag = Field(False, description="index everything anew")
+    background: Flag = Field(False, description="do not wait")
+    wait_s: Number = Field(20, ge=0, le=3600, description="then answers running")
 
 
 class SyncAll(Parameters):
-    full: bool = False
-    background: bool = True
-    wait_s: float = Field(20, ge=0, le=3600)
+    full: Flag = False
+    background: Flag = True
+    wait_s: Number = Field(20, ge=0, le=3600)
 
 
 class Configure(schema.ByName):
-    enabled: bool | None = Field(None, description="keep it in step")
-    sync_interval: float | None = Field(None, ge=1, le=31_536_000, description="seconds")
+    enabled: Flag | None = Field(None, description="keep it in step")
+    sync_interval: Number | None = Field(None, ge=1, le=31_536_000, description="seconds")
 
 
 class Global(Parameters):
     scan_paths: list[Text] | None = Field(None, description="folders to find repositories in")
     exclude_patterns: list[Text] | None = None
-    scan_interval: float | None = Field(None, ge=1, le=31_536_000)
-    sync_interval: float | None = Field(None, ge=1, le=31_536_000)
+    scan_interval: Number | None = Field(None, ge=1, le=31_536_000)
+    sync_interval: Number | None = Field(None, ge=1, le=31_536_000)
     max_concurrent: Whole | None = Field(None, ge=1, le=64)
     priority_languages: list[Text] | None = None
     size_threshold: Whole | None = Field(None, ge=0, le=2**50)
-    auto_watch: bool | None = None
-    sync_on_startup: bool | None = None
-    enabled: bool | None = None
+    auto_watch: Flag | None = None
+    sync_on_startup: Flag | None = None
+    enabled: Flag | None = None
 
 
 class OneMemory(Parameters):
@@ -81,11 +81,11 @@ class ChangeMemory(OneMemory):
     tags: schema.Tags | None = None
     memory_type: Text | None = None
     metadata: dict[str, Any] | None = None
-    restore: bool = Field(False, description="undo a delete")
+    restore: Flag = Field(False, description="undo a delete")
 
 
 class RemoveMemory(OneMemory):
-    hard: bool = Field(False, description="cannot be undone")
+    hard: Flag = Field(False, description="cannot be undone")
 
 
 class PageOfMemories(schema.ListMemories):
@@ -112,7 +112,7 @@ class Operation:
     parameters: type[Parameters]
     run: Run
     returns: tuple[type, ...] = ()
-    waits: bool = False
+    waits: Flag = False
     many: str | None = None  # the answer is `{many: [returns…]}`
 
     @property
@@ -268,6 +268,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("status", "GET", "/status", "This instance.", schema.Nothing, lambda call, p: call.workspace.about()),
     Operation("settings", "GET", "/settings", "Every setting with its origin.", schema.Nothing, lambda call, p: {"settings": call.workspace.configuration()}),
 )  # fmt: skip
+VERBS: Final = {one.path: [other.verb for other in OPERATIONS if other.path == one.path] for one in OPERATIONS}
 
 
 def run(operation: Operation, call: Call, arguments: Mapping[str, Any]) -> Any:
@@ -314,7 +315,7 @@ def status_of(error: RecollectError) -> int:
     """The HTTP status that says the same as an error."""
     code = error.to_dict()["code"]
     if isinstance(error, UserError):
-        return 404 if code in _NOT_FOUND else 400
+        return 404 if code in _NOT_FOUND else 409 if code == "duplicate" else 400
     if isinstance(error, Refused):
         return 403
     if isinstance(error, Unavailable):
@@ -403,6 +404,7 @@ _STATUSES: Final = {
     "401": "No token, or a wrong one.",
     "403": "Not allowed.",
     "404": "It names something that is not there.",
+    "409": "There is another one already.",
     "413": "The request is too large.",
     "503": "Not possible now; again later.",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from typing import Any, Final
@@ -15,6 +16,7 @@ _BUSY_S, _IDLE_S = 0.1, 1.0  # between two looks: at running syncs, and at every
 _PING_S: Final = 15.0
 _WAITING: Final = 256  # messages for a page that does not read; then it is sent everything anew
 _ERRORS: Final = 5
+_CHECKED: Final = re.compile(r"(: | \()files were last checked .* ago\)?")  # would change with every second
 log = logging.getLogger("recollect.live")
 
 
@@ -97,8 +99,8 @@ class Live:
             row = status.to_dict()
             if row["last_sync"] is not None:
                 row["last_sync"]["errors"] = row["last_sync"]["errors"][:_ERRORS]
-            if not row["freshness"]["fresh"]:
-                row["freshness"]["checked_ms"] = 0.0
+            fresh = row["freshness"]
+            fresh["checked_ms"], fresh["reason"] = 0.0, _CHECKED.sub("", fresh["reason"] or "") or None
             rows[row["name"]] = json.dumps(row)
         background = {**self._workspace.auto_sync.status().to_dict(), "about": _steady(self._workspace.about())}
         return rows, json.dumps(background)

@@ -10,6 +10,8 @@ from recollect.errors import UserError
 
 Text = Annotated[str, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 Names = Text | list[Text]
 Given = TypeVar("Given", bound="Parameters")
 
@@ -46,7 +48,7 @@ class FindSymbol(Parameters):
     name: Text = Field(description="name, Class.method or beginning of a name")
     kind: Text | None = Field(None, description="class, function, method …")
     repository: Names | None = None
-    references: bool = Field(False, description="also list uses")
+    references: Flag = Field(False, description="also list uses")
     limit: Whole = Field(20, ge=1, le=200)
 
 
@@ -86,10 +88,10 @@ class GetSourceRepoMap(Parameters):
 class SyncRepository(Parameters):
     repository_path: Text | None = Field(None, description="folder; none: all tracked")
     repository_name: Text | None = Field(None, description="a known repository, or a name for a new one")
-    background: bool = False
-    wait_s: float = Field(20, ge=0, le=3600, description="then answers running")
-    incremental: bool = True
-    force_full: bool = Field(False, description="index everything anew")
+    background: Flag = False
+    wait_s: Number = Field(20, ge=0, le=3600, description="then answers running")
+    incremental: Flag = True
+    force_full: Flag = Field(False, description="index everything anew")
 
 
 class ByName(Parameters):
@@ -100,8 +102,8 @@ class CloneRepo(Parameters):
     url: Text = Field(description="https://… or git@host:path")
     branch: Text | None = None
     depth: Whole | None = Field(None, ge=0, description="commits; 0 all")
-    background: bool = True
-    wait_s: float = Field(20, ge=0, le=3600)
+    background: Flag = True
+    wait_s: Number = Field(20, ge=0, le=3600)
 
 
 class ByRepoPath(Parameters):
@@ -117,14 +119,14 @@ class ConfigureAutoSync(Parameters):
     repository: Text | None = Field(None, description="only enabled and sync_interval of this one")
     scan_paths: list[Text] | None = Field(None, description="folders to find repositories in")
     exclude_patterns: list[Text] | None = Field(None, description="folders not entered; !NAME takes a default away")
-    scan_interval: float | None = Field(None, ge=1)
-    sync_interval: float | None = Field(None, ge=1, description="seconds")
+    scan_interval: Number | None = Field(None, ge=1)
+    sync_interval: Number | None = Field(None, ge=1, description="seconds")
     max_concurrent: Whole | None = Field(None, ge=1, le=64)
     priority_languages: list[Text] | None = None
     size_threshold: Whole | None = Field(None, ge=0, description="bytes; larger ones last")
-    auto_watch: bool | None = None
-    sync_on_startup: bool | None = None
-    enabled: bool | None = None
+    auto_watch: Flag | None = None
+    sync_on_startup: Flag | None = None
+    enabled: Flag | None = None
 
 
 class Nothing(Parameters):
@@ -132,7 +134,7 @@ class Nothing(Parameters):
 
 
 Tags = list[Text] | Text
-Moment = Text | float
+Moment = Text | Number
 
 
 class StoreMemory(Parameters):
@@ -175,7 +177,7 @@ class UpdateMemory(Parameters):
     tags: Tags | None = None
     memory_type: Text | None = None
     metadata: dict[str, Any] | None = None
-    restore: bool = Field(False, description="undo a delete")
+    restore: Flag = Field(False, description="undo a delete")
 
 
 class DeleteMemory(Parameters):
@@ -185,8 +187,8 @@ class DeleteMemory(Parameters):
     tag_match: Literal["any", "all"] = "any"
     before: Moment | None = None
     after: Moment | None = None
-    dry_run: bool = Field(False, description="only show what would go")
-    hard: bool = Field(False, description="cannot be undone")
+    dry_run: Flag = Field(False, description="only show what would go")
+    hard: Flag = Field(False, description="cannot be undone")
 
 
 # -- forms that users of other tools send -----------------------------------------------------------------------------
@@ -209,7 +211,7 @@ class IndexCodebase(Parameters):
     """claude-context `index_codebase(path, force, …)`, rust-code-mcp `index_codebase(directory, force_reindex)`."""
 
     path: Text = Field(validation_alias=AliasChoices("path", "directory", "repo_path", "repository_path"))
-    force: bool = Field(False, validation_alias=AliasChoices("force", "force_reindex"))
+    force: Flag = Field(False, validation_alias=AliasChoices("force", "force_reindex"))
     splitter: Text | None = Field(None, description="ignored: chunks follow the syntax")
     custom_extensions: list[Text] | None = Field(
         None,
@@ -239,7 +241,7 @@ class RecallAnyForm(Parameters):
     query: Text = Field("", validation_alias=AliasChoices("query", "content", "q"))
     limit: Whole = Field(5, ge=1, le=100, validation_alias=AliasChoices("limit", "n_results", "page_size"))
     tags: Tags | None = Field(None, validation_alias=AliasChoices("tags", "tag"))
-    match_all: bool = False
+    match_all: Flag = False
     tag_match: Text | None = Field(None, validation_alias=AliasChoices("tag_match", "operation", "match"))
     memory_type: Text | None = None
     time: Text | None = Field(None, validation_alias=AliasChoices("time", "time_expr", "timeframe"))
@@ -257,7 +259,7 @@ class DeleteAnyForm(Parameters):
     tag_match: Text | None = Field(None, validation_alias=AliasChoices("tag_match", "match"))
     after: Moment | None = Field(None, validation_alias=AliasChoices("after", "start_date"))
     before: Moment | None = Field(None, validation_alias=AliasChoices("before", "end_date", "before_date"))
-    dry_run: bool = False
+    dry_run: Flag = False
 
 
 class AnyKey(Parameters):

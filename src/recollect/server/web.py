@@ -121,10 +121,7 @@ class Web:
             Route("/mcp", _Endpoint(self._mcp), methods=["GET", "POST", "DELETE"]),
             Route(f"{api.PREFIX}/openapi.json", self._openapi),
             Route(f"{api.PREFIX}/memories/export", self._export),
-            *(
-                Route(api.PREFIX + operation.path, self._operation(operation), methods=[operation.verb])
-                for operation in api.OPERATIONS
-            ),
+            *(Route(api.PREFIX + path, self._operations(path), methods=verbs) for path, verbs in api.VERBS.items()),
         ]
         app = Starlette(routes=routes, exception_handlers={404: _nothing_here, 405: _nothing_here, Exception: _broken})
         self._guard = Guard(app, self._keys, self.port, _failure)
@@ -170,6 +167,15 @@ class Web:
         caller = Caller(project_dir=project, agent=True)
         client_of_request.set(Client(caller, tuple(toolsets.split(",")) if toolsets else None))
         await self._manager.handle_request(scope, receive, send)
+
+    def _operations(self, path: str) -> Callable[[Request], Any]:
+        by_verb = {one.verb: self._operation(one) for one in api.OPERATIONS if one.path == path}
+
+        async def answer(request: Request) -> Response:
+            said: Response = await by_verb[request.method if request.method != "HEAD" else "GET"](request)
+            return said
+
+        return answer
 
     def _operation(self, operation: api.Operation) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
@@ -225,6 +231,7 @@ def _listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
+        listener.listen(128)  # whoever is told the address may come at once
     except OSError as error:
         listener.close()
         raise Unavailable(

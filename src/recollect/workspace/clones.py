@@ -160,7 +160,7 @@ class Clones:
             return next((item for item in found if item.key == key and not item.branch), None) or next(
                 (item for item in found if item.key == key), None
             )
-        ways = (said, os.path.realpath(os.path.expanduser(said)))
+        ways = (said,) if "\0" in said else (said, os.path.realpath(os.path.expanduser(said)))
         for item in found:
             if os.fspath(item.path) in ways:
                 return item

@@ -57,6 +57,7 @@ function doing(one) {
 function fresh(one) {
   const f = one.freshness;
   const how = one.tracked ? (one.watching ? "watched" : "checked at intervals") : "left alone";
+  if (!f.fresh && !one.tracked) return [el("span.quiet", {}, "○ left alone"), el("span.small.quiet", {}, ": checked when it is asked about")];
   return f.fresh ? [el("span.good", {}, "● up to date"), el("span.small.quiet", {}, `, ${how}`)] : [el("span.warn", {}, "○ "), el("span.small", {}, f.reason)];
 }
 
@@ -162,7 +163,7 @@ function fillChoices() {
     select.replaceChildren(...options.map(([value, text]) => el("option", { value }, text)));
     if (options.some(([value]) => value === chosen)) { select.value = chosen; delete select.dataset.wanted; }
   }
-  if (!$("view-map").hidden) map.show([]);
+  if (!$("view-map").hidden && $("map-of").value !== mapped.name) map.show([]);
 }
 
 // -- search -----------------------------------------------------------------------------------------------------------
