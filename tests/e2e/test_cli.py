@@ -140,3 +140,71 @@ def test_an_interrupted_sync_exits_with_130_and_the_next_goes_on(run: Run, make_
     write(root, {"last.py": "def written_at_last(): pass\n"})
     assert as_json(run("sync", "--json", cwd=root))["total_files"] == 1501
     assert as_json(run("search", "written_at_last", "--json", cwd=root))["hits"][0]["path"] == "last.py"
+
+
+def test_the_shell_completes_names_of_repositories(run: Run, make_repository: MakeRepository) -> None:
+    run("sync", cwd=make_repository(SHOP, "shop"))
+    asked = {"_RECOLLECT_COMPLETE": "complete_bash", "COMP_WORDS": "recollect forget sh", "COMP_CWORD": "2"}
+    assert run(env=asked).stdout.split() == ["shop"]
+
+
+@pytest.mark.parametrize("command", [("search", "cart"), ("mcp", "--toolsets", "code"), ("hook", "session-start")])
+def test_what_is_run_often_imports_nothing_heavy(
+    run: Run, make_repository: MakeRepository, command: tuple[str, ...]
+) -> None:
+    root = make_repository(SHOP, "shop")
+    run("sync", cwd=root)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "recollect", *command],
+        cwd=root,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    assert "recollect" in imported
+    assert not imported & {"numpy", "mcp", "starlette", "uvicorn", "tree_sitter", "rich", "tomlkit", "ruamel"}
+
+
+def test_a_mistyped_word_is_answered_with_the_nearest(run: Run, make_repository: MakeRepository) -> None:
+    run("sync", cwd=make_repository(SHOP, "shop"))
+    for words, meant in ((("serch", "x"), "search"), (("memory", "lst"), "list"), (("status", "shp"), "shop")):
+        done = run(*words)
+        assert done.returncode == 2
+        assert "Did you mean" in done.stderr
+        assert meant in done.stderr
+    done = run("search", "x", "--limt", "3")
+    assert (done.returncode, "--limit" in done.stderr) == (2, True)
+    assert "cursor" in run("install", "--agent", "curser").stderr
+
+
+def test_what_agents_did_not_read_is_said_as_an_estimate(run: Run) -> None:
+    assert "nothing yet" in run("savings").stderr
+    assert as_json(run("savings", "--json"))["saved_tokens"] == 0
+
+
+def test_agents_are_set_up_and_taken_back_from_the_command_line(run: Run, tmp_path: Path) -> None:
+    user = tmp_path / "user"
+    (user / ".cursor").mkdir(parents=True)
+    env = {"HOME": str(user), "XDG_CONFIG_HOME": str(user / ".config"), "PATH": "/usr/bin:/bin"}
+    assert "--yes" in run("install", env=env).stderr  # nobody can be asked
+    shown = run("install", "--agent", "cursor", "--dry-run", env=env)
+    assert '+    "recollect": {' in shown.stdout
+    assert not (user / ".cursor" / "mcp.json").exists()
+    done = as_json(run("install", "--yes", "--json", env=env))
+    assert done["done"]
+    assert {change["agent"] for change in done["changes"]} == {"cursor"}
+    entry = json.loads((user / ".cursor" / "mcp.json").read_text())["mcpServers"]["recollect"]
+    assert entry["env"]["RECOLLECT_HOME"]
+    ready = subprocess.run(
+        [entry["command"], *entry["args"]], input="", capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ready.returncode == 0
+    assert "set up already: cursor" in run("install", "--yes", env=env).stdout
+    assert run("uninstall", "--yes", env=env).returncode == 0
+    assert list((user / ".cursor").iterdir()) == []
+    listed = {one["name"]: one["here"] for one in as_json(run("install", "--list", "--json", env=env))}
+    assert len(listed) >= 12
+    assert listed["cursor"]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from recollect.agents import install as setting_up
-from recollect.agents.known import Agent, Places, agents
 from recollect.cli.output import JSON, as_json, line, note, style, table
 from recollect.errors import UserError
 from recollect.home import home_directory
+
+if TYPE_CHECKING:  # every command's start would pay for them
+    from recollect.agents import install as setting_up
+    from recollect.agents.known import Agent
 
 _All = Annotated[
     list[str] | None,
@@ -53,6 +55,9 @@ def install(
 
       recollect install --project
     """
+    from recollect.agents import install as setting_up
+    from recollect.agents.known import Places, agents
+
     known = agents(Places.of())
     if list_:
         _list(known, json_)
@@ -94,6 +99,9 @@ def uninstall(
 
       recollect uninstall --agent cursor --dry-run
     """
+    from recollect.agents import install as setting_up
+    from recollect.agents.known import Places, agents
+
     known, home = agents(Places.of()), home_directory()
     wanted = _chosen(known, agent, here=False) if agent or not project else []
     made = setting_up.plan_removal(wanted, home, project=Path.cwd() if project else None)

@@ -34,6 +34,19 @@ def style(text: str, **how: Any) -> str:
     return typer.style(text, **how) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
 
 
+def known_names(incomplete: str) -> list[str]:
+    """For a shell that completes: names of repositories; none where no daemon runs."""
+    from recollect.client import Connection
+    from recollect.errors import RecollectError
+
+    try:
+        with Connection(start=False) as daemon:
+            listed = daemon.call("repositories", {"query": incomplete or None, "limit": 200})
+    except RecollectError:
+        return []
+    return [item["name"] for item in listed["repositories"] if item["name"].startswith(incomplete)]
+
+
 def size(count: int) -> str:
     value = float(count)
     for unit in ("B", "kB", "MB"):

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from recollect.cli import live
-from recollect.cli.output import JSON, ago, as_json, line, note, size, style, table
+from recollect.cli.output import JSON, ago, as_json, known_names, line, note, size, style, table
 from recollect.client import Connection
 from recollect.errors import UserError
 
@@ -21,7 +21,8 @@ _DEGRADED = frozenset({"index_rebuilt"})  # said, but nothing the user has to me
 
 def sync(
     where: Annotated[
-        list[str] | None, typer.Argument(help="Folders or known repositories; default: the repository here.")
+        list[str] | None,
+        typer.Argument(help="Folders or known repositories; default: the repository here.", autocompletion=known_names),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="All tracked repositories.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Index everything anew, not only what changed.")] = False,
@@ -213,7 +214,9 @@ def _bar(label: str) -> Iterator[Callable[[dict[str, Any]], None] | None]:
 
 
 def status(
-    name: Annotated[str | None, typer.Argument(help="A repository; default: the one here.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A repository; default: the one here.", autocompletion=known_names)
+    ] = None,
     files: Annotated[bool, typer.Option("--files", help="Each file, and why it is not indexed if it is not.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="A live table of all repositories, until Ctrl-C.")] = False,
     history: Annotated[
@@ -330,7 +333,10 @@ def add(
         line(f"{found['name']}  {found['path']}  {found['state']}")
 
 
-def cancel(name: Annotated[str, typer.Argument(help="A repository.")], json_: Annotated[bool, JSON] = False) -> None:
+def cancel(
+    name: Annotated[str, typer.Argument(help="A repository.", autocompletion=known_names)],
+    json_: Annotated[bool, JSON] = False,
+) -> None:
     """Stop the sync of a repository; what it committed stays."""
     with Connection() as daemon:
         found = daemon.call("cancel", {"name": name})
@@ -340,7 +346,10 @@ def cancel(name: Annotated[str, typer.Argument(help="A repository.")], json_: An
         line(f"{found['repository']}: {found['status']}")
 
 
-def forget(name: Annotated[str, typer.Argument(help="A repository.")], json_: Annotated[bool, JSON] = False) -> None:
+def forget(
+    name: Annotated[str, typer.Argument(help="A repository.", autocompletion=known_names)],
+    json_: Annotated[bool, JSON] = False,
+) -> None:
     """Delete the index of a repository and stop knowing it. Its files are not touched."""
     with Connection() as daemon:
         found = daemon.call("forget", {"repository": name})

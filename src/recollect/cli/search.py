@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from recollect.cli.output import JSON, as_json, line, note, size, style, table
+from recollect.cli.output import JSON, as_json, known_names, line, note, size, style, table
 from recollect.client import Connection
 
 Where = Annotated[
-    list[str] | None, typer.Argument(help="Paths, names or URLs; default: the repository here, else all.")
+    list[str] | None,
+    typer.Argument(help="Paths, names or URLs; default: the repository here, else all.", autocompletion=known_names),
 ]
 
 
