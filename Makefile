@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench retrieval clean
+.PHONY: help setup demo test check format bench retrieval docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -36,7 +36,8 @@ format: $(STAMP) ## format and mend what can be mended
 
 test: check ## everything CI runs: check, then all tests, fast ones first
 	@$(BIN)/pytest tests/unit tests/property -n 2 $(TEST_ARGS)
-	@$(BIN)/pytest tests/integration tests/e2e tests/chaos -n 2 $(TEST_ARGS)
+	@$(BIN)/python -m tests.browser
+	@$(BIN)/pytest tests/integration tests/e2e tests/chaos -n 2 --dist loadgroup $(TEST_ARGS)
 
 bench: $(STAMP) ## how fast: tables for docs/benchmarks.md (some minutes)
 	@$(BIN)/python -m benchmarks.speed
@@ -46,6 +47,10 @@ bench: $(STAMP) ## how fast: tables for docs/benchmarks.md (some minutes)
 
 retrieval: $(STAMP) ## how good: NDCG@10 on SOURCES=folder QUESTIONS=folder
 	@$(BIN)/python -m benchmarks.retrieval $(SOURCES) $(QUESTIONS)
+
+docs: $(STAMP) ## the reference from the code, then the site in build/site, links checked
+	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m mkdocs build --strict --quiet
 
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -6,6 +6,11 @@ import sys
 
 
 def main() -> int:
+    if sys.platform == "win32":
+        sys.stderr.write(
+            "recollect: Windows is not supported yet (it needs unix sockets and fcntl); in WSL it works as on Linux\n"
+        )
+        return 5
     if sys.argv[1:2] == ["mcp"]:
         from recollect import pump
 

@@ -208,3 +208,24 @@ def test_agents_are_set_up_and_taken_back_from_the_command_line(run: Run, tmp_pa
     listed = {one["name"]: one["here"] for one in as_json(run("install", "--list", "--json", env=env))}
     assert len(listed) >= 12
     assert listed["cursor"]
+
+
+def test_status_outside_a_repository_is_that_of_all(run: Run, make_repository: MakeRepository, tmp_path: Path) -> None:
+    assert "0 repositories" in run("status").stdout
+    for name in ("one", "two"):
+        run("sync", cwd=make_repository({**SHOP, "name.py": f"NAME = '{name}'\n"}, name))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    assert "2 repositories, 16 files" in run("status", cwd=outside).stdout
+    assert as_json(run("status", "--json", cwd=outside))["auto_sync"]["enabled"]
+    history = run("status", "--history", cwd=outside).stdout
+    assert "one: completed, 8 new" in history
+    assert "two: completed, 8 new" in history
+
+
+def test_windows_is_told_plainly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from recollect.__main__ import main
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert main() == 5
+    assert "WSL" in capsys.readouterr().err

@@ -224,15 +224,21 @@ def status(
     ] = False,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
-    """State, freshness and counts of a repository.
+    """State, freshness and counts of a repository; outside of one, of all together.
 
-    Examples: recollect status, recollect status api --files, recollect status --watch
+    Examples: recollect status, recollect status api --files, recollect status --watch, recollect status --history
     """
     if watch:
         live.watch(name)
         return
     with Connection() as daemon:
-        found = daemon.call("status", {"repository": name})
+        try:
+            found = daemon.call("status", {"repository": name})
+        except UserError as unknown:
+            if name is not None or files or unknown.to_dict()["code"] != "no_repository":
+                raise
+            _together(daemon, history, json_)
+            return
         reports = daemon.call("files", {"name": found["name"]}) if files else None
         runs = daemon.call("history", {"name": found["name"]}) if history else None
     if json_:
@@ -253,6 +259,34 @@ def status(
         table(rows, ("status", "reason", "language", "size", "path"))
     else:
         _status(found)
+
+
+def _together(daemon: Connection, history: bool, json_: bool) -> None:
+    """All repositories at once."""
+    listed, background = daemon.call("repositories", {"limit": 100_000}), daemon.call("auto_sync_status", {})
+    runs = daemon.call("activity", {})["syncs"] if history else []
+    if json_:
+        as_json({**listed, "auto_sync": background, **({"history": runs} if history else {})})
+        return
+    for run in runs:
+        line(f"{ago(run['started_at']):>12}  {run['repository']}: {_counts(run)}")
+        for error in run["errors"][:3]:
+            line(f"              {error['kind']}: {error['path']} {error['message']}".rstrip())
+    rows = listed["repositories"]
+    if history and runs:
+        return
+    files, chunks = sum(item["files"] for item in rows), sum(item["chunks"] for item in rows)
+    fresh = sum(item["fresh"] for item in rows)
+    line(f"{listed['total']} repositories, {files:,} files, {chunks:,} chunks; {fresh} up to date")
+    odd = [f"{item['name']} is {item['state']}" for item in rows if item["state"] != "ready"]
+    for said in odd[:20]:
+        line(f"  {said}")
+    doing = "paused" if background["paused"] else "on" if background["running"] else "off"
+    line(f"auto-sync is {doing}; {background['active_syncs']} syncs run, {background['queued_repos']} wait")
+    for problem in background["problems"]:
+        note(f"  {problem}")
+    if not rows:
+        note("no repository is known yet; recollect sync PATH adds one")
 
 
 def _counts(run: dict[str, Any]) -> str:
