@@ -92,9 +92,9 @@ def shapes() -> str:
         if not inspect.isclass(kind) or kind.__module__ != model.__name__:
             continue
         if issubclass(kind, StrEnum):
-            parts.append(f"## {name}\n\n{kind.__doc__}\n\nOne of {', '.join(f'`{one.value}`' for one in kind)}.\n")
+            parts.append(f"## {name}\n\n{_doc(kind)}\n\nOne of {', '.join(f'`{one.value}`' for one in kind)}.\n")
         elif dataclasses.is_dataclass(kind) and issubclass(kind, model.Record):
-            said = (kind.__doc__ or "").strip()
+            said = _doc(kind)
             said = "" if said.startswith(f"{name}(") else f"{said}\n\n"
             rows = [
                 f"| `{field.name}` | `{_cell(str(field.type))}` | {'may be left out' if field.metadata.get('optional') else ''} |"
@@ -153,6 +153,10 @@ PAGES = {
 }
 
 
+def _doc(kind: type) -> str:
+    return inspect.cleandoc(kind.__doc__ or "")  # newer Pythons have done so already
+
+
 def _whole(part: dict[str, Any]) -> dict[str, Any]:
     options = [option for option in part.get("anyOf", []) if option.get("type") != "null"]
     return {**part, "type": [option.get("type") for option in options]} if options else part
@@ -162,7 +166,7 @@ def _type(part: dict[str, Any]) -> str:
     if "enum" in part:
         return ", ".join(f"`{one}`" for one in part["enum"])
     kind = part.get("type", "any")
-    return " or ".join(dict.fromkeys(kind)) if isinstance(kind, list) else str(kind)
+    return " or ".join(sorted(set(kind))) if isinstance(kind, list) else str(kind)
 
 
 def _default(name: str, part: dict[str, Any], described: dict[str, Any]) -> str:
