@@ -25,14 +25,14 @@ demo: $(STAMP) ## index a real repository, search it, show how to connect an age
 	@$(BIN)/python -m benchmarks.demo
 
 check: $(STAMP) ## format, lint, types, layers
-	@$(BIN)/ruff format --check src tests benchmarks training
-	@$(BIN)/ruff check src tests benchmarks training
+	@$(BIN)/ruff format --check src tests benchmarks training docs
+	@$(BIN)/ruff check src tests benchmarks training docs
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo | tail -n 4
 
 format: $(STAMP) ## format and mend what can be mended
-	@$(BIN)/ruff check --fix-only --quiet src tests benchmarks training
-	@$(BIN)/ruff format --quiet src tests benchmarks training
+	@$(BIN)/ruff check --fix-only --quiet src tests benchmarks training docs
+	@$(BIN)/ruff format --quiet src tests benchmarks training docs
 
 test: check ## everything CI runs: check, then all tests, fast ones first
 	@$(BIN)/pytest tests/unit tests/property -n 2 $(TEST_ARGS)

@@ -46,9 +46,9 @@ def tools() -> str:
     from recollect.server.tools import TOOLS
 
     parts = [
-        "# Tools\n\nWhat agents are offered over MCP. Every answer is structured and, as text, the same once more; a failure is a tool error with "
-        f"`code`, `message` and `hint`. `tools/list` costs about {tools_list_tokens()} tokens. Tools of *compat* are always understood and listed only "
-        "with `recollect mcp --toolsets compat`.\n"
+        "# Tools\n\nWhat agents are offered over MCP. Every answer is structured and, as text, the same once more; a failure is a "
+        f"tool error with `code`, `message` and `hint`. `tools/list` costs about {tools_list_tokens()} tokens. Tools of *compat* are "
+        "always understood and listed only with `recollect mcp --toolsets compat`.\n"
     ]
     for tool in TOOLS:
         marks = [tool.toolset, "reads" if tool.reads else "destroys" if tool.destroys else "changes"]
@@ -72,10 +72,12 @@ def settings() -> str:
     for name, field in Settings.model_fields.items():
         value = field.default
         shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
-        rows.append(f"| `{name.upper()}` | `{shown}` | {_cell(field.description or '')} |" if shown != "" else f"| `{name.upper()}` | | {_cell(field.description or '')} |")
+        cell = f"`{shown}`" if shown != "" else ""
+        rows.append(f"| `{name.upper()}` | {cell} | {_cell(field.description or '')} |")
     intro = (
-        "# Settings\n\nFrom strongest to weakest: flags of a command, what was persisted (by `recollect auto-sync config`, `configure_auto_sync` or the page), the daemon's "
-        "environment, `config.toml` in the data directory, the default. `recollect config` shows each with its origin. `RECOLLECT_HOME` says where the data directory is.\n\n"
+        "# Settings\n\nFrom strongest to weakest: flags of a command, what was persisted (by `recollect auto-sync config`, "
+        "`configure_auto_sync` or the page), the daemon's environment, `config.toml` in the data directory, the default. "
+        "`recollect config` shows each with its origin. `RECOLLECT_HOME` says where the data directory is.\n\n"
         "| name | default | meaning |\n|---|---|---|\n"
     )
     return intro + "\n".join(rows) + "\n"
@@ -85,8 +87,8 @@ def shapes() -> str:
     from recollect import model
 
     parts = [
-        "# Shapes\n\nWhat the Python interface returns, what commands print with `--json`, and what tools and API answer. Times are UTC epoch seconds (`_at`); paths are relative to "
-        "their repository, with `/`.\n"
+        "# Shapes\n\nWhat the Python interface returns, what commands print with `--json`, and what tools and API answer. Times are "
+        "UTC epoch seconds (`_at`); paths are relative to their repository, with `/`.\n"
     ]
     for name, kind in vars(model).items():
         if not inspect.isclass(kind) or kind.__module__ != model.__name__:
@@ -108,11 +110,14 @@ def api() -> str:
     from recollect.server.api import OPERATIONS, PREFIX
 
     parts = [
-        "# API\n\nHow to reach it: [HTTP for programs](../how-to/http.md). `GET` and `DELETE` take their parameters from the path and the query, `POST` and `PATCH` from the path and a JSON "
+        "# API\n\nHow to reach it: [HTTP for programs](../how-to/http.md). `GET` and `DELETE` take their parameters from the path "
+        "and the query, `POST` and `PATCH` from the path and a JSON "
         f"body. `{PREFIX}/openapi.json` describes it all for machines. Answers are [shapes](shapes.md).\n"
     ]
     for one in OPERATIONS:
-        returns = ", ".join(f"[{kind.__name__}](shapes.md#{kind.__name__.lower()})" for kind in one.returns) or "an object"
+        returns = (
+            ", ".join(f"[{kind.__name__}](shapes.md#{kind.__name__.lower()})" for kind in one.returns) or "an object"
+        )
         several = f"`{{{one.many}: […]}}` of " if one.many else ""
         parts.append(f"## {one.verb} {one.path}\n\n{one.summary} Answers {several}{returns}.\n")
         described = one.parameters.model_json_schema()
@@ -134,7 +139,9 @@ def exit_codes() -> str:
             found.setdefault(kind.exit_code, []).append(f"{(kind.__doc__ or '').strip().splitlines()[0]}")
     said = {
         0: ["Done."],
-        1: ["Done with problems: some files failed, one of several agents could not be set up, the doctor found something."],
+        1: [
+            "Done with problems: some files failed, one of several agents could not be set up, the doctor found something."
+        ],
         3: ["A bug of ours; the path of the details is printed."],
         130: ["Interrupted. What was committed stays."],
         **found,
