@@ -229,3 +229,22 @@ def test_windows_is_told_plainly(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setattr(sys, "platform", "win32")
     assert main() == 5
     assert "WSL" in capsys.readouterr().err
+
+
+def test_what_did_the_same_before_is_named_and_memories_can_be_brought_along(run: Run, tmp_path: Path) -> None:
+    user = tmp_path / "user"
+    (user / ".local/share/mcp-memory").mkdir(parents=True)
+    (user / ".local/share/mcp-memory/sqlite_vec.db").write_bytes(b"")
+    servers = {
+        "claude-context": {"command": "npx", "args": ["@zilliz/claude-context-mcp"]},
+        "memory": {"command": "mcp-memory-service"},
+    }
+    (user / ".claude.json").write_text(json.dumps({"mcpServers": servers}))
+    env = {"HOME": str(user), "XDG_CONFIG_HOME": str(user / ".config"), "PATH": "/usr/bin:/bin"}
+    said = run("install", "--yes", env=env).stderr
+    assert "Claude Code has claude-context" in said
+    assert "Claude Code has memory" in said
+    assert "recollect memory import" in said
+    assert set(json.loads((user / ".claude.json").read_text())["mcpServers"]) == {*servers, "recollect"}
+    nothing = {**env, "HOME": str(tmp_path / "nobody"), "XDG_CONFIG_HOME": str(tmp_path / "nobody")}
+    assert "no coding agent was found" in run("install", "--yes", env=nothing).stdout

@@ -146,6 +146,15 @@ def entry(kind: Format, text: str, path: Path_) -> Any:
     return _at(whole, path[:-1]).get(path[-1])
 
 
+def servers(kind: Format, text: str, path: Path_) -> dict[str, Any]:
+    """All that stands beside what is at `path`, by name. Raises UserError where the text cannot be read."""
+    entry(kind, text, path)
+    whole = kind.read(text) or {}
+    if isinstance(kind, YamlList):
+        return {str(item.get("name")): item for item in whole.get(path[0]) or []}
+    return dict(_at(whole, path[:-1]))
+
+
 def with_entry(kind: Format, text: str, path: Path_, value: Any) -> str:
     """`text` with `value` at `path`. Raises UserError where that cannot be done without harm."""
     return _checked(kind, text, path, value, lambda: kind.set(text, path, value))

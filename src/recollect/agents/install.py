@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from recollect.agents import documents, jsonc
-from recollect.agents.known import SERVER, Agent, Hooks
+from recollect.agents.known import SERVER, Agent, Hooks, Places
 from recollect.errors import UserError
 from recollect.home import home_directory
 
@@ -261,6 +261,43 @@ class _Texts:
                 )
             )
         return [change for change in found.values() if change.before != change.after]
+
+
+# -- those that did the same before -----------------------------------------------------------------------------------
+
+_BEFORE: Final = {  # what a server's name or command holds → what may be said of it
+    "claude-context": "its tools' names are understood here too; its index is not needed any longer",
+    "codebase-memory": "Recollect does the same from one index for all agents",
+    "semble": "its tools' names are understood here too",
+    "mcp-code-understanding": "its tools' names are understood here too",
+    "rust-code-mcp": "its tools' names are understood here too",
+    "mcp-memory-service": "its tools' names are understood here too",
+    "memory_service": "its tools' names are understood here too",
+    "server-memory": "recollect memory import reads its JSON Lines",
+}
+
+
+def predecessors(agents: Iterable[Agent]) -> list[tuple[str, str, str]]:
+    """(agent, server, what to know) of servers that are configured and do what Recollect does."""
+    found = []
+    for agent in agents:
+        try:
+            text = agent.file.read_bytes().decode()
+            servers = documents.servers(agent.kind, text, agent.path)
+        except (OSError, UnicodeDecodeError, UserError):
+            continue
+        for name, entry in servers.items():
+            said = f"{name} {json.dumps(entry, default=str)}".lower()
+            known = next((word for word in _BEFORE if word in said), None)
+            if known is not None and name != SERVER:
+                found.append((agent.title, str(name), _BEFORE[known]))
+    return found
+
+
+def old_memories(places: Places) -> list[Path]:
+    """Databases of mcp-memory-service where it keeps them by default."""
+    folders = (places.home / ".local" / "share" / "mcp-memory", places.applications / "mcp-memory")
+    return [path for folder in folders if (path := folder / "sqlite_vec.db").is_file()]
 
 
 # -- hooks ------------------------------------------------------------------------------------------------------------

@@ -26,6 +26,10 @@ _Project = Annotated[
     typer.Option("--project", help="The instructions for this repository: AGENTS.md, and CLAUDE.md if it has one."),
 ]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, as a diff, and change nothing.")]
+_NONE = (
+    "no coding agent was found here; --agent NAME sets one up all the same, and any other client needs only: "
+    '{"mcpServers": {"recollect": {"command": "recollect", "args": ["mcp"]}}}'
+)
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -63,6 +67,7 @@ def install(
         _list(known, json_)
         return
     home = home_directory()
+    wanted: list[Agent] = []
     if project and not agent:
         made = setting_up.plan_project(Path.cwd())
     else:
@@ -72,7 +77,9 @@ def install(
         if project:
             also = setting_up.plan_project(Path.cwd())
             made = setting_up.Plan((*made.changes, *also.changes), made.problems, made.unchanged)
-    done = _carry_out(made, dry_run, yes or bool(agent) or project, json_, lambda: setting_up.apply(made, home))
+    done = _carry_out(made, dry_run, yes or bool(agent) or project, json_, lambda: setting_up.apply(made, home), _NONE)
+    if not json_ and not (project and not agent):
+        _others(wanted)
     if done and not json_ and made.changes:
         line("Start the agents anew; then ask one: where is … in this repository?")
         for found in known:
@@ -135,7 +142,20 @@ def _list(known: list[Agent], json_: bool) -> None:
         )
 
 
-def _carry_out(made: setting_up.Plan, dry_run: bool, agreed: bool, json_: bool, apply: Any) -> bool:
+def _others(wanted: list[Agent]) -> None:
+    """Say what was found that did the same before, and what to do with it."""
+    from recollect.agents import install as setting_up
+    from recollect.agents.known import Places
+
+    for agent, server, said in setting_up.predecessors(wanted):
+        note(f"{agent} has {server}, too: {said}. Two servers for one thing confuse an agent: take one out.")
+    for path in setting_up.old_memories(Places.of()):
+        note(f"memories of mcp-memory-service were found; to bring them along: recollect memory import {path}")
+
+
+def _carry_out(
+    made: setting_up.Plan, dry_run: bool, agreed: bool, json_: bool, apply: Any, empty: str = "nothing to take back"
+) -> bool:
     """Show a plan, ask if need be, do it; whether it was done."""
     for name, said in made.problems:
         note(f"{name}: {said}")
@@ -147,7 +167,7 @@ def _carry_out(made: setting_up.Plan, dry_run: bool, agreed: bool, json_: bool, 
                 verb = "remove" if change.after is None else "write" if change.before is None else "change"
                 line(f"{style(change.agent, bold=True)}: {verb} {change.path} ({change.part})")
         if not made.changes and not made.problems:
-            what = f"set up already: {', '.join(made.unchanged)}" if made.unchanged else "nothing to do"
+            what = f"set up already: {', '.join(made.unchanged)}" if made.unchanged else empty
             line(f"{what} (recollect install --list shows which agents are known)")
     done = False
     if made.changes and not dry_run:
