@@ -38,11 +38,13 @@ def test_a_session_is_told_what_is_remembered_of_its_repository(home: Path, make
         daemon.call("remember", {"content": "Prices are in cents.", "repository": "shop", "memory_type": "decision"})
         daemon.call("remember", {"content": "Answer in short sentences.", "memory_type": "preference"})
         daemon.call("remember", {"content": "It rained."})
+        daemon.call("remember", {"content": "Carts expire after a day.", "tags": ["shop"]})
     given = {"cwd": str(root / "shop"), "hook_event_name": "SessionStart", "source": "startup"}
     told = hook("session-start", "--agent", "claude-code", given=given)["hookSpecificOutput"]
     assert told["hookEventName"] == "SessionStart"
     assert "decision: Prices are in cents." in told["additionalContext"]
     assert "Answer in short sentences." in told["additionalContext"]
+    assert "Carts expire" in told["additionalContext"]
     assert "It rained" not in told["additionalContext"]
     roots = {"workspace_roots": [str(root)]}
     assert "Prices" in hook("session-start", "--agent", "cursor", given=roots)["additional_context"]

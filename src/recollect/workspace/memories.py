@@ -265,11 +265,14 @@ class Memories:
     def brief(self, repository: Repository | None, max_tokens: int) -> dict[str, Any]:
         """What a session that starts there is told: `{text, memories, offers}`. What is offered is offered once."""
         name = repository.name if repository is not None else None
-        found = list(self._store.page(self.filter(repository=name), 1, _BRIEFED)[0]) if name is not None else []
+        found: list[Memory] = []
+        for wanted in () if name is None else (self.filter(repository=name), self.filter(tags=[name])):
+            found += self._store.page(wanted, 1, _BRIEFED)[0]  # those from elsewhere are told by their tags alone
         for kind in brief.EVERYWHERE:
             general = self._store.page(self.filter(memory_type=kind), 1, _BRIEFED)[0]
             found += [memory for memory in general if memory.repository is None]
-        best = [self._with_changes(memory) for memory in brief.ranked(found, time.time())[:_BRIEFED]]
+        known = {memory.id: memory for memory in found}.values()
+        best = [self._with_changes(memory) for memory in brief.ranked(known, time.time())[:_BRIEFED]]
         offers = self._take_offers(repository)
         text = brief.text(name, best, offers, max_tokens)
         return {"text": text, "memories": len(best), "offers": len(offers)}
