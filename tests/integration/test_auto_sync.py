@@ -390,3 +390,22 @@ def test_beyond_the_budget_the_answer_says_what_it_does_not_reflect(
         assert "1 changed files are being indexed" in (hurried.reason or "")
         wait_until(lambda: fresh(workspace, "project"))  # the rest follows in the background
         assert workspace.search("second", "project").hits[0].path == "a.py"
+
+
+def test_a_work_tree_that_equals_its_sibling_is_synced_once_in_the_background(home: Path, tmp_path: Path) -> None:
+    first = tmp_path / "src" / "first"
+    write(first, {"a.py": "def one(): pass\n", "b.py": "def two(): pass\n"})
+    git(first, "init", "-q")
+    git(first, "add", "-A")
+    git(first, "commit", "-qm", "first")
+    with Workspace(home) as workspace:
+        workspace.sync(first)
+        git(first, "worktree", "add", "-q", "../second", "-b", "second")
+        workspace.configure_auto_sync({"scan_paths": [os.fspath(tmp_path / "src")]})
+        wait_until(lambda: workspace.auto_sync.status().synced_repos == 2)
+        wait_until(lambda: workspace.status("second").last_sync is not None)
+        time.sleep(1.0)  # the rest of the cycle
+        before = workspace.auto_sync.metrics["syncs_completed"]
+        time.sleep(0.6)
+        assert workspace.auto_sync.metrics["syncs_completed"] <= before + 1  # it was synced twenty times a second
+        assert workspace.search("two", "second").hits[0].path == "b.py"

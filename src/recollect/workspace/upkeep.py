@@ -347,6 +347,7 @@ class Upkeep:
         if done and run.ended is not None and not run.ended.partial:
             self._checked[repository.id] = (result.started_at, time.monotonic() - result.duration_s)
         idle = not (result.chunks_new or result.chunks_deleted or result.new_files or result.modified_files)
+        idle = idle and repository.last_sync is not None  # the first one of a copied index finds nothing either
         if run.urgency is not Urgency.ASKED and done and idle and not result.deleted_files and not result.errors:
             if repository.attempts or repository.missing:
                 self._catalog.update(repository.id, attempts=0, next_sync_at=None, missing=0)
