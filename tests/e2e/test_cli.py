@@ -248,3 +248,54 @@ def test_what_did_the_same_before_is_named_and_memories_can_be_brought_along(run
     assert set(json.loads((user / ".claude.json").read_text())["mcpServers"]) == {*servers, "recollect"}
     nothing = {**env, "HOME": str(tmp_path / "nobody"), "XDG_CONFIG_HOME": str(tmp_path / "nobody")}
     assert "no coding agent was found" in run("install", "--yes", env=nothing).stdout
+
+
+def in_a_terminal(home: Path, *arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+    """What a command prints where stdout and stderr are a terminal."""
+    import pty
+
+    main, side = pty.openpty()
+    given = (
+        {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        | {"TERM": "xterm-256color"}
+        | (env or {})
+    )
+    started = subprocess.Popen(
+        [sys.executable, "-m", "recollect", *arguments],
+        cwd=cwd or home,
+        env=given,
+        stdin=side,
+        stdout=side,
+        stderr=side,
+    )
+    os.close(side)
+    said = b""
+    while True:
+        try:
+            part = os.read(main, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        said += part
+    os.close(main)
+    assert started.wait(timeout=60) == 0, said
+    return said.decode(errors="replace")
+
+
+def test_colours_and_bars_are_for_terminals_that_want_them(
+    home: Path, run: Run, make_repository: MakeRepository, tmp_path: Path
+) -> None:
+    for number in range(3):
+        files = {f"m{i}.py": f"def f{number}_{i}(): pass\n" for i in range(60)}
+        run("sync", cwd=make_repository(files, f"r{number}"))
+    coloured = in_a_terminal(home, "sync", "--all", "--full")
+    assert "\x1b[" in coloured
+    assert "%" in coloured  # the bar
+    plain = in_a_terminal(home, "list", env={"NO_COLOR": "1"})
+    assert "r2" in plain
+    assert "\x1b[" not in plain
+    piped = run("sync", "--all", "--full", env={"NO_COLOR": ""})
+    assert piped.stderr == ""
+    assert "\x1b[" not in piped.stdout
+    assert piped.stdout.count("completed") == 3

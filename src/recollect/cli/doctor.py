@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from recollect.cli.output import JSON, as_json, line, note, style
+from recollect.cli.output import JSON, as_json, line, note, style, waiting
 from recollect.client import Connection
 from recollect.home import home_directory
 
@@ -53,7 +53,8 @@ def doctor(
         )
         for name in names or ():
             note(f"reading every file of {name}")
-            found.append(daemon.call("check", {"name": name}))
+            with waiting(f"holding the index of {name} against its files"):
+                found.append(daemon.call("check", {"name": name}))
     if json_:
         as_json(found)
     else:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recollect.cli.output import JSON, ago, as_json, line, note, style
+from recollect.cli.output import JSON, ago, as_json, line, note, style, waiting
 from recollect.client import Connection
 
 app = typer.Typer(help="What agents and people remembered.", no_args_is_help=True)
@@ -156,7 +156,7 @@ def export(
 
     Examples: recollect memory export memories.jsonl, recollect memory export notes/
     """
-    with Connection() as daemon:
+    with Connection() as daemon, waiting("writing the memories"):
         found = daemon.call("memory_export", {"path": _absolute(path)})
     as_json(found) if json_ else line(f"{found['exported']} memories in {found['path']}")
 
@@ -173,7 +173,7 @@ def import_(
     json_: Annotated[bool, JSON] = False,
 ) -> None:
     """Take in memories; those that are known already are merged."""
-    with Connection() as daemon:
+    with Connection() as daemon, waiting("taking memories in"):
         found = daemon.call("memory_import", {"path": _absolute(path)})
     as_json(found) if json_ else line(f"{found['imported']} new, {found['known']} known already")
 
@@ -181,7 +181,7 @@ def import_(
 @app.command()
 def backup(json_: Annotated[bool, JSON] = False) -> None:
     """Back up now; that also happens by itself once a day, and the last seven are kept."""
-    with Connection() as daemon:
+    with Connection() as daemon, waiting("backing up"):
         found = daemon.call("memory_backup", {})
     as_json(found) if json_ else line(f"{found['memories']} memories in {found['path']}")
 

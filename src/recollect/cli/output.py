@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
 import typer
 
+_A_MOMENT_S: Final = 0.7
 JSON = typer.Option("--json", help="Print the answer as JSON.")
 
 
@@ -32,6 +35,30 @@ def style(text: str, **how: Any) -> str:
     import os
 
     return typer.style(text, **how) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Something that turns on stderr, where that is a terminal and the block takes longer than a moment."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+
+    def show() -> None:
+        if not done.wait(_A_MOMENT_S):
+            from rich.console import Console
+
+            with Console(stderr=True).status(text):
+                done.wait()
+
+    thread = threading.Thread(target=show, name="waiting", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def known_names(incomplete: str) -> list[str]:

@@ -42,7 +42,8 @@ def sync(
     results: list[dict[str, Any]] = []
     with Connection() as daemon:
         if all_:
-            results = daemon.call("sync_all", {"full": full, "background": background})
+            with _bar("sync") as on_progress:
+                results = daemon.call("sync_all", {"full": full, "background": background}, on_progress)
         named: list[str | None] = [] if all_ else [*(where or ())] or [None]
         for path in named:
             with _bar(path or "sync") as on_progress:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recollect.cli.output import JSON, as_json, known_names, line, note, size, style, table
+from recollect.cli.output import JSON, as_json, known_names, line, note, size, style, table, waiting
 from recollect.client import Connection
 
 Where = Annotated[
@@ -175,7 +175,7 @@ def map_(
 
       recollect map --files
     """
-    with Connection() as daemon:
+    with Connection() as daemon, waiting("making the map"):
         if files:
             found = daemon.call("critical_files", {"repository": where, "limit": limit})
         else:

@@ -80,7 +80,10 @@ def _with_progress(name: str) -> Callable[..., Any]:
 def _sync_all(
     workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
 ) -> Any:
-    return _plain(workspace.sync_all(**params, cancelled=cancelled))
+    def on_progress(progress: Progress) -> None:
+        report(progress.to_dict())
+
+    return _plain(workspace.sync_all(**params, cancelled=cancelled, on_progress=on_progress))
 
 
 def _without_caller(name: str) -> Callable[..., Any]:

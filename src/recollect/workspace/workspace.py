@@ -197,15 +197,19 @@ class Workspace(Questions):
         full: bool = False,
         background: bool = False,
         wait_s: float | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
         cancelled: threading.Event | None = None,
     ) -> list[SyncResult]:
-        """Sync every tracked repository that is there."""
+        """Sync every tracked repository that is there. `on_progress` is told of all together."""
         self.clones.look_now()
         known = [item for item in self._catalog.repositories() if item.tracked and item.path.is_dir()]
-        runs = [(item, self._request(item, full)) for item in known]
+        together = _Together(len(known), on_progress)
+        runs = [(item, self._request(item, full, together.listener(item.id))) for item in known]
         until = None if wait_s is None else time.monotonic() + wait_s
         if background:
             return [self._running_result(run, item) for item, run in runs]
+        for item, run in runs:
+            run.future.add_done_callback(lambda done, identity=item.id: together.ended(identity))  # type: ignore[misc]
         return [
             self._wait(run, item, None if until is None else max(0.0, until - time.monotonic()), cancelled)
             for item, run in runs
@@ -648,3 +652,41 @@ class Workspace(Questions):
                 code="missing",
             )
         self._catalog.update(repository.id, missing=0)
+
+
+class _Together:
+    """The progress of several syncs as one: it never goes back, for none of them does. Thread-safe."""
+
+    def __init__(self, count: int, on_progress: Callable[[Progress], None] | None) -> None:
+        self._count = count
+        self._on_progress = on_progress
+        self._parts: dict[str, Progress] = {}
+        self._done: set[str] = set()
+        self._lock = threading.Lock()
+
+    def listener(self, identity: str) -> Callable[[Progress], None]:
+        return lambda progress: self._tell(identity, progress)
+
+    def ended(self, identity: str) -> None:
+        with self._lock:
+            self._done.add(identity)
+            known = self._parts.get(identity, Progress())
+        self._tell(identity, known)
+
+    def _tell(self, identity: str, progress: Progress) -> None:
+        if self._on_progress is None:
+            return
+        with self._lock:
+            self._parts[identity] = progress
+            parts = self._parts.values()
+            shares = [100.0 if name in self._done else part.percentage for name, part in self._parts.items()]
+            whole = Progress(
+                phase=f"{len(self._done)} of {self._count}",
+                percentage=round(sum(shares) / max(1, self._count), 1),
+                total_known=True,
+                files_done=sum(part.files_done for part in parts),
+                files_total=sum(part.files_total for part in parts),
+                chunks_done=sum(part.chunks_done for part in parts),
+                bytes_done=sum(part.bytes_done for part in parts),
+            )
+        self._on_progress(whole)
