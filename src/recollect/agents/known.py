@@ -39,7 +39,7 @@ class Hooks:
     """Where an agent is told what to run, and when. `events`: its name of an event → ours.
 
     `shape` "nested": a list of `{matcher?, hooks: [{type, command, timeout}]}` for each event; "flat": of `{command}`.
-    `timeout`: of one hook, in the agent's unit.
+    `timeout`: of one hook, in the agent's unit (seconds or milliseconds).
     """
 
     file: Path
@@ -232,6 +232,7 @@ def agents(places: Places) -> list[Agent]:
             _plain,
             program="qwen",
             instructions=home / ".qwen" / "QWEN.md",
+            hooks=Hooks(home / ".qwen" / "settings.json", _CLAUDE_EVENTS, timeout=10_000),
         ),
         Agent(
             "zed",
