@@ -198,6 +198,8 @@ def test_what_is_no_json_is_refused_with_its_line(text: str) -> None:
 
 def test_sentences_that_decide_are_found_and_others_are_not() -> None:
     said = [
+        ("user", "<session_context>\nWe always use <b>spaces</b> here.\n</session_context>"),
+        ("user", "# AGENTS.md instructions\n<INSTRUCTIONS>Prefer search_code over grep.</INSTRUCTIONS>"),
         ("user", "Please look at the login page. From now on use tabs in this repository."),
         (
             "agent",

@@ -72,7 +72,9 @@ def _offer(sentence: str) -> str:
 
 _MOST: Final = 10
 _SHORTEST, _LONGEST_SENTENCE = 20, 300
-_FENCE: Final = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_NOT_SAID: Final = re.compile(  # code, and what agents put around: instructions, context, reminders
+    r"```.*?(?:```|\Z)|<([A-Za-z][\w-]*)[^<>]*>.*?</\1>|<!--.*?-->", re.DOTALL
+)
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"'(])|\n+")
 _EITHER: Final = re.compile(
     r"^(?:decision|decided|convention|agreed|lesson(?: learn(?:ed|t))?|gotcha|root cause|rule)\b\s*[:–-]"
@@ -94,7 +96,7 @@ def decisions(messages: Iterable[tuple[str, str]]) -> list[str]:
     """
     found: dict[str, None] = {}
     for role, said in messages:
-        for raw in _SENTENCE.split(_FENCE.sub("\n", said)):
+        for raw in _SENTENCE.split(_NOT_SAID.sub("\n", said)):
             sentence = " ".join(raw.strip(" \t-*•>#").replace("**", "").split())
             if not _SHORTEST <= len(sentence) <= _LONGEST_SENTENCE or sentence.endswith("?"):
                 continue
