@@ -12,6 +12,7 @@ import pytest
 from recollect.client import Connection
 from tests import browser
 from tests.conftest import SHOP, MakeRepository, git
+from tests.git_server import serving
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [
@@ -102,6 +103,30 @@ def test_a_repository_is_added_synced_configured_and_forgotten(
     page.get_by_role("dialog").get_by_role("button", name="Forget").click()
     expect(added).to_have_count(0)
     assert (other / "a.py").exists()
+
+
+def test_a_repository_is_cloned_by_its_url_and_failures_say_why(
+    home: Path, open_page: Any, make_repository: MakeRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECOLLECT_CLONE_ALLOW_HTTP", "1")
+    monkeypatch.setenv("RECOLLECT_CLONE_ALLOW_LOCAL", "1")
+    with serving(tmp_path / "served") as served:
+        url = served.publish(make_repository(SHOP, "shop"), "team/shop")
+        page = open_page()
+        for given in (url, url.replace("shop", "nothing")):
+            page.get_by_role("button", name="Add or clone").click()
+            page.get_by_label("Path of a folder, or URL to clone").fill(given)
+            page.get_by_role("dialog").get_by_role("button", name="Add").click()
+        expect(page.locator(".row[data-name=shop]")).to_contain_text("7 files", timeout=20_000)
+        failed = page.locator(".row[data-name=nothing]")
+        expect(failed).to_contain_text("failed", timeout=20_000)
+        page.get_by_role("button", name="Why nothing").click()
+        expect(failed.locator(".why")).to_contain_text("clone:")
+        expect(page.get_by_role("button", name="Clone again nothing")).to_be_visible()
+        page.get_by_role("button", name="Forget shop").click()
+        expect(page.get_by_role("dialog")).to_contain_text("so is the clone")
+        page.get_by_role("dialog").get_by_role("button", name="Forget").click()
+        expect(page.locator(".row[data-name=shop]")).to_have_count(0)
 
 
 def test_errors_are_one_click_away_with_the_reason_and_the_mend(shop: Path, open_page: Any) -> None:

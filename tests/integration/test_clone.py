@@ -97,6 +97,7 @@ def test_a_call_in_the_background_answers_at_once(workspace: Workspace, server: 
     assert (report.status, report.path) == ("cloning", answer.path)
     assert workspace.status(answer.repository).state == "cloning"
     assert [item.activity for item in workspace.repositories().repositories] == ["cloning"]
+    assert [item.state for item in workspace.statuses()] == ["cloning"]
     assert workspace.clone(shop, wait_s=0.1).status == "accepted"
     wait_until(lambda: workspace.clone_status(shop).status == "cloned")
     wait_until(lambda: workspace.status(answer.repository).freshness.fresh)

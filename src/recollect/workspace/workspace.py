@@ -412,7 +412,9 @@ class Workspace(Questions):
         record = self.clones.find(repository) if repository is not None else None
         if record is not None and self._catalog.get(record.repository_id or "") is None:
             return reports.being_cloned(name_of(record), record, self.clones.status(record))
-        found = self._registry.known(repository, caller) if repository is not None else self._here(caller)
+        return self._status(self._registry.known(repository, caller) if repository is not None else self._here(caller))
+
+    def _status(self, found: Repository) -> RepositoryStatus:
         self._upkeep.present(found)
         found = self._catalog.get(found.id) or found
         seen = self._upkeep.look([found])
@@ -461,7 +463,10 @@ class Workspace(Questions):
         return self._upkeep.meters
 
     def statuses(self) -> list[RepositoryStatus]:
-        return [self.status(item.id) for item in self._catalog.repositories()]
+        """All about every repository, and about clones that are none yet."""
+        known = [self._status(item) for item in self._catalog.repositories()]
+        clones = self.clones.unregistered()
+        return known + [reports.being_cloned(name_of(item), item, self.clones.status(item)) for item in clones]
 
     def files(self, name: str, *, caller: Caller = Caller()) -> tuple[FileReport, ...]:
         """Every file of the tree with what became of it."""

@@ -12,7 +12,7 @@ const STATES = { ready: "good", known: "quiet", cloning: "warn", missing: "warn"
 const MENDS = {
   missing: "The folder is gone or cannot be read. The index is kept and answers; bring the folder back, or forget it.",
   too_large: "It is over the limits and waits to be asked for: Sync does it once, RECOLLECT_MAX_REPOSITORY_FILES lifts the limit.",
-  failed: "Nothing of it is indexed yet. Sync tries again; recollect doctor looks for the cause.",
+  failed: "Nothing of it is indexed yet. Sync tries again (a clone begins anew); recollect doctor looks for the cause.",
 };
 const drawn = new Map(); // name → { node, text }
 const open = new Set(); // rows whose reasons are shown
@@ -31,6 +31,7 @@ function row(one) {
     el("div.actions", {},
       troubled && button(open.has(one.name) ? "Hide" : "Why", () => { open.has(one.name) ? open.delete(one.name) : open.add(one.name); draw(one.name); }, { "aria-expanded": String(open.has(one.name)) }),
       busy ? button("Cancel", () => attempt(() => ask("POST", `${named(one.name)}/cancel`), `${one.name}: cancelled`))
+        : isClone(one) && one.state === "failed" ? button("Clone again", () => attempt(() => ask("POST", "/clones", { url: one.url })))
         : button("Sync", () => attempt(() => ask("POST", `${named(one.name)}/sync`, { background: true }))),
       button("Configure", () => configure(one)),
       button("Forget", () => forget(one), { class: "plain danger" })),
@@ -41,6 +42,7 @@ function row(one) {
 
 function reasons(one, errors) {
   return el("div.why", {},
+    one.clone_status.error && el("p", {}, el("strong", {}, "clone: "), one.clone_status.error),
     MENDS[one.state] && el("p", {}, MENDS[one.state]),
     errors.map((error) => el("div", {}, el("strong", {}, error.kind), ` ${error.path} ${error.message}`)),
     errors.length > 0 && el("p.quiet", {}, "What became of each file: ", el("code", {}, `recollect status ${one.name} --files`)),
@@ -71,7 +73,7 @@ async function configure(one) {
 }
 
 async function forget(one) {
-  const sure = await askFor(`Forget ${one.name}? Its index is deleted; ${one.clone_status.status === "not_started" ? "its files are not touched" : "so is the clone"}.`, [], "Forget", true);
+  const sure = await askFor(`Forget ${one.name}? Its index is deleted; ${isClone(one) ? "so is the clone" : "its files are not touched"}.`, [], "Forget", true);
   if (sure) await attempt(() => ask("DELETE", named(one.name)), `${one.name} is forgotten`);
 }
 
@@ -86,6 +88,7 @@ async function addOne() {
   }
 }
 
+const isClone = (one) => one.clone_status.status !== "not_started";
 const wanted = (one) => {
   const words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
   const text = `${one.name} ${one.path} ${one.language} ${one.state} ${one.activity} ${one.freshness.fresh ? "fresh" : "stale"}`.toLowerCase();
