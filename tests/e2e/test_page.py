@@ -218,6 +218,7 @@ def test_the_map_goes_from_folders_to_files_to_definitions(shop: Path, open_page
     page.get_by_role("button", name="shop/cart.py").click()
     page.get_by_role("button", name="Cart, class").click()
     expect(page.locator(".hit").first).to_contain_text("shop/cart.py")
+    expect(page.locator("#where")).to_have_value("shop")
 
 
 def test_activity_and_settings_are_shown_and_saved(shop: Path, open_page: Any) -> None:

@@ -161,9 +161,9 @@ function fillChoices() {
   const names = [...state.rows.values()].filter((one) => one.state === "ready" || one.files).map((one) => one.name).sort((a, b) => a.localeCompare(b));
   for (const [id, first] of [["where", [["*", "all repositories"]]], ["map-of", []]]) {
     const select = $(id), options = [...first, ...names.map((name) => [name, name])];
-    if (options.length === select.options.length && options.every(([value], i) => select.options[i].value === value)) continue;
+    const same = options.length === select.options.length && options.every(([value], i) => select.options[i].value === value);
     const chosen = select.dataset.wanted ?? select.value;
-    select.replaceChildren(...options.map(([value, text]) => el("option", { value }, text)));
+    if (!same) select.replaceChildren(...options.map(([value, text]) => el("option", { value }, text)));
     if (options.some(([value]) => value === chosen)) { select.value = chosen; delete select.dataset.wanted; }
   }
   if (!$("view-map").hidden && $("map-of").value !== mapped.name) map.show([]);
