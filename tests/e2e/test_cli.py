@@ -205,6 +205,9 @@ def test_agents_are_set_up_and_taken_back_from_the_command_line(run: Run, tmp_pa
     assert "set up already: cursor" in run("install", "--yes", env=env).stdout
     assert run("uninstall", "--yes", env=env).returncode == 0
     assert list((user / ".cursor").iterdir()) == []
+    for said in ("claude", "VS Code", "gemini,qwen", "roo-code", "Claude Desktop", "copilot"):
+        done = as_json(run("install", "--agent", said, "--dry-run", "--json", env=env))
+        assert len({change["agent"] for change in done["changes"]}) == said.count(",") + 1
     listed = {one["name"]: one["here"] for one in as_json(run("install", "--list", "--json", env=env))}
     assert len(listed) >= 12
     assert listed["cursor"]

@@ -64,6 +64,7 @@ class Agent:
     instructions: Path | None = None
     hooks: Hooks | None = None
     note: str = ""
+    aliases: tuple[str, ...] = ()
 
     def is_here(self) -> bool:
         """Whether it seems to be installed."""
@@ -131,6 +132,7 @@ def agents(places: Places) -> list[Agent]:
             program="claude",
             instructions=home / ".claude" / "CLAUDE.md",
             hooks=Hooks(home / ".claude" / "settings.json", _CLAUDE_EVENTS),
+            aliases=("claude",),
         ),
         Agent(
             "claude-desktop",
@@ -180,7 +182,16 @@ def agents(places: Places) -> list[Agent]:
             program="opencode",
             instructions=config / "opencode" / "AGENTS.md",
         ),
-        Agent("vscode", "VS Code and Copilot", (code,), code / "mcp.json", ("servers", SERVER), _typed, program="code"),
+        Agent(
+            "vscode",
+            "VS Code and Copilot",
+            (code,),
+            code / "mcp.json",
+            ("servers", SERVER),
+            _typed,
+            program="code",
+            aliases=("VS Code", "visual studio code"),
+        ),
         Agent(
             "copilot-cli",
             "Copilot CLI",
@@ -214,6 +225,7 @@ def agents(places: Places) -> list[Agent]:
                 {"SessionStart": "session-start", "PreCompress": "before-compaction", "SessionEnd": "session-end"},
                 timeout=10_000,
             ),
+            aliases=("gemini",),
         ),
         Agent(
             "antigravity",
@@ -233,6 +245,7 @@ def agents(places: Places) -> list[Agent]:
             program="qwen",
             instructions=home / ".qwen" / "QWEN.md",
             hooks=Hooks(home / ".qwen" / "settings.json", _CLAUDE_EVENTS, timeout=10_000),
+            aliases=("qwen",),
         ),
         Agent(
             "zed",
@@ -260,6 +273,7 @@ def agents(places: Places) -> list[Agent]:
             servers,
             _plain,
             instructions=home / ".roo" / "rules" / "recollect.md",
+            aliases=("roo cline",),
         ),
         Agent(
             "kilo",
@@ -268,6 +282,7 @@ def agents(places: Places) -> list[Agent]:
             code / "globalStorage" / "kilocode.kilo-code" / "settings" / "mcp_settings.json",
             servers,
             _plain,
+            aliases=("kilocode",),
         ),
         Agent(
             "goose",
@@ -308,6 +323,7 @@ def agents(places: Places) -> list[Agent]:
             servers,
             _amazon,
             program="q",
+            aliases=("q developer",),
         ),
         Agent(
             "amp",
@@ -337,6 +353,7 @@ def agents(places: Places) -> list[Agent]:
             _typed,
             program="droid",
             instructions=home / ".factory" / "AGENTS.md",
+            aliases=("droid",),
         ),
     ]
 

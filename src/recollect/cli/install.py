@@ -120,13 +120,25 @@ def uninstall(
 def _chosen(known: list[Agent], names: list[str] | None, *, here: bool = True) -> list[Agent]:
     if not names or "all" in names:
         return [agent for agent in known if agent.is_here() or not here]
-    by_name = {agent.name: agent for agent in known}
-    for name in names:
-        if name not in by_name:
-            close = get_close_matches(name, by_name, 1, 0.5)
-            said = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(by_name)}"
-            raise UserError(f"no agent is called {name!r}", hint=said, code="unknown_agent")
-    return [by_name[name] for name in dict.fromkeys(names)]
+    by_name: dict[str, Agent] = {}
+    for agent in known:  # by its name, its program's, or its title, however written
+        for name in (agent.name, agent.program, agent.title, *agent.aliases):
+            if name is not None:
+                by_name.setdefault(_plain(name), agent)
+    chosen: dict[str, Agent] = {}
+    for said in (part for name in names for part in name.split(",") if part.strip()):
+        found = by_name.get(_plain(said))
+        if found is None:
+            close = get_close_matches(_plain(said), by_name, 1, 0.5)
+            listed = ", ".join(agent.name for agent in known)
+            hint = f"Did you mean {by_name[close[0]].name}?" if close else f"Known: {listed}"
+            raise UserError(f"no agent is called {said!r}", hint=hint, code="unknown_agent")
+        chosen[found.name] = found
+    return list(chosen.values())
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def _list(known: list[Agent], json_: bool) -> None:
