@@ -10,7 +10,7 @@ import pytest
 
 from recollect.errors import RecollectError, Refused, UserError
 from recollect.workspace import Caller, Workspace
-from tests.conftest import SHOP, MakeRepository, git, write
+from tests.conftest import SHOP, MakeRepository, git, wait_until, write
 
 
 @pytest.fixture
@@ -250,3 +250,19 @@ def test_a_url_that_is_known_means_its_repository(workspace: Workspace, shop: Pa
     assert workspace.search("cart", "git@example.org:me/thing").hits
     with pytest.raises(Refused, match="not a public host"):
         workspace.search("cart", "https://localhost/other.git")
+
+
+def test_what_paths_say_is_worked_out_after_the_first_question_and_taken_over(workspace: Workspace, shop: Path) -> None:
+    first = workspace.search("total price of the cart", str(shop), explain=True)
+    identity = workspace._registry.known(str(shop), Caller()).id
+
+    def prepared() -> bool:
+        with workspace._library.reading(identity) as snapshot:
+            return snapshot is not None and bool(snapshot.recall("prepared"))
+
+    wait_until(prepared)
+    again = workspace.search("total price of the cart", str(shop), explain=True)
+    assert [hit.to_dict() for hit in again.hits] == [hit.to_dict() for hit in first.hits]
+    write(shop, {"shop/refunds.py": "def refund_total(cart):\n    return -cart.total_price()\n"})
+    assert workspace.search("refund_total", str(shop)).hits[0].path == "shop/refunds.py"
+    assert prepared()  # of what is new, a question works it out itself

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +31,7 @@ _FOLDERS = 4  # above a repository and its own, by which a question may name it
 _BREADTH = 3  # chunks
 _LARGE = math.log1p(150)  # chunks of a file that counts as large as any
 _CHUNKS_SHOWN = 50  # of one file
+_AT_A_TIME = 64  # files
 _LEAST = 0.001  # score of a chunk that matches but is below the average
 
 
@@ -87,6 +89,20 @@ class Shape:
 def warm() -> None:
     """Load the embedding model."""
     embed.model()
+
+
+def prepare(snapshot: Snapshot, cancelled: Callable[[], bool]) -> None:
+    """Work out what questions need of all paths, a little at a time; later generations take it over."""
+    if snapshot.recall("prepared"):
+        return
+    table = _path_table(snapshot)
+    ids = np.fromiter((info.id for info in snapshot.files.values() if info.status == "indexed"), np.int64)
+    for start in range(0, len(ids), _AT_A_TIME):
+        if cancelled():
+            return
+        table.fill(ids[start : start + _AT_A_TIME], snapshot.files)
+        time.sleep(0.002)  # a question goes first
+    snapshot.memo["prepared"] = True
 
 
 def find(

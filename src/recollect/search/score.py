@@ -269,10 +269,8 @@ def _total_length(snapshot: Snapshot) -> int:
     """Sum over live chunks of their length, path included."""
     found: int | None = snapshot.memo.get("total_length")
     if found is None:
-        lengths = ((_row_lengths(snapshot, view.segment), view.live) for view in snapshot.views)
-        found = snapshot.memo["total_length"] = sum(
-            int(np.dot(length.astype(np.float64), live)) for length, live in lengths
-        )
+        paths = int(np.dot(chunks_of_files(snapshot), _path_length(snapshot).astype(np.int64)))
+        found = snapshot.memo["total_length"] = snapshot.total_length + paths
     return found
 
 

@@ -90,6 +90,8 @@ class Questions:
             shown = [source for _, source in sources]
             cosines, vectors = self._upkeep.vectors.asked(asked, [source.snapshot for source in shown])
             hits: tuple[Hit, ...] = find.find(parse(asked), shown, chosen, shape, cosines)
+            for target, source in sources:
+                self._upkeep.prepare(target.repository.id, source.snapshot)
         return SearchResult(asked[:2000], _since(started), freshness, hits, vectors)
 
     def symbol(

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,15 +16,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from recollect.config import Settings
-from recollect.errors import Corrupt
+from recollect.errors import Corrupt, RecollectError
 from recollect.home import run_folder
-from recollect.index.snapshot import folders_of
+from recollect.index.snapshot import Snapshot, folders_of
 from recollect.jobs.indexer import IndexerProcess
 from recollect.jobs.library import Library
 from recollect.jobs.resources import give_back_memory, resident_bytes
 from recollect.jobs.synchronise import Options
 from recollect.jobs.syncs import Run, Syncs, Urgency
 from recollect.model import Freshness, Progress, SyncResult, SyncStatus
+from recollect.search import find
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
 from recollect.sync.watch import Watcher
@@ -68,6 +70,8 @@ class Upkeep:
         ] = {}  # id → (commit of the last sync, monotonic of the last look)
         self._waits: dict[str, float] = {}  # id → not before this does a background sync start (cancelled)
         self.meters = Meters()
+        self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+        self._being_prepared: set[str] = set()
         self.notices: deque[str] = deque(maxlen=20)  # what people should hear of that happened unasked
         self.library = Library(self.folder, self._damaged)
         sizes = settings.workers, settings.sync_queue_size, settings.sync_batch_size
@@ -79,8 +83,26 @@ class Upkeep:
         self.vectors = Vectors(self.indexer, lambda: self.settings.embedder)
         self.syncs = Syncs(self.indexer, self.watcher, most, self._committed, self._ended)
 
+    def prepare(self, repository_id: str, snapshot: Snapshot) -> None:
+        """Have worked out in the background what questions need of an index whatever they ask, once it was asked anything."""
+        if snapshot.recall("prepared") or repository_id in self._being_prepared or self._closed:
+            return
+        self._being_prepared.add(repository_id)
+        self._preparing.submit(self._prepare, repository_id)
+
+    def _prepare(self, repository_id: str) -> None:
+        try:
+            with self.library.reading(repository_id) as snapshot:
+                if snapshot is not None:
+                    find.prepare(snapshot, lambda: self._closed)
+        except RecollectError as error:
+            log.warning("an index could not be prepared for questions: %s", error.message)
+        finally:
+            self._being_prepared.discard(repository_id)
+
     def close(self) -> None:
         self._closed = True
+        self._preparing.shutdown(cancel_futures=True)
         self.indexer.close()
         self.watcher.close()
         self.library.close()
