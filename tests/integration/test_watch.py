@@ -325,3 +325,18 @@ def test_a_folder_that_becomes_a_work_tree_has_its_index_looked_at(watcher: Watc
     assert dirty(watcher) is None
     git(root, "add", "a.py")
     assert dirty(watcher) == {INDEX_CHANGED}
+
+
+def test_several_threads_may_wait_for_events_at_once(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from recollect.sync.inotify import Inotify
+
+    watching = Inotify()
+    watching.add(os.fsencode(tmp_path))
+    with ThreadPoolExecutor(8) as pool:
+        waits = [pool.submit(watching.wait, 20.0) for _ in range(8)]
+        time.sleep(0.2)
+        (tmp_path / "a").touch()
+        assert all(one.result() for one in waits)
+    watching.close()

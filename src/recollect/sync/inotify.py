@@ -48,8 +48,6 @@ class Inotify:
             raise OSError(errno.ENOSYS, "no inotify on this system")
         self._libc = ctypes.CDLL(None, use_errno=True)
         self.descriptor = self._checked(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-        self._poll = select.poll()
-        self._poll.register(self.descriptor, select.POLLIN)
 
     def add(self, folder: bytes) -> int:
         """Watch a directory; the number of its watch, the same as before where it is watched already.
@@ -77,8 +75,10 @@ class Inotify:
         return events
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether events came within the time."""
-        return bool(self._poll.poll(timeout_s * 1000))
+        """Whether events came within the time. Any number of threads may wait, which one poll object does not allow."""
+        poll = select.poll()
+        poll.register(self.descriptor, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
 
     def close(self) -> None:
         os.close(self.descriptor)
