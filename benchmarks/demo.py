@@ -47,6 +47,7 @@ def main() -> int:
         return 1
     program = Path(sys.executable).with_name("recollect")
     say("Connect an agent (it then indexes and searches your projects by itself):\n")
+    say(f"  {program} install     # all agents that are found here; --dry-run shows what would change")
     say(f"  claude mcp add recollect -- {program} mcp")
     say('  any other client:  {"mcpServers": {"recollect": {"command": "' + str(program) + '", "args": ["mcp"]}}}\n')
     return 0
