@@ -9,6 +9,7 @@ import io
 import re
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, Final, Protocol
 
 from recollect.agents import jsonc
@@ -88,7 +89,9 @@ class Yaml:
         def change(document: Any) -> Any:
             inside = document
             for name in path[:-1]:
-                inside = inside.setdefault(name, {}) if inside.get(name) is not None else _put(inside, name)
+                if inside.get(name) is None:
+                    inside[name] = {}
+                inside = inside[name]
             inside[path[-1]] = value
             return document
 
@@ -188,7 +191,7 @@ def _checked(kind: Format, text: str, path: Path_, value: Any, change: Any) -> s
 def _without(kind: Format, text: str, path: Path_) -> Any:
     """All that a text holds beside the entry, empty holders of it left out: what a change must keep."""
     entry(kind, text, path)  # says where it cannot be read
-    whole = _copied(kind.read(text) or {})
+    whole = deepcopy(kind.read(text) or {})
     if not isinstance(whole, dict):
         raise UserError("it is no table of settings", code="unreadable_configuration")
     if isinstance(kind, YamlList):
@@ -211,21 +214,10 @@ def _without(kind: Format, text: str, path: Path_) -> Any:
     return whole
 
 
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
-
-
 def _at(whole: Any, path: Path_) -> Any:
     for name in path:
         whole = whole.get(name) if isinstance(whole, Mapping) else None
     return whole if isinstance(whole, Mapping) else {}
-
-
-def _put(inside: Any, name: str) -> Any:
-    inside[name] = {}
-    return inside[name]
 
 
 def _with_gaps(written: str, table: str) -> str:

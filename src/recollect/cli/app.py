@@ -68,10 +68,3 @@ def _mcp(
     from recollect import pump
 
     raise typer.Exit(pump.main(["--toolsets", toolsets] if toolsets else []))
-
-
-@app.command("hook", hidden=True, help="What agents run by themselves; `recollect install` sets it up.")
-def _hook(event: str, agent: str = "", max_tokens: int = 800) -> None:
-    from recollect import hook
-
-    raise typer.Exit(hook.main([event, "--agent", agent, "--max-tokens", str(max_tokens)]))

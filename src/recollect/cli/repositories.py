@@ -246,10 +246,7 @@ def status(
         extra = {"file_reports": reports} if files else {}
         as_json({**found, **extra, **({"history": runs} if history else {})})
     elif runs is not None:
-        for run in runs:
-            line(f"{ago(run['started_at']):>12}  {_counts(run)}")
-            for error in run["errors"][:3]:
-                line(f"              {error['kind']}: {error['path']} {error['message']}".rstrip())
+        _past(runs)
         if not runs:
             note("no sync of it has done anything yet")
     elif reports is not None:
@@ -269,10 +266,7 @@ def _together(daemon: Connection, history: bool, json_: bool) -> None:
     if json_:
         as_json({**listed, "auto_sync": background, **({"history": runs} if history else {})})
         return
-    for run in runs:
-        line(f"{ago(run['started_at']):>12}  {run['repository']}: {_counts(run)}")
-        for error in run["errors"][:3]:
-            line(f"              {error['kind']}: {error['path']} {error['message']}".rstrip())
+    _past(runs, named=True)
     rows = listed["repositories"]
     if history and runs:
         return
@@ -288,6 +282,15 @@ def _together(daemon: Connection, history: bool, json_: bool) -> None:
         note(f"  {problem}")
     if not rows:
         note("no repository is known yet; recollect sync PATH adds one")
+
+
+def _past(runs: list[dict[str, Any]], named: bool = False) -> None:
+    """Syncs that ended, with their first errors."""
+    for run in runs:
+        whose = f"{run['repository']}: " if named else ""
+        line(f"{ago(run['started_at']):>12}  {whose}{_counts(run)}")
+        for error in run["errors"][:3]:
+            line(f"              {error['kind']}: {error['path']} {error['message']}".rstrip())
 
 
 def _counts(run: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ _TITLE: Final = 40  # characters of the content in a file's name
 
 def export(store: MemoryStore, path: Path) -> int:
     """Write everything as JSON Lines; whole or not at all. How many."""
-    return _write(path, (json.dumps(record, ensure_ascii=False) + "\n" for record in store.everything()))
+    return write(path, (json.dumps(record, ensure_ascii=False) + "\n" for record in store.everything()))
 
 
 def export_folder(store: MemoryStore, folder: Path) -> int:
@@ -53,7 +53,7 @@ def export_folder(store: MemoryStore, folder: Path) -> int:
         day = str(record["created_at_iso"])[:10]
         title = re.sub(r"\W+", "-", content[: 2 * _TITLE].lower())[:_TITLE].strip("-") or "memory"
         name = f"{day}-{title}-{record['id']}.md"
-        _write(folder / name, (_FENCE, head, _FENCE, content))
+        write(folder / name, (_FENCE, head, _FENCE, content))
         written.add(name)
     for old in folder.iterdir():
         if _NAME.fullmatch(old.name) and old.name not in written:
@@ -61,7 +61,7 @@ def export_folder(store: MemoryStore, folder: Path) -> int:
     return len(written)
 
 
-def _write(path: Path, texts: Iterable[str]) -> int:
+def write(path: Path, texts: Iterable[str]) -> int:
     """Write a file whole or not at all; how many texts it is made of."""
     count = 0
     made = path.with_name(path.name + ".part")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import os
 import secrets
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recollect.errors import RecollectError, Refused
@@ -132,7 +132,9 @@ class Guard:
         if kind.lower() == "bearer" and _same(given.strip(), self._keys.token):
             return None
         hint = "Programs send the token of run/token; a browser is let in by: recollect web"
-        if path.startswith(_TOKEN_ONLY) or not _same(_cookies(headers).get(self._cookie, ""), self._keys.cookie):
+        if path.startswith(_TOKEN_ONLY) or not _same(
+            cookie_parser(headers.get("cookie", "")).get(self._cookie, ""), self._keys.cookie
+        ):
             return Unauthorized(hint=hint), 401
         if scope["method"] not in _SAFE and origin is None and headers.get("sec-fetch-site") != "same-origin":
             return Refused("a change must come from the page itself", code="bad_origin"), 403
@@ -141,11 +143,6 @@ class Guard:
 
 def _same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode(), wanted.encode())
-
-
-def _cookies(headers: Headers) -> dict[str, str]:
-    pairs = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
-    return {name: value for name, _, value in pairs}
 
 
 def _limited(receive: Receive) -> Receive:
@@ -161,7 +158,3 @@ def _limited(receive: Receive) -> Receive:
         return message
 
     return limited
-
-
-def as_json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -5,6 +5,7 @@ An operation is a tool's parameters and a call of the workspace; like the tools 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -287,8 +288,15 @@ def arguments_of_query(operation: Operation, pairs: list[tuple[str, str]]) -> di
     given: dict[str, list[str]] = {}
     for name, value in pairs:
         given.setdefault(name, []).append(value)
-    properties = operation.parameters.model_json_schema()["properties"] if operation.parameters.model_fields else {}
+    properties = _properties(operation.parameters)
     return {name: _read(values, properties.get(name, {})) for name, values in given.items()}
+
+
+@functools.cache
+def _properties(parameters: type[Parameters]) -> dict[str, Any]:
+    """JSON schema of each parameter: worked out once, for a page asks with every letter that is typed."""
+    found: dict[str, Any] = parameters.model_json_schema().get("properties", {})
+    return found
 
 
 def _read(values: list[str], described: dict[str, Any]) -> Any:
@@ -323,9 +331,7 @@ def status_of(error: RecollectError) -> int:
     return 500
 
 
-_NOT_FOUND: Final = frozenset(
-    {"unknown_repository", "no_such_file", "unknown_memory", "no_repository", "missing", "no_such_memory"}
-)
+_NOT_FOUND: Final = frozenset({"unknown_repository", "no_such_file", "unknown_memory", "no_repository", "missing"})
 
 
 # -- the description --------------------------------------------------------------------------------------------------

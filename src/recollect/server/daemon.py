@@ -187,14 +187,8 @@ class Daemon:
         run, waits = methods.find(method)
         executor = self._waiting if waits else self._quick
         loop = asyncio.get_running_loop()
-        started, code = time.perf_counter(), None
-        try:
+        with self._workspace.meters.measured(f"cli:{method}"):
             return await loop.run_in_executor(executor, run, self._workspace, params, caller, report, cancelled)
-        except RecollectError as error:
-            code = error.to_dict()["code"]
-            raise
-        finally:
-            self._workspace.meters.asked(f"cli:{method}", time.perf_counter() - started, code)
 
     def close(self) -> None:
         """After `run`: end what still works in threads, and the indexer."""

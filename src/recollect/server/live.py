@@ -102,8 +102,7 @@ class Live:
             fresh = row["freshness"]
             fresh["checked_ms"], fresh["reason"] = 0.0, _CHECKED.sub("", fresh["reason"] or "") or None
             rows[row["name"]] = json.dumps(row)
-        background = {**self._workspace.auto_sync.status().to_dict(), "about": _steady(self._workspace.about())}
-        return rows, json.dumps(background)
+        return rows, json.dumps(self._workspace.auto_sync.status().to_dict())
 
     def _tell_changes(self, rows: dict[str, str], background: str) -> None:
         changed = [json.loads(row) for name, row in rows.items() if self._known.get(name) != row]
@@ -128,11 +127,6 @@ class Live:
             while not queue.empty():
                 queue.get_nowait()
             queue.put_nowait(None)  # the page asks again, and is told everything
-
-
-def _steady(about: dict[str, Any]) -> dict[str, Any]:
-    """Without what changes with every look."""
-    return {key: about[key] for key in ("version", "home", "repositories", "notices")}
 
 
 def _event(name: str, value: Any) -> str:

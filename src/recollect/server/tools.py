@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from recollect.errors import RecollectError
 from recollect.model import RepositoryStatus, SyncResult
 from recollect.server import memory_tools, render, schema
 from recollect.server.tooling import Answer, Call, Tool, answered
@@ -403,14 +401,7 @@ def call(name: str, arguments: dict[str, Any] | None, call: Call) -> Answer:
 
 def counted(name: str, arguments: dict[str, Any] | None, given: Call) -> Answer:
     """`call`, with what it took and what it spared the agent to read noted."""
-    started = time.perf_counter()
-    code: str | None = None
-    try:
+    with given.workspace.meters.measured(name):
         answer, text = call(name, arguments, given)
         given.workspace.ledger.note(name, answer, text)
         return answer, text
-    except Exception as error:
-        code = error.to_dict()["code"] if isinstance(error, RecollectError) else "internal"
-        raise
-    finally:
-        given.workspace.meters.asked(name, time.perf_counter() - started, code)

@@ -6,6 +6,7 @@ Served by the daemon's event loop; whatever takes time runs in the same threads 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socket
 import tempfile
@@ -29,7 +30,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recollect.errors import RecollectError, Unavailable, UserError, without_credentials
 from recollect.server import api, metrics
-from recollect.server.access import Guard, Keys, as_json
+from recollect.server.access import Guard, Keys
 from recollect.server.live import Live
 from recollect.server.mcp import Client, Mcp, client_of_request
 from recollect.server.tooling import Call
@@ -179,29 +180,26 @@ class Web:
 
     def _operation(self, operation: api.Operation) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
-            self._last_used = started = time.monotonic()
-            code: str | None = None
+            self._last_used = time.monotonic()
+            threads = self._waiting if operation.waits else self._quick
+            loop = asyncio.get_running_loop()
             try:
-                if operation.has_body:
-                    given = api.body_of(await request.body())
-                else:
-                    given = api.arguments_of_query(operation, request.query_params.multi_items())
-                call = Call(self._workspace, _PERSON, lambda progress: None, threading.Event())
-                arguments = {**given, **request.path_params}
-                threads = self._waiting if operation.waits else self._quick
-                loop = asyncio.get_running_loop()
-                return _json(await loop.run_in_executor(threads, api.run, operation, call, arguments))
+                body = await request.body() if operation.has_body else b""
+                with self._workspace.meters.measured(f"http:{operation.name}"):
+                    if operation.has_body:
+                        given = api.body_of(body)
+                    else:
+                        given = api.arguments_of_query(operation, request.query_params.multi_items())
+                    call = Call(self._workspace, _PERSON, lambda progress: None, threading.Event())
+                    arguments = {**given, **request.path_params}
+                    return _json(await loop.run_in_executor(threads, api.run, operation, call, arguments))
             except RecollectError as error:
-                code = error.to_dict()["code"]
                 return _error(error, api.status_of(error))
             except ClientDisconnect:
                 return _error(UserError("the request broke off, or was too large", code="too_large"), 413)
             except Exception as error:
-                code = "internal"
                 log.exception("operation %s failed", operation.name)
                 return _error(_bug(error), 500)
-            finally:
-                self._workspace.meters.asked(f"http:{operation.name}", time.monotonic() - started, code)
 
         return answer
 
@@ -255,7 +253,8 @@ async def _asset(request: Request) -> Response:
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    return Response(as_json(value), status_code=status, media_type="application/json")
+    data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return Response(data, status_code=status, media_type="application/json")
 
 
 def _error(error: RecollectError, status: int) -> Response:

@@ -288,9 +288,7 @@ class Memories:
                     continue
             kept = [*(one for one in kept if one != plain), plain]
         path.parent.mkdir(exist_ok=True, mode=0o700)
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(kept[-_OFFERS:]))
-        part.replace(path)
+        exchange.write(path, [json.dumps(kept[-_OFFERS:])])
         return {"offers": len(kept[-_OFFERS:])}
 
     def _offers(self, repository: Repository | None) -> Path:

@@ -9,9 +9,12 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from recollect.errors import RecollectError
 from recollect.model import Freshness, SyncResult
 
 BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
@@ -45,8 +48,19 @@ class Meters:
         self.discovery: Counter[str] = Counter()  # new, excluded, scans; found: at the last scan
         self._recent: deque[tuple[float, str, float]] = deque(maxlen=_RECENT)
 
-    def asked(self, tool: str, seconds: float, code: str | None) -> None:
-        """A call of a tool, of the command line or of the page ended; `code` of its error, if it failed."""
+    @contextmanager
+    def measured(self, tool: str) -> Iterator[None]:
+        """Note a call: how long the block took, and the code of what it raised, if it did."""
+        started, code = time.perf_counter(), None
+        try:
+            yield
+        except Exception as error:
+            code = error.to_dict()["code"] if isinstance(error, RecollectError) else "internal"
+            raise
+        finally:
+            self._asked(tool, time.perf_counter() - started, code)
+
+    def _asked(self, tool: str, seconds: float, code: str | None) -> None:
         with self._lock:
             self.questions.setdefault(tool, Histogram()).add(seconds)
             self._recent.append((time.time(), tool, seconds))

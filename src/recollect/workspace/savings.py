@@ -38,7 +38,8 @@ class Ledger:
         files = _files(answer)
         if not files:
             return
-        whole = sum(self._size(repository, path) for repository, path in files)
+        by_name = {item.name: item.id for item in self._catalog.repositories()}
+        whole = sum(self._size(by_name.get(repository), path) for repository, path in files)
         returned, day = len(text) // _CHARACTERS, time.strftime("%Y-%m-%d")
         with self._lock:
             self._new[day, tool, "calls"] += 1
@@ -78,13 +79,13 @@ class Ledger:
         days_shown = tuple({"day": day, "saved_tokens": saved} for day, saved in sorted(by_day.items())[-30:])
         return Savings(sum(one.calls for one in tools), returned, whole, whole - returned, tools, days_shown, ESTIMATED)
 
-    def _size(self, repository: str, path: str) -> int:
-        for item in self._catalog.repositories():
-            if item.name == repository:
-                with self._library.reading(item.id) as snapshot:
-                    info = snapshot.find(path) if snapshot is not None else None
-                    return info.size // _CHARACTERS if info is not None else 0
-        return 0
+    def _size(self, repository_id: str | None, path: str) -> int:
+        """Tokens of a file; 0 where it is gone."""
+        if repository_id is None:
+            return 0
+        with self._library.reading(repository_id) as snapshot:
+            info = snapshot.find(path) if snapshot is not None else None
+            return info.size // _CHARACTERS if info is not None else 0
 
 
 def _files(answer: Mapping[str, Any]) -> set[tuple[str, str]]:
