@@ -53,8 +53,13 @@ def compress(content: str) -> bytes:
 
 def decompress(block: bytes) -> str:
     """Text of a block made by `compress`. Raises Corrupt where it is damaged."""
+    return decoded(raw(block))
+
+
+def decoded(stored: bytes) -> str:
+    """Text of (whole lines of) a decompressed block. Raises Corrupt where it is damaged."""
     try:
-        return raw(block).decode("utf-8", "surrogatepass")
+        return stored.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
         raise Corrupt("the stored text of a file is damaged") from error
 

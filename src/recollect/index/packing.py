@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,7 +44,7 @@ def unpack(block: Any, *, check: bool = True) -> tuple[dict[str, Any], dict[str,
     arrays: dict[str, NDArray[Any]] = {}
     for name, kind, shape in header["arrays"]:
         dtype = np.dtype(kind)
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         arrays[name] = np.frombuffer(view, dtype, count, start).reshape(shape)
         size = count * dtype.itemsize
         start += size + -size % _ALIGN

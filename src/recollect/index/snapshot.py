@@ -10,6 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from recollect.errors import Corrupt
 from recollect.index import schema
-from recollect.index.analyse import decompress, lines_using
+from recollect.index.analyse import decoded, decompress, lines_using, raw
 from recollect.index.embed import DIMENSIONS
 from recollect.index.history import History
 from recollect.index.paths import PathIndex
@@ -68,8 +69,58 @@ class Changes:
     gone: Collection[int]
 
 
+_NEWLINE = 10
 _FILE_COLUMNS = "id, path, hash, size, language, content, status, reason, lines, chunks"
 _DEFINITION_COLUMNS = "file_id, chunk_id, name, qualified_name, kind, start_line, end_line, signature"
+
+
+class _Connections:
+    """Connections to the database of one index: what a generation is done with serves a later one, which spares opening the
+    file, reading its schema and preparing statements again. All are closed when no generation is open any longer.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: tuple[int, int] | None = None
+        self._free: list[sqlite3.Connection] = []
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> sqlite3.Connection:
+        """One with a read transaction begun. Raises Corrupt, FileNotFoundError."""
+        found = os.stat(self._folder / "index.db")  # another file where the index was made anew
+        with self._lock:
+            if self._file != (found.st_dev, found.st_ino):
+                self._close_free()
+                self._file = (found.st_dev, found.st_ino)
+            connection = self._free.pop() if self._free else None
+            self._taken += 1
+        try:
+            connection = connection or schema.open_for_reading(self._folder)
+            connection.execute("BEGIN")
+            return connection
+        except BaseException:
+            self.give_back(connection, damaged=True)
+            raise
+
+    def give_back(self, connection: sqlite3.Connection | None, *, damaged: bool = False) -> None:
+        """End its transaction; `damaged`: it is not to be used again."""
+        with self._lock:
+            self._taken -= 1
+            if connection is not None:
+                with suppress(sqlite3.Error):
+                    connection.rollback()
+                if damaged or self._free:
+                    connection.close()
+                else:
+                    self._free.append(connection)
+            if not self._taken:
+                self._close_free()
+
+    def _close_free(self) -> None:
+        for connection in self._free:
+            connection.close()
+        self._free.clear()
 
 
 @dataclass(eq=False)
@@ -89,6 +140,7 @@ class Snapshot:
     history: History
     history_generation: int  # in which the history last changed
     _db: sqlite3.Connection
+    _connections: _Connections
     changes: Changes | None = None  # since the generation that this one was advanced from
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _users: int = 1
@@ -167,6 +219,15 @@ class Snapshot:
         rows = self.rows("SELECT text FROM texts WHERE file_id = ?", (file_id,))
         return decompress(rows[0][0]) if rows else ""
 
+    def lines(self, file_id: int, first: int, last: int) -> list[str]:
+        """Lines `first` to `last` (1-based, inclusive) of a file's text, of which the rest is not made into strings."""
+        rows = self.rows("SELECT text FROM texts WHERE file_id = ?", (file_id,))
+        data = raw(rows[0][0]) if rows else b""
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
+        begin = int(ends[first - 2]) + 1 if first > 1 else 0
+        end = int(ends[last - 1]) if last <= len(ends) else len(data)
+        return decoded(data[begin:end]).split("\n")
+
     def references(self, name: str, file_ids: Iterable[int]) -> list[tuple[int, int]]:
         """Uses of `name` in these files: (file id, line)."""
         found: list[tuple[int, int]] = []
@@ -192,7 +253,7 @@ class Snapshot:
         with self._lock:
             self._users -= 1
             if self._users == 0:
-                self._db.close()
+                self._connections.give_back(self._db)
 
     close = release
 
@@ -257,14 +318,14 @@ def _file(row: tuple[Any, ...]) -> FileInfo:
 
 
 def _read(folder: Path, old: Snapshot | None) -> Snapshot:
-    connection = schema.open_for_reading(folder)
+    connections = old._connections if old is not None else _Connections(folder)
+    connection = connections.take()
     try:
-        connection.execute("BEGIN")
         meta = dict(connection.execute("SELECT key, value FROM meta"))
         segment_ids = tuple(row[0] for row in connection.execute("SELECT id FROM segments ORDER BY id"))
         generation = int(meta.get("generation", 0))
         if old is not None and old.generation == generation and old.segment_ids == segment_ids:
-            connection.close()
+            connections.give_back(connection)
             return old
         if old is not None and int(meta.get("removed_floor", 0)) > old.generation:
             old = None  # it is too old for the list of removed files: read everything
@@ -284,13 +345,14 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
             history=_history(connection, meta, old, files, changes),
             history_generation=int(meta.get("history_generation", 0)),
             _db=connection,
+            _connections=connections,
             changes=changes,
         )
     except sqlite3.DatabaseError as error:
-        connection.close()
+        connections.give_back(connection, damaged=True)
         raise Corrupt(f"the index cannot be read: {error}") from error
     except BaseException:
-        connection.close()
+        connections.give_back(connection, damaged=True)
         raise
 
 

@@ -28,6 +28,7 @@ INLINE_BYTES: Final = 512_000  # a larger segment is a file of its own
 _LOG_KEPT: Final = 1_000_000  # bytes
 MERGE_AT: Final = 6  # segments; each costs a query some 20 µs a term
 DEAD_SHARE: Final = 0.3  # of a segment's chunks: beyond, it is written anew at the next merge
+_MANY_FILES: Final = 50  # of one commit
 _REMOVALS_KEPT: Final = 1000  # generations
 _RETRY_FIRST_S: Final = 60.0
 _RETRY_LONGEST_S: Final = 86_400.0
@@ -169,6 +170,8 @@ class IndexWriter:
             return Committed(self.generation, 0, 0, self.counts()["chunks"])
         meta["generation"] = self.generation + 1 if changed else self.generation
         file_ids, next_file = dict(self._file_ids) if changed else self._file_ids, self._next_file
+        if len(analysed) + len(removed) >= _MANY_FILES:
+            self._db.execute(f"PRAGMA cache_size=-{schema.LARGE_CACHE_KB}")
         self._db.execute("BEGIN IMMEDIATE")
         written: Path | None = None
         try:
@@ -399,7 +402,7 @@ class IndexWriter:
             self._merge(rows[start:])
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         self._cut_log()
-        self._db.execute("PRAGMA shrink_memory")  # the system keeps the pages; dozens of indexes may be open
+        self._db.execute(f"PRAGMA cache_size=-{schema.SMALL_CACHE_KB}")  # the others are let go at once
         self._remove_unused()
         return merged
 

@@ -386,6 +386,8 @@ class _Sync:
 
     def _report(self, progress: Progress, force: bool = False) -> None:
         now = time.monotonic()
+        if self._options.dirty is not None and now - self._started < _PROGRESS_S:
+            return  # an edit is indexed before anybody could look
         if force or now - self._reported >= _PROGRESS_S:
             self._reported, self._progress = now, progress
             self._control.progress(progress)

@@ -50,6 +50,8 @@ def allowed_files(snapshot: Snapshot, filters: Filters, source: int) -> NDArray[
             and (not patterns or any(pattern.match(info.path) for pattern in patterns))
             and (paths is None or info.path in paths)
         )
+    if before is not None and np.array_equal(before, allowed):
+        allowed = before  # the very same: what is kept for it holds on
     if paths is None and len(snapshot.memo) < 200:
         snapshot.memo[key] = allowed
     return allowed

@@ -221,11 +221,8 @@ class _Search:
 
     def _chunk_text(self, part: Part, row: int) -> str:
         segment = part.view.segment
-        lines = self._lines(part.source, int(segment.file_id[row]))
-        return "\n".join(lines[int(segment.start_line[row]) - 1 : int(segment.end_line[row])])
-
-    def _lines(self, source: int, file_id: int) -> list[str]:
-        return self._sources[source].snapshot.text(file_id).split("\n")
+        span = int(segment.start_line[row]), int(segment.end_line[row])
+        return "\n".join(self._sources[part.source].snapshot.lines(int(segment.file_id[row]), *span))
 
     # chunks → files
 
@@ -432,7 +429,7 @@ class _Search:
         chunk_id = int(part.view.segment.chunk_id[chunk[0] - part.offset])
         kind, symbol = source.snapshot.chunk_rows([chunk_id]).get(chunk_id, ("", ""))
         start, end = self._span(chunk[0])
-        lines = self._lines(file.source, file.info.id)[start - 1 : end]
+        lines = source.snapshot.lines(file.info.id, start, end)
         size = self._lines_wanted(shape)
         defined = self._defines.get(chunk[0])
         if defined is None:

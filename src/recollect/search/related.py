@@ -35,7 +35,7 @@ def related(
     if not rows:
         raise UserError(f"there is no code at line {line} of {info.path}", code="no_such_line")
     start, end, symbol = rows[0]
-    piece = "\n".join(snapshot.text(info.id).split("\n")[start - 1 : end])
+    piece = "\n".join(snapshot.lines(info.id, start, end))
     hits = find(_query(piece, symbol, sources), sources, Filters(content="all"), Shape(limit + 1, lines))
     return tuple(hit for hit in hits if (hit.repository, hit.path) != (source.name, info.path))[:limit]
 

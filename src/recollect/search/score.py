@@ -61,10 +61,19 @@ def parts_of(snapshots: Sequence[Snapshot], allowed_files: Sequence[NDArray[np.b
         for view in snapshot.views:
             if not len(view.segment):
                 continue
-            allowed = view.live if files is None else view.live & files[view.segment.file_id]
+            allowed = view.live if files is None else view.live & _rows_allowed(snapshot, view.segment, files)
             parts.append(Part(source, snapshot, view, offset, allowed))
             offset += len(view.segment)
     return parts
+
+
+def _rows_allowed(snapshot: Snapshot, segment: Segment, files: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """`files` by row; kept for the files that were asked for last."""
+    key = ("rows_allowed", id(segment))
+    known: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = snapshot.recall(key)
+    if known is None or known[0] is not files:
+        known = snapshot.memo[key] = (files, files[segment.file_id])
+    return known[1]
 
 
 Cosines = Callable[[Sequence[Part]], Floats]

@@ -1,0 +1,91 @@
+"""Generations of an index, side by side: what they share, and what they read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from recollect.index.analyse import analyse
+from recollect.index.snapshot import Snapshot
+from recollect.index.writer import IndexWriter
+from recollect.sync.tree import EMPTY
+
+
+def write(folder: Path, content: bytes) -> None:
+    writer = IndexWriter(folder)
+    writer.commit(tree=EMPTY, analysed=[analyse(content, "a.py")], removed=[])
+    writer.close()
+
+
+def numbers(snapshot: Snapshot) -> list[str]:
+    return [row[0] for row in snapshot.rows("SELECT name FROM symbols")]
+
+
+def open_files(folder: Path) -> int:
+    held = [Path(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+    return sum(os.path.lexists(link) and os.readlink(link) == str(folder / "index.db") for link in held)
+
+
+def test_a_generation_keeps_its_rows_while_later_ones_are_read(tmp_path: Path) -> None:
+    write(tmp_path, b"def one(): pass\n")
+    first = Snapshot.open(tmp_path)
+    write(tmp_path, b"def two(): pass\n")
+    second = first.advance()
+    write(tmp_path, b"def three(): pass\n")
+    third = second.advance()
+    assert [numbers(item) for item in (first, second, third)] == [["one"], ["two"], ["three"]]
+    second.close()
+    write(tmp_path, b"def four(): pass\n")
+    fourth = third.advance()  # through the connection that the second one had
+    assert [numbers(item) for item in (first, third, fourth)] == [["one"], ["three"], ["four"]]
+    for item in (first, third, fourth):
+        item.close()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="looks at the open files")
+def test_connections_do_not_add_up_and_none_is_left(tmp_path: Path) -> None:
+    write(tmp_path, b"def one(): pass\n")
+    snapshot = Snapshot.open(tmp_path)
+    for number in range(12):
+        write(tmp_path, f"def more_{number}(): pass\n".encode())
+        later = snapshot.advance()
+        snapshot.close()
+        snapshot = later
+        assert snapshot.advance() is snapshot
+    assert open_files(tmp_path) <= 3  # SQLite closes a file once no other connection has a lock on it
+    snapshot.close()
+    assert open_files(tmp_path) == 0
+
+
+def test_an_index_that_was_made_anew_is_read_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    write(folder, b"def old(): pass\n")
+    first = Snapshot.open(folder)
+    write(folder, b"def newer(): pass\n")
+    second = first.advance()
+    first.close()
+    shutil.rmtree(folder)
+    for number in range(4):  # beyond the generation that is open
+        write(folder, f"def fresh_{number}(): pass\n".encode())
+    third = second.advance()
+    assert numbers(third) == ["fresh_3"]
+    second.close()
+    third.close()
+
+
+@pytest.mark.parametrize(
+    "content", [b"one\ntwo\nthree\n", b"one\n\nthree", "ä\nβ\n\nc".encode(), "ä\nβ\n\n".encode("utf-16")]
+)
+def test_lines_of_a_file_are_those_of_its_text(tmp_path: Path, content: bytes) -> None:
+    write(tmp_path, content)
+    snapshot = Snapshot.open(tmp_path)
+    (info,) = snapshot.files.values()
+    lines = snapshot.text(info.id).split("\n")
+    assert len(lines) > 2
+    for first in range(1, len(lines) + 1):
+        for last in range(first, len(lines) + 1):
+            assert snapshot.lines(info.id, first, last) == lines[first - 1 : last]
+    snapshot.close()
