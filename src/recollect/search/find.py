@@ -297,7 +297,8 @@ class _Search:
         top = float(fused.max()) if len(fused) else 0.0
         scale = 1.0 / max(top, _STRONG)
         # What matches words, but less than the average chunk does, comes last rather than not at all.
-        found = scored.matching | np.isin(scored.rows, by_history)
+        found = scored.matching.copy()
+        found[np.searchsorted(scored.rows, by_history)] = True  # they are all among them
         least = np.where(found, _LEAST / (1.0 - np.minimum(fused, 0)), 0.0)
         fused = np.where(fused > 0, fused, least / scale).astype(np.float64)
         extra = np.zeros(len(scored.rows))
@@ -310,13 +311,13 @@ class _Search:
         keep = np.flatnonzero(total > 0)
         lexical = weights.lexical * (scored.lexical.astype(np.float64) - scored.lexical_floor) * scale
         rows = scored.rows[keep]
-        source, file_id, line = (np.zeros(len(rows), np.int64) for _ in range(3))
+        source, file_id = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
         for part, span in score.split(self._parts, rows):
             at = rows[span] - part.offset
             source[span] = part.source
             file_id[span] = part.view.segment.file_id[at]
-            line[span] = part.view.segment.start_line[at]
-        order = np.lexsort((line, -total[keep], file_id, source))
+        # The live rows of a file are neighbours in the order of their lines, which a stable sort leaves so.
+        order = np.lexsort((-total[keep], source * (1 << 32) + file_id))
         keep = keep[order]
         return _Found(rows[order], source[order], file_id[order], value[keep], lexical[keep], total[keep])
 

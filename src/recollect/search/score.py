@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recollect.index import embed
+from recollect.index.embed import DIMENSIONS
 from recollect.index.segment import Segment, View, sign_bits
 from recollect.index.snapshot import FileInfo, Snapshot
 from recollect.index.terms import term_key
@@ -366,7 +367,9 @@ def _candidates(
     chosen[matching] = True
     if vector.any():
         distance = np.concatenate([_distances(vector, part.view.segment.signs) for part in parts])
-        near = np.cumsum(np.bincount(distance[allowed], minlength=1))
+        # Counted over all, less those that are left out: mostly a few dead ones.
+        left_out = np.bincount(distance[~allowed], minlength=DIMENSIONS + 1)
+        near = np.cumsum(np.bincount(distance, minlength=DIMENSIONS + 1) - left_out)
         limit = int(np.searchsorted(near, min(CANDIDATES, int(near[-1]))))
         chosen |= allowed & (distance <= limit)
     chosen[np.fromiter(extra, np.int64)] = True
