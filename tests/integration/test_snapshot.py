@@ -89,3 +89,27 @@ def test_lines_of_a_file_are_those_of_its_text(tmp_path: Path, content: bytes) -
         for last in range(first, len(lines) + 1):
             assert snapshot.lines(info.id, first, last) == lines[first - 1 : last]
     snapshot.close()
+
+
+def test_the_log_does_not_grow_with_every_edit_while_a_reader_stays(tmp_path: Path) -> None:
+    writer = IndexWriter(tmp_path)
+    snapshot = None
+    sizes = []
+    for number in range(60):
+        content = "".join(f"def part_{number}_{i}(): return {i * number}\n" for i in range(500)).encode()
+        writer.commit(tree=EMPTY, analysed=[analyse(content, "a.py")], removed=[])
+        later = snapshot.advance() if snapshot is not None else Snapshot.open(tmp_path)
+        if snapshot is not None:
+            snapshot.close()
+        snapshot = later
+        if writer.compact():
+            renewed = snapshot.advance()
+            if renewed is not snapshot:
+                snapshot.close()
+                snapshot = renewed
+        assert "part_%d_7" % number in numbers(snapshot)
+        sizes.append((tmp_path / "index.db-wal").stat().st_size)
+    assert max(sizes[30:]) <= 2 * max(sizes[:15]), sizes
+    assert snapshot is not None
+    snapshot.close()
+    writer.close()

@@ -241,6 +241,12 @@ class Snapshot:
         rows = self.rows(f"SELECT {_FILE_COLUMNS} FROM files WHERE path = ?", (os.fsencode(path),))
         return _file(rows[0]) if rows else None
 
+    def renew(self, connection: sqlite3.Connection) -> None:
+        """Read this generation through a transaction that began later: the log before it may be written over."""
+        with self._lock:
+            self._db, connection = connection, self._db
+        self._connections.give_back(connection)
+
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def retain(self) -> Snapshot:
@@ -325,7 +331,7 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
         segment_ids = tuple(row[0] for row in connection.execute("SELECT id FROM segments ORDER BY id"))
         generation = int(meta.get("generation", 0))
         if old is not None and old.generation == generation and old.segment_ids == segment_ids:
-            connections.give_back(connection)
+            old.renew(connection)
             return old
         if old is not None and int(meta.get("removed_floor", 0)) > old.generation:
             old = None  # it is too old for the list of removed files: read everything

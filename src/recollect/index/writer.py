@@ -394,30 +394,38 @@ class IndexWriter:
         return path
 
     def compact(self, force: bool = False) -> bool:
-        """Merge small segments into a larger one and move the log into the database; True where segments changed."""
+        """Merge small segments into a larger one and move the log into the database. True where readers are to look anew:
+        segments changed, or they keep a long log from being written over.
+        """
         rows = self._db.execute("SELECT id, name, block, chunks FROM segments ORDER BY id").fetchall()
-        start = self._first_to_merge(rows, force)
-        merged = start is not None
+        # What a merge adds to the log, readers need until they look anew: not while they are to let go of it.
+        held = self._cut_log() and len(rows) < 2 * MERGE_AT and not force
+        start = self._first_to_merge(rows, force) if not held else None
         if start is not None:
             self._merge(rows[start:])
-        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        self._cut_log()
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         self._db.execute(f"PRAGMA cache_size=-{schema.SMALL_CACHE_KB}")  # the others are let go at once
         self._remove_unused()
-        return merged
+        return start is not None or held
 
-    def _cut_log(self) -> None:
-        """Give back what a large sync took for the log, unless a reader still needs it."""
+    def _cut_log(self) -> bool:
+        """Move the log into the database, and give back what a large sync or many edits took for it; whether it is still
+        long, for a reader needs it. Once that begins anew, it finds all in the database, and the next commit begins the log
+        anew.
+        """
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        log = self._folder / "index.db-wal"
         try:
-            long = (self._folder / "index.db-wal").stat().st_size > _LOG_KEPT
-        except OSError:
-            return
-        if long:
-            self._db.execute("PRAGMA busy_timeout=0")  # nobody is waited for: the next large sync comes by again
+            if log.stat().st_size <= _LOG_KEPT:
+                return False
+            self._db.execute("PRAGMA busy_timeout=0")  # nobody is waited for: the next sync comes by again
             try:
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
                 self._db.execute("PRAGMA busy_timeout=10000")
+            return log.stat().st_size > _LOG_KEPT
+        except OSError:
+            return False
 
     def _first_to_merge(self, rows: Sequence[tuple[int, str | None, bytes | None, int]], force: bool) -> int | None:
         dead = self._db.execute("SELECT count(*) FROM dead_chunks").fetchone()[0]
