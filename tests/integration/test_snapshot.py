@@ -107,7 +107,7 @@ def test_the_log_does_not_grow_with_every_edit_while_a_reader_stays(tmp_path: Pa
             if renewed is not snapshot:
                 snapshot.close()
                 snapshot = renewed
-        assert "part_%d_7" % number in numbers(snapshot)
+        assert f"part_{number}_7" in numbers(snapshot)
         sizes.append((tmp_path / "index.db-wal").stat().st_size)
     assert max(sizes[30:]) <= 2 * max(sizes[:15]), sizes
     assert snapshot is not None
