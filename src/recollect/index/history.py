@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recollect import text
 from recollect.index import packing
-from recollect.index.terms import posting_span, term_key
+from recollect.index.terms import term_at, term_key
 from recollect.sync.history import Log
 
 
@@ -54,7 +54,8 @@ class History:
 
     def postings(self, key: int) -> tuple[NDArray[np.int32], NDArray[np.uint16]]:
         """(documents, counts) of a term."""
-        span = posting_span(self.keys, self.indptr, key)
+        at = term_at(self.keys, key)
+        span = slice(int(self.indptr[at]), int(self.indptr[at + 1])) if at is not None else slice(0, 0)
         return self.documents[span], self.counts[span]
 
     def placed(self, files: Iterable[tuple[str, int]], gone: Iterable[int]) -> History:

@@ -8,7 +8,7 @@ from typing import Final
 
 from recollect.errors import Corrupt
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 LARGE_CACHE_KB: Final = 16_000  # of pages, while much is written
 SMALL_CACHE_KB: Final = 1_000  # what the next edit will touch; dozens of indexes may be open
 

@@ -13,12 +13,14 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from recollect.index import packing
+from recollect.index import packing, postings
 from recollect.index.analyse import Analysed
 from recollect.index.embed import DIMENSIONS
-from recollect.index.terms import posting_span
+from recollect.index.postings import Postings
+from recollect.index.terms import term_at
 
 SIGN_WORDS = DIMENSIONS // 64
+_NO_ROWS, _NO_COUNTS = np.zeros(0, np.int64), np.zeros(0, np.uint8)
 _BLOCK = 1024  # rows whose products add up exactly in float32: 1024 · 127² < 2²⁴
 
 
@@ -34,18 +36,29 @@ class Segment:
     vectors: NDArray[np.int8]  # [n, DIMENSIONS]
     signs: NDArray[np.uint64]  # [SIGN_WORDS, n], bit set where the component is positive
     keys: NDArray[np.uint64]  # [terms], ascending
-    indptr: NDArray[np.int64]  # [terms + 1]
-    rows: NDArray[np.unsignedinteger[Any]]  # [postings], of 16 bits where these number all rows, else of 32
-    counts: NDArray[np.unsignedinteger[Any]]  # [postings], of 8 bits where these hold all counts, else of 16
+    indptr: NDArray[np.uint32]  # [terms + 1]
+    gaps: NDArray[np.uint8]  # rows of the terms, with `start` and `wide` as in `Postings`
+    start: NDArray[np.uint32]  # [terms + 1]
+    wide: NDArray[np.bool_]  # [terms]
+    counts: NDArray[np.uint8]  # [postings], 255 where it is more: it makes no difference
     moment: NDArray[np.float64] | None = None  # see `second_moment`; kept where making it again would take long
 
     def __len__(self) -> int:
         return len(self.chunk_id)
 
-    def postings(self, key: int) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.unsignedinteger[Any]]]:
-        """(rows, counts) of the chunks, dead ones included, that hold the term with this key: convert before adding up."""
-        span = posting_span(self.keys, self.indptr, key)
-        return self.rows[span], self.counts[span]
+    def postings(self, key: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """(rows, counts) of the chunks, dead ones included, that hold the term with this key."""
+        at = term_at(self.keys, key)
+        if at is None:
+            return _NO_ROWS, _NO_COUNTS
+        return postings.decode(self._postings(), at), self.counts[self.indptr[at] : self.indptr[at + 1]]
+
+    def all_rows(self) -> NDArray[np.int32]:
+        """Rows of all terms, one after another, as `counts` has their counts."""
+        return postings.decode_all(self._postings(), self.indptr)
+
+    def _postings(self) -> Postings:
+        return Postings(self.gaps, self.start, self.wide)
 
     def second_moment(self) -> NDArray[np.float64]:
         """Sum over all rows of v vᵀ, `[DIMENSIONS, DIMENSIONS]`, whole numbers: exact in whatever order it is summed."""
@@ -143,9 +156,10 @@ def merge(views: Sequence[View]) -> Segment:
     for view in views:
         segment = view.segment
         new_row = np.cumsum(view.live) - 1 + offset
-        keep = view.live[segment.rows]
+        old_rows = segment.all_rows()
+        keep = view.live[old_rows]
         keys.append(np.repeat(segment.keys, np.diff(segment.indptr))[keep])
-        rows.append(new_row[segment.rows[keep]])
+        rows.append(new_row[old_rows[keep]])
         counts.append(segment.counts[keep])
         offset += int(view.live.sum())
 
@@ -169,21 +183,25 @@ def _assemble(
     *,
     posting_keys: NDArray[np.uint64],
     posting_rows: NDArray[np.int64],
-    posting_counts: NDArray[np.uint16],
+    posting_counts: NDArray[np.unsignedinteger[Any]],
     vectors: NDArray[np.int8],
     **columns: NDArray[Any],
 ) -> Segment:
     order = np.argsort(posting_keys, kind="stable")  # rows came ascending and stay so within a term
     sorted_keys = posting_keys[order]
     first = np.flatnonzero(np.concatenate(([True], sorted_keys[1:] != sorted_keys[:-1]))[: len(sorted_keys)])
+    indptr = np.append(first, len(sorted_keys)).astype(np.uint32)
+    found = postings.encode(posting_rows[order], indptr.astype(np.int64))
     return Segment(
         **columns,
         vectors=vectors,
         signs=_signs(vectors),
         keys=sorted_keys[first],
-        indptr=np.append(first, len(sorted_keys)).astype(np.int64),
-        rows=posting_rows[order].astype(np.uint16 if len(vectors) <= 1 << 16 else np.uint32),
-        counts=posting_counts[order].astype(np.uint8 if posting_counts.max(initial=0) < 1 << 8 else np.uint16),
+        indptr=indptr,
+        gaps=found.gaps,
+        start=found.start,
+        wide=found.wide,
+        counts=np.minimum(posting_counts[order], 255).astype(np.uint8),
     )
 
 

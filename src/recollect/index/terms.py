@@ -25,10 +25,10 @@ def term_key(term: str) -> int:
     return int.from_bytes(hashlib.blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
-def posting_span(keys: NDArray[np.uint64], indptr: NDArray[np.int64], key: int) -> slice:
-    """Where the postings of a term lie; empty where no document has it. `keys` ascend, `indptr[i]` is where those of `keys[i]` begin."""
+def term_at(keys: NDArray[np.uint64], key: int) -> int | None:
+    """Place of a term among `keys`, which ascend; None where it is none of them."""
     at = int(np.searchsorted(keys, np.uint64(key)))
-    return slice(int(indptr[at]), int(indptr[at + 1])) if at < len(keys) and int(keys[at]) == key else slice(0, 0)
+    return at if at < len(keys) and int(keys[at]) == key else None
 
 
 class TermCounts(NamedTuple):

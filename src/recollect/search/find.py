@@ -479,6 +479,6 @@ def _phrase_terms(phrase: str) -> list[str]:
 def _rows_with_all(part: Part, keys: Sequence[int]) -> NDArray[np.int64]:
     rows: NDArray[np.int64] | None = None
     for key in keys:
-        found = part.view.segment.postings(key)[0].astype(np.int64)
+        found = part.view.segment.postings(key)[0]
         rows = found if rows is None else rows[np.isin(rows, found)]
     return rows[part.allowed[rows]] if rows is not None else np.zeros(0, np.int64)

@@ -168,8 +168,7 @@ class _Match(NamedTuple):
 
 def _matches(term: str, part: Part) -> _Match:
     segment = part.view.segment
-    rows, counts = segment.postings(term_key(term))
-    found = rows.astype(np.int64)
+    found, counts = segment.postings(term_key(term))
     weight = _path_weight(term, part.snapshot)
     if weight is None:
         none = np.zeros(0, np.int64)
