@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from recollect import languages
 from recollect.errors import Corrupt
 from recollect.index import embed, parse, skip, terms
+from recollect.index.symbols import SIGNATURE_LINES, signature_of
 
 PIPELINE: Final = f"{parse.PIPELINE}/{embed.MODEL_NAME}/2"
 """Version of everything that decides what the index holds for given bytes; a change re-indexes."""
@@ -37,7 +38,7 @@ class Analysed:
     text: bytes = b""  # zstd of UTF-8
     chunks: list[tuple[int, int, str, str]] = field(default_factory=list)  # start line, end line, kind, symbol
     symbols: list[tuple[str, str, str, int, int, str]] = field(default_factory=list)
-    """name, qualified name, kind, start line, end line, signature"""
+    """name, qualified name, kind, start line, end line, signature (empty where it is what the lines say)"""
     references: bytes = b""  # zstd of lines `name TAB line,line,…`
     counts: terms.TermCounts | None = None
     vectors: NDArray[np.int8] | None = None
@@ -48,12 +49,16 @@ _OF_THREAD = threading.local()
 
 
 def compress(content: str) -> bytes:
-    return _compressor.compress(content.encode("utf-8", "surrogatepass"))
+    return zipped(content.encode("utf-8", "surrogatepass"))
+
+
+def zipped(data: bytes) -> bytes:
+    return _compressor.compress(data)
 
 
 def decompress(block: bytes) -> str:
     """Text of a block made by `compress`. Raises Corrupt where it is damaged."""
-    return decoded(raw(block))
+    return decoded(unzipped(block))
 
 
 def decoded(stored: bytes) -> str:
@@ -72,8 +77,8 @@ def _decompressor() -> zstandard.ZstdDecompressor:
     return found
 
 
-def raw(block: bytes) -> bytes:
-    """Bytes of a block made by `compress`: UTF-8, lone surrogates passed. Raises Corrupt where it is damaged."""
+def unzipped(block: bytes) -> bytes:
+    """Bytes of a block made by `zipped`, or by `compress`: UTF-8, lone surrogates passed. Raises Corrupt where it is damaged."""
     try:
         return _decompressor().decompress(block) if block else b""
     except zstandard.ZstdError as error:
@@ -116,12 +121,21 @@ def analyse(data: bytes, path: str, *, cached: bytes | None = None, grammar: boo
     lines = text.split("\n")
     result = Analysed(path, content_hash, len(data), language.name, language.content, "indexed", reason)
     result.lines = len(lines) - (not lines[-1])
-    result.text, result.chunks, result.symbols, result.references = compress(text), chunks, symbols, references
+    result.text, result.chunks, result.references = compress(text), chunks, references
+    result.symbols = [_brief(symbol, lines) for symbol in symbols]
     if chunks:
         result.counts = terms.count_terms(terms.chunk_texts(lines, chunks))
         result.vectors = embed.chunk_vectors(result.counts.body, embed.model().path(path))
         result.counts = result.counts._replace(body=result.counts.body[:0])  # it is in the vectors, and large
     return result
+
+
+def _brief(symbol: tuple[str, str, str, int, int, str], lines: list[str]) -> tuple[str, str, str, int, int, str]:
+    """A symbol without its signature, where that is what its lines say."""
+    *rest, start, end, signature = symbol
+    if not signature or signature != signature_of(lines[start - 1 : min(end, start + SIGNATURE_LINES)]):
+        return symbol
+    return (*rest, start, end, "")  # type: ignore[return-value]
 
 
 def _from_cache(block: bytes) -> tuple[str | None, list[Any], list[Any], bytes] | None:

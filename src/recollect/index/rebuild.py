@@ -15,11 +15,13 @@ _BATCH_CHUNKS: Final = 20_000  # bounds the memory that a rebuild takes
 
 
 def symbol_rows(item: Analysed, file_id: int, first_chunk: int) -> Iterator[tuple[Any, ...]]:
-    """Rows of a file's symbols, each with the id of the chunk that it starts in."""
+    """Rows of a file's symbols, numbered, each with the id of the chunk that it starts in."""
     starts = [chunk[0] for chunk in item.chunks]
-    for name, qualified_name, kind, start, end, signature in item.symbols:
+    for number, (name, qualified_name, kind, start, end, signature) in enumerate(item.symbols):
         chunk_id = first_chunk + max(bisect_right(starts, start) - 1, 0)
-        yield file_id, chunk_id, name, name.lower(), qualified_name, kind, start, end, signature
+        folded = name.lower() if name.lower() != name else None
+        scope = qualified_name.removesuffix(name)
+        yield file_id, number, chunk_id, name, folded, scope, kind, start, end, signature
 
 
 def batches(connection: sqlite3.Connection) -> Iterator[list[tuple[Analysed, int, int]]]:

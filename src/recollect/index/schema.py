@@ -31,17 +31,17 @@ CREATE TABLE removed_files (file_id INTEGER NOT NULL, generation INTEGER NOT NUL
 CREATE INDEX removed_files_generation ON removed_files (generation);
 CREATE TABLE texts (file_id INTEGER PRIMARY KEY, text BLOB NOT NULL, uses BLOB NOT NULL);
 CREATE TABLE chunks (
-    id INTEGER PRIMARY KEY, file_id INTEGER NOT NULL, start_line INTEGER NOT NULL, end_line INTEGER NOT NULL,
-    kind TEXT NOT NULL, symbol TEXT NOT NULL
-);
-CREATE INDEX chunks_file ON chunks (file_id);
+    file_id INTEGER NOT NULL, id INTEGER NOT NULL, start_line INTEGER NOT NULL, end_line INTEGER NOT NULL,
+    kind TEXT NOT NULL, symbol TEXT NOT NULL, PRIMARY KEY (file_id, id)
+) WITHOUT ROWID;
+-- In the order of the file. `folded`: the name in lower case, where that is another; `scope`: what stands before the name in the
+-- qualified one; `signature`: empty where it is what the lines say (`symbols.signature_of`).
 CREATE TABLE symbols (
-    file_id INTEGER NOT NULL, chunk_id INTEGER NOT NULL, name TEXT NOT NULL, folded TEXT NOT NULL,
-    qualified_name TEXT NOT NULL, kind TEXT NOT NULL, start_line INTEGER NOT NULL, end_line INTEGER NOT NULL,
-    signature TEXT NOT NULL
-);
-CREATE INDEX symbols_folded ON symbols (folded);
-CREATE INDEX symbols_file ON symbols (file_id);
+    file_id INTEGER NOT NULL, number INTEGER NOT NULL, chunk_id INTEGER NOT NULL, name TEXT NOT NULL, folded TEXT,
+    scope TEXT NOT NULL, kind TEXT NOT NULL, start_line INTEGER NOT NULL, end_line INTEGER NOT NULL,
+    signature TEXT NOT NULL, PRIMARY KEY (file_id, number)
+) WITHOUT ROWID;
+CREATE INDEX symbols_folded ON symbols (ifnull(folded, name));
 -- A small segment lies here itself, a large one in the file `name`. Ids ascend with the ids of the chunks inside.
 CREATE TABLE segments (id INTEGER PRIMARY KEY, name TEXT, block BLOB, chunks INTEGER NOT NULL, bytes INTEGER NOT NULL);
 -- Chunks that are gone and still lie in a segment.

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from recollect.errors import Corrupt
 from recollect.index import schema
-from recollect.index.analyse import decoded, decompress, lines_using, raw
+from recollect.index.analyse import decoded, decompress, lines_using, unzipped
 from recollect.index.embed import DIMENSIONS
 from recollect.index.history import History
 from recollect.index.paths import PathIndex
 from recollect.index.segment import Moment, Segment, View
+from recollect.index.symbols import SIGNATURE_LINES, signature_of
 from recollect.index.writer import load_segment
 from recollect.sync.tree import Kind
 
@@ -47,6 +48,8 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
+    """`signature`: empty where it is what the lines say (`Signatures`)."""
+
     file_id: int
     chunk_id: int
     name: str
@@ -71,7 +74,7 @@ class Changes:
 
 _NEWLINE = 10
 _FILE_COLUMNS = "id, path, hash, size, language, content, status, reason, lines, chunks"
-_DEFINITION_COLUMNS = "file_id, chunk_id, name, qualified_name, kind, start_line, end_line, signature"
+DEFINITION_COLUMNS = "file_id, chunk_id, name, scope || name, kind, start_line, end_line, signature"
 
 
 class _Connections:
@@ -193,26 +196,26 @@ class Snapshot:
         for start in range(0, len(wanted), 500):
             part = wanted[start : start + 500]
             marks = ",".join("?" * len(part))
-            sql = f"SELECT {_DEFINITION_COLUMNS} FROM symbols WHERE folded IN ({marks})"
+            sql = f"SELECT {DEFINITION_COLUMNS} FROM symbols WHERE ifnull(folded, name) IN ({marks})"
             found += (Definition(*row) for row in self.rows(sql, [name.lower() for name in part]))
         return found if fold else [item for item in found if item.name in set(wanted)]
 
     def symbols_with_prefix(self, prefix: str, limit: int = 200) -> list[Definition]:
         """Definitions whose name begins with `prefix`, whatever the case."""
         folded = prefix.lower()
-        sql = f"SELECT {_DEFINITION_COLUMNS} FROM symbols WHERE folded >= ? AND folded < ? ORDER BY folded LIMIT ?"
+        begins = "ifnull(folded, name) >= ? AND ifnull(folded, name) < ?"
+        sql = f"SELECT {DEFINITION_COLUMNS} FROM symbols WHERE {begins} ORDER BY ifnull(folded, name) LIMIT ?"
         return [Definition(*row) for row in self.rows(sql, (folded, folded + "\U0010ffff", limit))]
 
     def definitions_in(self, file_id: int) -> list[Definition]:
         """Definitions of a file, in its order; an outer one before those inside."""
-        sql = f"SELECT {_DEFINITION_COLUMNS} FROM symbols WHERE file_id = ? ORDER BY start_line, end_line DESC"
+        sql = f"SELECT {DEFINITION_COLUMNS} FROM symbols WHERE file_id = ? ORDER BY start_line, end_line DESC"
         return [Definition(*row) for row in self.rows(sql, (file_id,))]
 
-    def chunk_rows(self, chunk_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
-        """chunk id → (kind, symbol)."""
-        marks = ",".join("?" * len(chunk_ids))
-        rows = self.rows(f"SELECT id, kind, symbol FROM chunks WHERE id IN ({marks})", [int(i) for i in chunk_ids])
-        return {chunk_id: (kind, symbol) for chunk_id, kind, symbol in rows}
+    def chunk_row(self, file_id: int, chunk_id: int) -> tuple[str, str]:
+        """(kind, symbol) of a chunk."""
+        rows = self.rows("SELECT kind, symbol FROM chunks WHERE file_id = ? AND id = ?", (file_id, chunk_id))
+        return rows[0] if rows else ("", "")
 
     def text(self, file_id: int) -> str:
         """The file's text in this generation; empty where it is not indexed."""
@@ -222,7 +225,7 @@ class Snapshot:
     def lines(self, file_id: int, first: int, last: int) -> list[str]:
         """Lines `first` to `last` (1-based, inclusive) of a file's text, of which the rest is not made into strings."""
         rows = self.rows("SELECT text FROM texts WHERE file_id = ?", (file_id,))
-        data = raw(rows[0][0]) if rows else b""
+        data = unzipped(rows[0][0]) if rows else b""
         ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
         begin = int(ends[first - 2]) + 1 if first > 1 else 0
         end = int(ends[last - 1]) if last <= len(ends) else len(data)
@@ -262,6 +265,22 @@ class Snapshot:
                 self._connections.give_back(self._db)
 
     close = release
+
+
+class Signatures:
+    """The signatures of definitions, for which the text of each file is read once."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._lines: dict[int, list[str]] = {}
+
+    def __call__(self, item: Definition) -> str:
+        if item.signature:
+            return item.signature
+        lines = self._lines.get(item.file_id)
+        if lines is None:
+            lines = self._lines[item.file_id] = self._snapshot.text(item.file_id).split("\n")
+        return signature_of(lines[item.start_line - 1 : min(item.end_line, item.start_line + SIGNATURE_LINES)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,8 @@ from recollect.index.grammars import Grammar
 MAX_CHILDREN: Final = 5_000  # of one node: beyond, queries turn quadratic (200 KB of `(` took 22 s)
 _MAX_SIGNATURE: Final = 200
 _MAX_USES: Final = 20_000
+_LOOKED_AT: Final = 400  # bytes of a definition, for its signature
+SIGNATURE_LINES: Final = 6  # after its first
 _NAME: Final = re.compile(r"[^\W\d][\w$?!']*|\$[\w$]+")
 _LAST_NAME: Final = re.compile(r"([^\W\d][\w$]*[?!']?)\W*$")
 
@@ -102,7 +104,18 @@ def _text(node: Node | None, data: bytes) -> str:
 
 
 def _signature(node: Node, data: bytes) -> str:
-    text = data[node.start_byte : min(node.end_byte, node.start_byte + 400)].decode("utf-8", "replace")
+    return _beginning(
+        data[node.start_byte : min(node.end_byte, node.start_byte + _LOOKED_AT)].decode("utf-8", "replace")
+    )
+
+
+def signature_of(lines: Sequence[str]) -> str:
+    """The signature of a definition that begins with the first of these lines, and with nothing before it on that."""
+    begun = "\n".join(lines).lstrip().encode("utf-8", "surrogatepass")
+    return _beginning(begun[:_LOOKED_AT].decode("utf-8", "replace"))
+
+
+def _beginning(text: str) -> str:
     first, _, _ = text.partition("\n")
     if first.count("(") <= first.count(")") and "{" not in first:
         return first.strip()[:_MAX_SIGNATURE]
@@ -110,7 +123,7 @@ def _signature(node: Node, data: bytes) -> str:
         text = text.split(mark, 1)[0]
     lines = [line.strip() for line in text.splitlines()]
     kept = lines[:1]
-    for line in lines[1:6]:  # parameters written over several lines
+    for line in lines[1:SIGNATURE_LINES]:  # parameters written over several lines
         if "".join(kept).count("(") <= "".join(kept).count(")"):
             break
         kept.append(line)

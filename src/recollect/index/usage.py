@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from recollect.errors import Corrupt
 from recollect.index import packing, schema
-from recollect.index.analyse import decompress
+from recollect.index.analyse import decompress, unzipped, zipped
 
 _NAME: Final = "usage.rcl"
 _FAMILIES: Final[dict[str, str]] = {  # languages that use each other's names
@@ -54,7 +54,7 @@ class Usage:
 def load(folder: Path) -> Usage | None:
     """What is kept beside an index; None where nothing is, or it is damaged."""
     try:
-        meta, arrays = packing.unpack((folder / _NAME).read_bytes())
+        meta, arrays = packing.unpack(unzipped((folder / _NAME).read_bytes()))
         return Usage(meta["generation"], arrays.pop("names").tobytes().decode().split("\n"), **arrays)
     except (OSError, Corrupt, KeyError, TypeError, ValueError):
         return None
@@ -76,7 +76,7 @@ def save(folder: Path, usage: Usage) -> None:
     arrays["names"] = np.frombuffer("\n".join(usage.names).encode(), np.uint8)
     part = folder / f"{_NAME}.part"
     with open(part, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-        file.write(packing.pack(arrays, {"generation": usage.generation}))
+        file.write(zipped(packing.pack(arrays, {"generation": usage.generation})))
     part.replace(folder / _NAME)
 
 

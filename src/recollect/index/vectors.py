@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,6 @@ from recollect.index.embedders import BATCH, Embedder
 
 SCALE: Final = 127.0  # of a unit vector's components as int8, which are far below one
 _LONGEST: Final = 8_000  # characters of a chunk that are embedded
-_BLOCK: Final = 500
 _SCHEMA: Final = """
 PRAGMA journal_mode=WAL;
 CREATE TABLE IF NOT EXISTS vectors (chunk_id INTEGER PRIMARY KEY, key BLOB NOT NULL, vector BLOB NOT NULL);
@@ -96,12 +95,12 @@ def bring(folder: Path, model: str, embedder: Callable[[], Embedder]) -> int:
         if len(database.execute("SELECT DISTINCT length(vector) FROM vectors LIMIT 2").fetchall()) > 1:
             with database:  # the service has another model under this name now
                 database.execute("DELETE FROM vectors")
-        live = {row[0] for row in index.execute("SELECT id FROM chunks")}
+        live = dict(index.execute("SELECT id, file_id FROM chunks"))
         have = {row[0] for row in database.execute("SELECT chunk_id FROM vectors")}
-        wanted = sorted(live - have)
-        for ids, texts in _texts(index, wanted):
+        missing = live.keys() - have
+        for ids, texts in _texts(index, missing, sorted({live[chunk_id] for chunk_id in missing})):
             made += _add(database, ids, texts, embedder)
-        gone = list(have - live)
+        gone = list(have - live.keys())
         with database:
             database.executemany("DELETE FROM vectors WHERE chunk_id = ?", ((chunk_id,) for chunk_id in gone))
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -131,20 +130,20 @@ def _made(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _texts(index: sqlite3.Connection, wanted: Sequence[int]) -> Iterator[tuple[list[int], list[str]]]:
-    """(chunk ids, texts) in batches; a text begins with the chunk's path and symbol."""
+def _texts(
+    index: sqlite3.Connection, wanted: Collection[int], file_ids: Sequence[int]
+) -> Iterator[tuple[list[int], list[str]]]:
+    """(chunk ids, texts) of the `wanted` chunks of files, in batches; a text begins with the chunk's path and symbol."""
     ids: list[int] = []
     texts: list[str] = []
-    file, lines = -1, list[str]()
-    for start in range(0, len(wanted), _BLOCK):
-        part = wanted[start : start + _BLOCK]
-        marks = ",".join("?" * len(part))
-        sql = f"""SELECT c.id, c.file_id, f.path, c.start_line, c.end_line, c.symbol FROM chunks c JOIN files f ON f.id = c.file_id
-            WHERE c.id IN ({marks}) ORDER BY c.id"""
-        for chunk_id, file_id, path, first, last, symbol in index.execute(sql, part).fetchall():
-            if file_id != file:
-                block = index.execute("SELECT text FROM texts WHERE file_id = ?", (file_id,)).fetchone()
-                file, lines = file_id, decompress(block[0]).split("\n") if block else []
+    for file_id in file_ids:
+        sql = "SELECT path, text FROM files JOIN texts ON file_id = id WHERE id = ?"
+        path, block = index.execute(sql, (file_id,)).fetchone()
+        lines = decompress(block).split("\n")
+        sql = "SELECT id, start_line, end_line, symbol FROM chunks WHERE file_id = ? ORDER BY id"
+        for chunk_id, first, last, symbol in index.execute(sql, (file_id,)).fetchall():
+            if chunk_id not in wanted:
+                continue
             ids.append(chunk_id)
             said = "\n".join((f"{os.fsdecode(path)} {symbol}".rstrip(), *lines[first - 1 : last]))[:_LONGEST]
             texts.append(said.encode("utf-8", "replace").decode())

@@ -281,7 +281,8 @@ class IndexWriter:
                 continue
             sql = "SELECT id, start_line, end_line, kind, symbol FROM chunks WHERE file_id = ? ORDER BY id"
             chunks = self._db.execute(sql, (file_id,)).fetchall()
-            sql = "SELECT name, qualified_name, kind, start_line, end_line, signature FROM symbols WHERE file_id = ? ORDER BY rowid"
+            columns = "name, scope || name, kind, start_line, end_line, signature"
+            sql = f"SELECT {columns} FROM symbols WHERE file_id = ? ORDER BY number"
             symbols = self._db.execute(sql, (file_id,)).fetchall()
             text, uses = self._db.execute("SELECT text, uses FROM texts WHERE file_id = ?", (file_id,)).fetchone()
             record = json.dumps([*found[4:], [chunk[1:] for chunk in chunks], symbols])
@@ -353,10 +354,10 @@ class IndexWriter:
         )
         self._db.executemany(
             "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)",
-            ((first + i, file_id, *chunk) for item, file_id, first in placed for i, chunk in enumerate(item.chunks)),
+            ((file_id, first + i, *chunk) for item, file_id, first in placed for i, chunk in enumerate(item.chunks)),
         )
         self._db.executemany(
-            "INSERT INTO symbols VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO symbols VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (row for item, file_id, first in placed for row in rebuild.symbol_rows(item, file_id, first)),
         )
 

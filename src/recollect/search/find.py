@@ -428,7 +428,7 @@ class _Search:
         source = self._sources[file.source]
         part = self._part(chunk[0])
         chunk_id = int(part.view.segment.chunk_id[chunk[0] - part.offset])
-        kind, symbol = source.snapshot.chunk_rows([chunk_id]).get(chunk_id, ("", ""))
+        kind, symbol = source.snapshot.chunk_row(file.info.id, chunk_id)
         start, end = self._span(chunk[0])
         lines = source.snapshot.lines(file.info.id, start, end)
         size = self._lines_wanted(shape)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from recollect import text
 from recollect.errors import UserError
-from recollect.index.analyse import raw
+from recollect.index.analyse import unzipped
 from recollect.index.snapshot import FileInfo, Snapshot
 from recollect.index.terms import term_key
 from recollect.model import Hit
@@ -218,7 +218,7 @@ def _matching(
             texts.update(((number, file_id), block) for file_id, block in sources[number].snapshot.rows(sql, ids))
         found = []
         for *_, number, info in batch:
-            data = raw(texts.get((number, info.id), b""))
+            data = unzipped(texts.get((number, info.id), b""))
             if not all(literal in data for literal in expression.literals):
                 continue
             if expression.of_bytes is not None and data.isascii():
@@ -263,7 +263,7 @@ def _hit(source: Source, info: FileInfo, spans: Sequence[tuple[int, int]], conte
     size = max(shape.snippet_lines, 0)
     begin = max(1, first - max(0, (size - (last - first + 1)) // 3))
     inside = "WHERE file_id = ? AND start_line <= ? AND end_line >= ? ORDER BY start_line DESC LIMIT 1"
-    sql = f"SELECT kind, qualified_name FROM symbols {inside}"
+    sql = f"SELECT kind, scope || name FROM symbols {inside}"
     kind, symbol = next(iter(source.snapshot.rows(sql, (info.id, first, first))), ("", ""))
     return Hit(
         repository=source.name,

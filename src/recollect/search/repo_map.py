@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from recollect.index.snapshot import Definition, FileInfo, Snapshot
+from recollect.index.snapshot import DEFINITION_COLUMNS, Definition, FileInfo, Signatures, Snapshot
 from recollect.index.usage import Usage
 from recollect.search import rank
 from recollect.sync.tree import printable
@@ -229,13 +229,12 @@ def outline(snapshot: Snapshot, graph: Graph, focus: Focus, max_tokens: int) -> 
 def _definitions(snapshot: Snapshot, file_ids: Sequence[int], names: Iterable[str]) -> dict[int, list[Definition]]:
     """By file, the definitions of these names in it."""
     found: dict[int, list[Definition]] = {file_id: [] for file_id in file_ids if file_id in snapshot.files}
-    columns = "file_id, chunk_id, name, qualified_name, kind, start_line, end_line, signature"
     meant = "name IN (SELECT value FROM json_each(?)) AND kind <> 'section'"
     wanted, asked = list(found), json.dumps(list(names))
     for start in range(0, len(wanted), _BLOCK):
         part = wanted[start : start + _BLOCK]
         marks = ",".join("?" * len(part))
-        sql = f"SELECT {columns} FROM symbols INDEXED BY symbols_file WHERE file_id IN ({marks}) AND {meant} ORDER BY start_line"
+        sql = f"SELECT {DEFINITION_COLUMNS} FROM symbols WHERE file_id IN ({marks}) AND {meant} ORDER BY start_line"
         for row in snapshot.rows(sql, (*part, asked)):
             found[row[0]].append(Definition(*row))
     return found
@@ -246,10 +245,11 @@ def _fitted(
 ) -> Outline:
     chosen: dict[int, dict[int, Definition]] = {}  # file → line → definition; files in order of their best
     misses = 0
+    signatures = Signatures(snapshot)
     for item in candidates:
         more = [item, *_enclosing(item, enclosing[item.file_id])]
         have = chosen.get(item.file_id)
-        cost = sum(len(_line(one)) + 1 for one in more if have is None or one.start_line not in have)
+        cost = sum(len(_line(one, signatures)) + 1 for one in more if have is None or one.start_line not in have)
         cost += len(printable(snapshot.files[item.file_id].path)) + 3 if have is None else 0
         if cost > room:
             misses += 1
@@ -261,7 +261,7 @@ def _fitted(
     lines = []
     for file_id, definitions in chosen.items():
         lines.append(f"{printable(snapshot.files[file_id].path)}:")
-        lines += [_line(definitions[at]) for at in sorted(definitions)]
+        lines += [_line(definitions[at], signatures) for at in sorted(definitions)]
         lines.append("")
     return Outline("\n".join(lines).rstrip(), len(chosen), sum(map(len, chosen.values())))
 
@@ -281,7 +281,7 @@ def _enclosing(item: Definition, all_: Sequence[Definition]) -> list[Definition]
     return found
 
 
-def _line(item: Definition) -> str:
-    said = " ".join((item.signature or f"{item.kind} {item.name}").split())
+def _line(item: Definition, signatures: Signatures) -> str:
+    said = " ".join((signatures(item) or f"{item.kind} {item.name}").split())
     depth = item.qualified_name.count(".")
     return f"{item.start_line:>5} {'  ' * depth}{said[:_SIGNATURE]}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from recollect import text
-from recollect.index.snapshot import Definition, Snapshot
+from recollect.index.snapshot import Definition, Signatures, Snapshot
 from recollect.index.terms import term_key
 from recollect.model import SymbolHit
 from recollect.search import rank
@@ -26,8 +27,9 @@ def symbol_hits(
     if not parts:
         return (), (() if references else None)
     name, qualified = parts[-1], ".".join(parts)
-    ranked: list[tuple[tuple[int, bool, float, int, str, str, int], SymbolHit]] = []
+    ranked: list[tuple[tuple[int, bool, float, int, str, str, int], SymbolHit, Definition, Signatures]] = []
     for source in sources:
+        signatures = Signatures(source.snapshot)
         for item in _definitions(source.snapshot, name):
             if kind is not None and item.kind != kind.lower():
                 continue
@@ -37,13 +39,12 @@ def symbol_hits(
             distance = 0 if item.name == name else 1 if item.name.lower() == name.lower() else 2
             place = (hit.repository, hit.path, hit.start_line)
             order = (distance, hit.kind == "section", -rank.kept(hit.path), len(item.name), *place)
-            ranked.append((order, hit))
-    ranked.sort(key=lambda pair: pair[0])
-    definitions = [hit for _, hit in ranked]
-    if any(order[0] < 2 for order, _ in ranked):
-        definitions = [hit for order, hit in ranked if order[0] < 2]
-    uses = _references(sources, name, definitions, limit) if references else None
-    return tuple(definitions[:limit]), uses
+            ranked.append((order, hit, item, signatures))
+    ranked.sort(key=lambda one: one[0])
+    if any(order[0] < 2 for order, *_ in ranked):
+        ranked = [one for one in ranked if one[0][0] < 2]
+    definitions = tuple(replace(hit, signature=signatures(item)) for _, hit, item, signatures in ranked[:limit])
+    return definitions, _references(sources, name, [one[1] for one in ranked], limit) if references else None
 
 
 def _definitions(snapshot: Snapshot, name: str) -> list[Definition]:
@@ -52,7 +53,7 @@ def _definitions(snapshot: Snapshot, name: str) -> list[Definition]:
 
 def _definition(source: Source, item: Definition) -> SymbolHit:
     lines = (item.start_line, item.end_line)
-    return _hit(source, item.file_id, lines, item.name, item.qualified_name, item.kind, "definition", item.signature)
+    return _hit(source, item.file_id, lines, item.name, item.qualified_name, item.kind, "definition", "")
 
 
 def _hit(
@@ -83,6 +84,7 @@ def _hit(
 
 def outline(source: Source, file_id: int) -> tuple[SymbolHit, ...]:
     """The definitions of one file, in its order."""
+    signatures = Signatures(source.snapshot)
     return tuple(
         _hit(
             source,
@@ -92,7 +94,7 @@ def outline(source: Source, file_id: int) -> tuple[SymbolHit, ...]:
             one.qualified_name,
             one.kind,
             "definition",
-            one.signature,
+            signatures(one),
         )
         for one in source.snapshot.definitions_in(file_id)
     )
