@@ -32,7 +32,7 @@ def exact(snapshot: Snapshot) -> dict[int, NDArray[np.float32]]:
     found: dict[int, NDArray[np.float32]] = {}
     for info in snapshot.files.values():
         rows = snapshot.rows(
-            "SELECT id, start_line, end_line, kind, symbol FROM chunks WHERE file_id = ? ORDER BY id", (info.id,)
+            "SELECT id, start_line, end_line, kind, symbol FROM named_chunks WHERE file_id = ? ORDER BY id", (info.id,)
         )
         if rows:
             lines = snapshot.text(info.id).split("\n")

@@ -37,7 +37,10 @@ def check(source: str, name: str) -> None:
             covered[number] += 1
     for number, line in enumerate(lines, 1):
         assert covered[number] == 1 or (not line.strip() and covered[number] == 0), (number, line)
+    names = {(symbol.kind, symbol.qualified_name) for symbol in parsed.symbols}
+    assert {(chunk.kind, chunk.symbol) for chunk in parsed.chunks} <= names | {("text", "")}
     for symbol in parsed.symbols:
+        assert symbol.qualified_name.endswith(symbol.name)
         assert 1 <= symbol.start_line <= symbol.end_line <= len(lines)
 
 

@@ -88,7 +88,7 @@ def state(folder: Path, root: Path) -> dict[str, Any]:
     snapshot = Snapshot.open(folder)
     try:
         paths = {info.id: info.path for info in snapshot.files.values()}
-        chunks = "SELECT file_id, start_line, end_line, kind, symbol FROM chunks"
+        chunks = "SELECT file_id, start_line, end_line, kind, symbol FROM named_chunks"
         symbols = "SELECT file_id, name, scope, kind, start_line, end_line, signature FROM symbols"
         source = Source("r", root, snapshot)
         shape = Shape(limit=20, explain=True)

@@ -24,6 +24,15 @@ def symbol_rows(item: Analysed, file_id: int, first_chunk: int) -> Iterator[tupl
         yield file_id, number, chunk_id, name, folded, scope, kind, start, end, signature
 
 
+def chunk_rows(item: Analysed, file_id: int, first_chunk: int) -> Iterator[tuple[Any, ...]]:
+    """Rows of a file's chunks, each with the number of the symbol that it is named for."""
+    numbers: dict[tuple[str, str], int] = {}
+    for number, (_, qualified_name, kind, *_) in enumerate(item.symbols):
+        numbers.setdefault((kind, qualified_name), number)
+    for chunk_id, (start, end, kind, symbol) in enumerate(item.chunks, first_chunk):
+        yield file_id, chunk_id, start, end, numbers.get((kind, symbol))
+
+
 def batches(connection: sqlite3.Connection) -> Iterator[list[tuple[Analysed, int, int]]]:
     """All indexed files as `(analysis, file id, first chunk id)`, by ascending chunk id, in bounded batches."""
     order = "SELECT file_id, min(id) FROM chunks GROUP BY file_id ORDER BY min(id)"
@@ -45,7 +54,7 @@ def _analysis(connection: sqlite3.Connection, file_id: int) -> Analysed:
     row = connection.execute(f"SELECT {columns} FROM files WHERE id = ?", (file_id,)).fetchone()
     path, content_hash, size, language, content, lines = row
     name = fsdecode(path)
-    chunks = "SELECT start_line, end_line, kind, symbol FROM chunks WHERE file_id = ? ORDER BY id"
+    chunks = "SELECT start_line, end_line, kind, symbol FROM named_chunks WHERE file_id = ? ORDER BY id"
     block = connection.execute("SELECT text FROM texts WHERE file_id = ?", (file_id,)).fetchone()[0]
     text = decompress(block).split("\n")
     item = Analysed(name, content_hash, size, language, content, "indexed", None, lines)

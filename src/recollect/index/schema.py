@@ -30,9 +30,10 @@ CREATE INDEX files_failed ON files (path) WHERE status = 'failed';
 CREATE TABLE removed_files (file_id INTEGER NOT NULL, generation INTEGER NOT NULL);
 CREATE INDEX removed_files_generation ON removed_files (generation);
 CREATE TABLE texts (file_id INTEGER PRIMARY KEY, text BLOB NOT NULL, uses BLOB NOT NULL);
+-- `symbol`: the number of the one that a chunk is named for.
 CREATE TABLE chunks (
-    file_id INTEGER NOT NULL, id INTEGER NOT NULL, start_line INTEGER NOT NULL, end_line INTEGER NOT NULL,
-    kind TEXT NOT NULL, symbol TEXT NOT NULL, PRIMARY KEY (file_id, id)
+    file_id INTEGER NOT NULL, id INTEGER NOT NULL, start_line INTEGER NOT NULL, end_line INTEGER NOT NULL, symbol INTEGER,
+    PRIMARY KEY (file_id, id)
 ) WITHOUT ROWID;
 -- In the order of the file. `folded`: the name in lower case, where that is another; `scope`: what stands before the name in the
 -- qualified one; `signature`: empty where it is what the lines say (`symbols.signature_of`).
@@ -42,6 +43,9 @@ CREATE TABLE symbols (
     signature TEXT NOT NULL, PRIMARY KEY (file_id, number)
 ) WITHOUT ROWID;
 CREATE INDEX symbols_folded ON symbols (ifnull(folded, name));
+CREATE VIEW named_chunks AS
+    SELECT c.file_id, id, c.start_line, c.end_line, ifnull(kind, 'text') AS kind, ifnull(scope || name, '') AS symbol
+    FROM chunks c LEFT JOIN symbols s ON s.file_id = c.file_id AND s.number = c.symbol;
 -- A small segment lies here itself, a large one in the file `name`. Ids ascend with the ids of the chunks inside.
 CREATE TABLE segments (id INTEGER PRIMARY KEY, name TEXT, block BLOB, chunks INTEGER NOT NULL, bytes INTEGER NOT NULL);
 -- Chunks that are gone and still lie in a segment.

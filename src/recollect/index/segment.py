@@ -34,7 +34,7 @@ class Segment:
     end_line: NDArray[np.int32]  # [n]
     length: NDArray[np.uint32]  # [n], terms in the body
     vectors: NDArray[np.int8]  # [n, DIMENSIONS]
-    signs: NDArray[np.uint64]  # [SIGN_WORDS, n], bit set where the component is positive
+    signs: NDArray[np.uint64]  # [SIGN_WORDS, n], bit set where the component is positive; not stored
     keys: NDArray[np.uint64]  # [terms], ascending
     indptr: NDArray[np.uint32]  # [terms + 1]
     gaps: NDArray[np.uint8]  # rows of the terms, with `start` and `wide` as in `Postings`
@@ -74,6 +74,7 @@ class Segment:
     def unpack(cls, block: Any) -> Self:
         """Segment over a block made by `pack` (bytes or a memory map). Raises Corrupt."""
         _, arrays = packing.unpack(block)
+        arrays["signs"] = _signs(arrays["vectors"])
         if "moment" in arrays:
             arrays["moment"] = _whole(arrays["moment"])
         return cls(**arrays)
@@ -96,7 +97,7 @@ def _whole(half: NDArray[Any]) -> NDArray[np.float64]:
 
 
 _PENDING: Final = 2_000  # chunks that came and went, from which a moment is worked out anew
-_COLUMNS = [item.name for item in fields(Segment) if item.name != "moment"]
+_COLUMNS = [item.name for item in fields(Segment) if item.name not in ("moment", "signs")]
 
 
 def moment_of(vectors: NDArray[np.int8]) -> NDArray[np.float64]:

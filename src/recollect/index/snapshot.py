@@ -214,7 +214,7 @@ class Snapshot:
 
     def chunk_row(self, file_id: int, chunk_id: int) -> tuple[str, str]:
         """(kind, symbol) of a chunk."""
-        rows = self.rows("SELECT kind, symbol FROM chunks WHERE file_id = ? AND id = ?", (file_id, chunk_id))
+        rows = self.rows("SELECT kind, symbol FROM named_chunks WHERE file_id = ? AND id = ?", (file_id, chunk_id))
         return rows[0] if rows else ("", "")
 
     def text(self, file_id: int) -> str:

@@ -140,7 +140,7 @@ def _texts(
         sql = "SELECT path, text FROM files JOIN texts ON file_id = id WHERE id = ?"
         path, block = index.execute(sql, (file_id,)).fetchone()
         lines = decompress(block).split("\n")
-        sql = "SELECT id, start_line, end_line, symbol FROM chunks WHERE file_id = ? ORDER BY id"
+        sql = "SELECT id, start_line, end_line, symbol FROM named_chunks WHERE file_id = ? ORDER BY id"
         for chunk_id, first, last, symbol in index.execute(sql, (file_id,)).fetchall():
             if chunk_id not in wanted:
                 continue

@@ -279,7 +279,7 @@ class IndexWriter:
             found = self._db.execute(f"SELECT {columns} FROM files WHERE id = ?", (file_id,)).fetchone()
             if found is None or found[2] != "indexed" or not found[3]:
                 continue
-            sql = "SELECT id, start_line, end_line, kind, symbol FROM chunks WHERE file_id = ? ORDER BY id"
+            sql = "SELECT id, start_line, end_line, kind, symbol FROM named_chunks WHERE file_id = ? ORDER BY id"
             chunks = self._db.execute(sql, (file_id,)).fetchall()
             columns = "name, scope || name, kind, start_line, end_line, signature"
             sql = f"SELECT {columns} FROM symbols WHERE file_id = ? ORDER BY number"
@@ -353,8 +353,8 @@ class IndexWriter:
             ((file_id, item.text, item.references) for item, file_id, _ in placed if item.status == "indexed"),
         )
         self._db.executemany(
-            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)",
-            ((file_id, first + i, *chunk) for item, file_id, first in placed for i, chunk in enumerate(item.chunks)),
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?)",
+            (row for item, file_id, first in placed for row in rebuild.chunk_rows(item, file_id, first)),
         )
         self._db.executemany(
             "INSERT INTO symbols VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -30,7 +30,7 @@ def related(
     """
     snapshot = source.snapshot
     holding = "file_id = ? AND start_line <= ? AND end_line >= ?"
-    sql = f"SELECT start_line, end_line, symbol FROM chunks WHERE {holding} ORDER BY start_line DESC LIMIT 1"
+    sql = f"SELECT start_line, end_line, symbol FROM named_chunks WHERE {holding} ORDER BY start_line DESC LIMIT 1"
     rows = snapshot.rows(sql, (info.id, line, line))
     if not rows:
         raise UserError(f"there is no code at line {line} of {info.path}", code="no_such_line")
