@@ -17,8 +17,9 @@ import tempfile
 import threading
 import time
 import venv
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -285,6 +286,34 @@ def _handshakes(work: Path, from_nothing: bool) -> tuple[str, str, str]:
     return f"{statistics.median(times) * 1000:.0f} ms", f"{max(times) * 1000:.0f} ms (max)", f"{len(times)}"
 
 
+def disk(work: Path) -> list[tuple[str, ...]]:
+    """What a first sync leaves in the index's folder, against the bytes of the files that are in it."""
+    rows = []
+    for size in trees.SIZES:
+        root = trees.make(size, work)
+        with home(work) as environment:
+            recollect(["sync", str(root)], environment)
+            folder = next((Path(environment["RECOLLECT_HOME"]) / "repositories").iterdir())
+            held, before = _held(folder), {"": 0}
+            while held != before:  # segments are merged and the map is made after the sync
+                time.sleep(10.0)
+                held, before = _held(folder), held
+        _, source = trees.measure(root)
+        log = sum(held.pop(name, 0) for name in ("index.db-wal", "index.db-shm"))
+        parts = (held.pop("index.db"), held.pop("segments", 0), sum(held.values()), log)
+        rows.append((size, f"{sum(parts) / source:.2f} ×", *(f"{part / source:.2f}" for part in parts)))
+    return rows
+
+
+def _held(folder: Path) -> dict[str, int]:
+    """Bytes below `folder`, by what lies right in it."""
+    held: Counter[str] = Counter()
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            held[path.relative_to(folder).parts[0]] += path.stat().st_size if path.is_file() else 0
+    return held
+
+
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 _TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -293,6 +322,10 @@ _TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("tree", "files", "MB", "from nothing", "processes running", "peak memory, ours / semble"),
     ),
     "unchanged": ("Sync of an unchanged tree", ("tree", "sync / git status", "one changed file costs", "git status")),
+    "disk": (
+        "Size on disk, against the source",
+        ("tree", "all", "rows and texts", "postings and vectors", "the map", "a log that is written over"),
+    ),
     "latency": ("`search_code` over stdio, large tree", ("", "p50", "p99", "questions")),
 }
 
@@ -327,6 +360,7 @@ def main() -> int:
     runs: dict[str, Callable[[], list[tuple[str, ...]]]] = {
         "cold": lambda: cold(given.work, _semble(given.work, given.semble)),
         "unchanged": lambda: unchanged(given.work),
+        "disk": lambda: disk(given.work),
         "latency": lambda: latency(given.work),
     }
     for name in given.only:

@@ -25,7 +25,8 @@ from recollect.sync.tree import Kind, Row, Stat, Tree
 from recollect.testing import crash_point
 
 INLINE_BYTES: Final = 512_000  # a larger segment is a file of its own
-_LOG_KEPT: Final = 1_000_000  # bytes
+LOG_KEPT: Final = 1_000_000  # bytes
+_READERS_MS: Final = 50
 MERGE_AT: Final = 6  # segments; each costs a query some 20 µs a term
 DEAD_SHARE: Final = 0.3  # of a segment's chunks: beyond, it is written anew at the next merge
 _MANY_FILES: Final = 50  # of one commit
@@ -395,38 +396,33 @@ class IndexWriter:
         return path
 
     def compact(self, force: bool = False) -> bool:
-        """Merge small segments into a larger one and move the log into the database. True where readers are to look anew:
-        segments changed, or they keep a long log from being written over.
-        """
+        """Merge small segments into a larger one and move the log into the database; True where segments changed."""
         rows = self._db.execute("SELECT id, name, block, chunks FROM segments ORDER BY id").fetchall()
-        # What a merge adds to the log, readers need until they look anew: not while they are to let go of it.
-        held = self._cut_log() and len(rows) < 2 * MERGE_AT and not force
-        start = self._first_to_merge(rows, force) if not held else None
+        start = self._first_to_merge(rows, force)
         if start is not None:
             self._merge(rows[start:])
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         self._db.execute(f"PRAGMA cache_size=-{schema.SMALL_CACHE_KB}")  # the others are let go at once
         self._remove_unused()
-        return start is not None or held
+        return start is not None
 
-    def _cut_log(self) -> bool:
-        """Move the log into the database, and give back what a large sync or many edits took for it; whether it is still
-        long, for a reader needs it. Once that begins anew, it finds all in the database, and the next commit begins the log
-        anew.
+    def settle_log(self, kept_bytes: int = LOG_KEPT) -> bool:
+        """Move the log into the database; whether it is longer than what may be kept, and is to be cut once readers have
+        begun anew. Until then they need it, and it would grow with every commit.
         """
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        log = self._folder / "index.db-wal"
         try:
-            if log.stat().st_size <= _LOG_KEPT:
-                return False
-            self._db.execute("PRAGMA busy_timeout=0")  # nobody is waited for: the next sync comes by again
-            try:
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            finally:
-                self._db.execute("PRAGMA busy_timeout=10000")
-            return log.stat().st_size > _LOG_KEPT
+            return (self._folder / "index.db-wal").stat().st_size > kept_bytes
         except OSError:
             return False
+
+    def cut_log(self) -> None:
+        """Give back what a large sync or many edits took for the log, waiting a moment for those that read it."""
+        self._db.execute(f"PRAGMA busy_timeout={_READERS_MS}")  # who takes longer is waited for next time
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            self._db.execute("PRAGMA busy_timeout=10000")
 
     def _first_to_merge(self, rows: Sequence[tuple[int, str | None, bytes | None, int]], force: bool) -> int | None:
         dead = self._db.execute("SELECT count(*) FROM dead_chunks").fetchone()[0]

@@ -26,7 +26,7 @@ from typing import Any, Final
 from recollect.errors import Corrupt, RecollectError
 from recollect.index import embedders, usage, vectors
 from recollect.index.embedders import Embedder
-from recollect.index.writer import IndexWriter, copy_index
+from recollect.index.writer import LOG_KEPT, IndexWriter, copy_index
 from recollect.jobs.indexer import Request
 from recollect.jobs.pipe import Pipe
 from recollect.jobs.pool import ParsePool
@@ -125,6 +125,7 @@ class Indexer:
         self._pool = ParsePool(home / "cache.db", workers, queue_size, batch_size)
         self._pool.warm()
         self._cancelled: dict[int, threading.Event] = {}
+        self._last: dict[str, int] = {}  # folder → number of its last sync, by which readers are told of commits
         self._mapping = threading.Lock()  # one at a time
         self._embedding = threading.Lock()  # likewise
         self._loading = threading.Lock()
@@ -159,6 +160,7 @@ class Indexer:
 
     def _sync(self, request: Request) -> None:
         cancelled = self._cancelled[request.id]
+        self._last[request.folder] = request.id
         try:
             with self._indexes.lock(request.folder):
                 chunks = 0
@@ -218,11 +220,19 @@ class Indexer:
                 writer.commit_history(said)
             if writer.compact() or said is not None:
                 self._send("committed", request.id, writer.generation)
+            self._cut_log(request.folder, writer, LOG_KEPT if request.options.dirty is not None else LOG_KEPT // 10)
             if chunks > _MANY_CHUNKS:
                 give_back_memory()
         except (sqlite3.Error, OSError, Corrupt):
             log.warning("compacting %s failed", request.folder, exc_info=True)
             self._indexes.forget(request.folder)
+
+    def _cut_log(self, folder: str, writer: IndexWriter, kept_bytes: int) -> None:
+        """Give back a long log: readers that begin anew find all in the database. Who reads on is waited for next time."""
+        for _ in range(2):  # the first time, readers may only have come to the last commit
+            if writer.settle_log(kept_bytes):
+                self._send("committed", self._last[folder], writer.generation)
+                writer.cut_log()
 
     def _forget(self, number: int, folder: str) -> None:
         with self._indexes.lock(folder):
@@ -239,6 +249,10 @@ class Indexer:
                 usage.save(Path(folder), replace(found, rank=Graph(found).ranked()[0]))
 
         self._answer(number, "the map", collect)
+        with self._indexes.lock(folder), suppress(sqlite3.Error):
+            writer = self._indexes.opened(folder)
+            if writer is not None and folder in self._last:  # a long log could not be cut while this was reading it
+                self._cut_log(folder, writer, LOG_KEPT)
 
     def _embed(self, number: int, folder: str, choice: EmbedderChoice) -> None:
         """Make the vectors of another model that an index lacks. Reads the index as any reader does."""
