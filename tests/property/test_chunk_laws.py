@@ -60,8 +60,12 @@ def test_every_line_is_in_one_chunk_however_broken_the_source(name: str) -> None
         source = " ".join(words)[:60_000]
 
 
-# The Perl grammar can hang on what is no Perl: parse workers are there for that (tests/chaos), this process is not.
-@given(st.text(max_size=400), st.sampled_from(sorted(SOURCES.keys() - {"a.pl"})))
+# The Perl grammar can hang on what is no Perl, and that for Bash dies of `{` before a character beyond the basic plane: parse
+# workers are there for that (tests/chaos), this process is not.
+_DEADLY = {"a.pl", "a.sh"}
+
+
+@given(st.text(max_size=400), st.sampled_from(sorted(SOURCES.keys() - _DEADLY)))
 @settings(max_examples=150, deadline=None)
 def test_every_line_of_any_text_is_in_one_chunk(source: str, name: str) -> None:
     check(source, name)
