@@ -40,7 +40,7 @@ class Segment:
     gaps: NDArray[np.uint8]  # rows of the terms, with `start` and `wide` as in `Postings`
     start: NDArray[np.uint32]  # [terms + 1]
     wide: NDArray[np.bool_]  # [terms]
-    counts: NDArray[np.uint8]  # [postings], 255 where it is more: it makes no difference
+    counts: NDArray[np.uint8]  # [postings], 255 where it is more, which BM25 hardly tells apart
     moment: NDArray[np.float64] | None = None  # see `second_moment`; kept where making it again would take long
 
     def __len__(self) -> int:

@@ -220,7 +220,10 @@ class Indexer:
                 writer.commit_history(said)
             if writer.compact() or said is not None:
                 self._send("committed", request.id, writer.generation)
-            self._cut_log(request.folder, writer, LOG_KEPT if request.options.dirty is not None else LOG_KEPT // 10)
+            if request.options.dirty is None:
+                self._cut_log(request.folder, writer, LOG_KEPT // 10)
+            elif writer.settle_log():  # of many edits: the next one writes over it, once readers have begun anew
+                self._send("committed", request.id, writer.generation)
             if chunks > _MANY_CHUNKS:
                 give_back_memory()
         except (sqlite3.Error, OSError, Corrupt):
@@ -228,7 +231,9 @@ class Indexer:
             self._indexes.forget(request.folder)
 
     def _cut_log(self, folder: str, writer: IndexWriter, kept_bytes: int) -> None:
-        """Give back a long log: readers that begin anew find all in the database. Who reads on is waited for next time."""
+        """Give back a log that a large sync left: readers that begin anew find all in the database, and are waited for a
+        moment.
+        """
         for _ in range(2):  # the first time, readers may only have come to the last commit
             if writer.settle_log(kept_bytes):
                 self._send("committed", self._last[folder], writer.generation)
