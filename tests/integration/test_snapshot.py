@@ -88,6 +88,8 @@ def test_lines_of_a_file_are_those_of_its_text(tmp_path: Path, content: bytes) -
     for first in range(1, len(lines) + 1):
         for last in range(first, len(lines) + 1):
             assert snapshot.lines(info.id, first, last) == lines[first - 1 : last]
+    assert snapshot.lines(info.id, len(lines) + 1, len(lines) + 3) == []
+    assert snapshot.lines(info.id + 1, 2, 3) == []
     snapshot.close()
 
 

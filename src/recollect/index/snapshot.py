@@ -77,6 +77,22 @@ _FILE_COLUMNS = "id, path, hash, size, language, content, status, reason, lines,
 DEFINITION_COLUMNS = "file_id, chunk_id, name, scope || name, kind, start_line, end_line, signature"
 
 
+class Stored:
+    """The text of a file, of which only the lines that are asked for are made into strings."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
+
+    def lines(self, first: int, last: int) -> list[str]:
+        """Lines `first` to `last`, 1-based and inclusive; none beyond the last. Raises Corrupt."""
+        if first > len(self._ends) + 1:
+            return []
+        begin = int(self._ends[first - 2]) + 1 if first > 1 else 0
+        end = int(self._ends[last - 1]) if last <= len(self._ends) else len(self._data)
+        return decoded(self._data[begin:end]).split("\n")
+
+
 class _Connections:
     """Connections to the database of one index: what a generation is done with serves a later one, which spares opening the
     file, reading its schema and preparing statements again. All are closed when no generation is open any longer.
@@ -222,14 +238,14 @@ class Snapshot:
         rows = self.rows("SELECT text FROM texts WHERE file_id = ?", (file_id,))
         return decompress(rows[0][0]) if rows else ""
 
-    def lines(self, file_id: int, first: int, last: int) -> list[str]:
-        """Lines `first` to `last` (1-based, inclusive) of a file's text, of which the rest is not made into strings."""
+    def stored(self, file_id: int) -> Stored:
+        """The file's text as it is stored; of nothing where it is not indexed."""
         rows = self.rows("SELECT text FROM texts WHERE file_id = ?", (file_id,))
-        data = unzipped(rows[0][0]) if rows else b""
-        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
-        begin = int(ends[first - 2]) + 1 if first > 1 else 0
-        end = int(ends[last - 1]) if last <= len(ends) else len(data)
-        return decoded(data[begin:end]).split("\n")
+        return Stored(unzipped(rows[0][0]) if rows else b"")
+
+    def lines(self, file_id: int, first: int, last: int) -> list[str]:
+        """Lines `first` to `last` (1-based, inclusive) of a file's text."""
+        return self.stored(file_id).lines(first, last)
 
     def references(self, name: str, file_ids: Iterable[int]) -> list[tuple[int, int]]:
         """Uses of `name` in these files: (file id, line)."""
@@ -272,15 +288,15 @@ class Signatures:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._lines: dict[int, list[str]] = {}
+        self._texts: dict[int, Stored] = {}
 
     def __call__(self, item: Definition) -> str:
         if item.signature:
             return item.signature
-        lines = self._lines.get(item.file_id)
-        if lines is None:
-            lines = self._lines[item.file_id] = self._snapshot.text(item.file_id).split("\n")
-        return signature_of(lines[item.start_line - 1 : min(item.end_line, item.start_line + SIGNATURE_LINES)])
+        text = self._texts.get(item.file_id)
+        if text is None:
+            text = self._texts[item.file_id] = self._snapshot.stored(item.file_id)
+        return signature_of(text.lines(item.start_line, min(item.end_line, item.start_line + SIGNATURE_LINES)))
 
 
 @dataclass(frozen=True, slots=True)
