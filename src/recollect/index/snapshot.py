@@ -235,13 +235,15 @@ class Snapshot:
 
     def text(self, file_id: int) -> str:
         """The file's text in this generation; empty where it is not indexed."""
-        rows = self.rows("SELECT text FROM texts WHERE file_id = ?", (file_id,))
-        return decompress(rows[0][0]) if rows else ""
+        return decompress(self._block(file_id))
 
     def stored(self, file_id: int) -> Stored:
         """The file's text as it is stored; of nothing where it is not indexed."""
+        return Stored(unzipped(self._block(file_id)))
+
+    def _block(self, file_id: int) -> bytes:
         rows = self.rows("SELECT text FROM texts WHERE file_id = ?", (file_id,))
-        return Stored(unzipped(rows[0][0]) if rows else b"")
+        return bytes(rows[0][0]) if rows else b""
 
     def lines(self, file_id: int, first: int, last: int) -> list[str]:
         """Lines `first` to `last` (1-based, inclusive) of a file's text."""

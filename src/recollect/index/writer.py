@@ -407,8 +407,8 @@ class IndexWriter:
         return start is not None
 
     def settle_log(self, kept_bytes: int = LOG_KEPT) -> bool:
-        """Move the log into the database; whether it is longer than what may be kept, and is to be cut once readers have
-        begun anew. Until then they need it, and it would grow with every commit.
+        """Move the log into the database; whether it is longer than what may be kept. Readers then have to begin anew: until
+        then they need it, and it would grow with every commit.
         """
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         try:
@@ -417,7 +417,7 @@ class IndexWriter:
             return False
 
     def cut_log(self) -> None:
-        """Give back what a large sync or many edits took for the log, waiting a moment for those that read it."""
+        """Give back what a large sync took for the log, waiting a moment for those that read it."""
         self._db.execute(f"PRAGMA busy_timeout={_READERS_MS}")  # who takes longer is waited for next time
         try:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from recollect import text
-from recollect.index.snapshot import Definition, Signatures, Snapshot
+from recollect.index.snapshot import Definition, Signatures, Snapshot, Stored
 from recollect.index.terms import term_key
 from recollect.model import SymbolHit
 from recollect.search import rank
@@ -112,12 +112,12 @@ def _references(
             if (source.name, path, line) not in own:
                 found.append((-rank.kept(path), source.name, path, line, file_id, source))
     found.sort(key=lambda use: use[:4])
-    texts: dict[tuple[str, int], list[str]] = {}
+    texts: dict[tuple[str, int], Stored] = {}
     shown = []
     for _, repository, _, line, file_id, source in found[:limit]:
         if (repository, file_id) not in texts:
-            texts[repository, file_id] = source.snapshot.text(file_id).split("\n")
-        code = texts[repository, file_id][line - 1].strip()[:200]  # the line itself stands for a signature
+            texts[repository, file_id] = source.snapshot.stored(file_id)
+        code = texts[repository, file_id].lines(line, line)[0].strip()[:200]  # the line itself stands for a signature
         shown.append(_hit(source, file_id, (line, line), name, name, "reference", "reference", code))
     return tuple(shown)
 
