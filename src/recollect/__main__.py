@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+# Commands that always ask the daemon: it may start while they are imported.
+_ASKS = frozenset({"search", "symbol", "map", "why", "sync", "clone", "status", "list", "add", "remember", "recall"})
+
 
 def main() -> int:
     if sys.platform == "win32":
@@ -19,6 +22,10 @@ def main() -> int:
         from recollect import hook
 
         return hook.main(sys.argv[2:])
+    if sys.argv[1:2] and sys.argv[1] in _ASKS and not {"-h", "--help"} & set(sys.argv):
+        from recollect import client
+
+        client.start_ahead()
     from recollect.cli import run
 
     return run()

@@ -11,8 +11,10 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,16 @@ def _try_connect(home: Path) -> socket.socket | None:
         connection.close()
         return None
     return connection
+
+
+def start_ahead(home: Path | None = None) -> None:
+    """Begin to start a daemon that is about to be asked. Whoever asks waits for it, or hears why it cannot start."""
+
+    def begin() -> None:
+        with suppress(OSError, RecollectError):
+            _connected(home if home is not None else home_directory(), start=True).close()
+
+    threading.Thread(target=begin, daemon=True).start()
 
 
 def start_daemon(home: Path) -> None:

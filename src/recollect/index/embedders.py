@@ -10,8 +10,6 @@ import importlib
 import json
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -129,6 +127,8 @@ class _OpenAI:
         return self._asked([text])
 
     def _asked(self, texts: Sequence[str]) -> Vectors:
+        import urllib.request  # here, for it is slow to import
+
         body = json.dumps({"model": self._model, "input": [text or " " for text in texts]}).encode()
         headers = {"Content-Type": "application/json"}
         key = os.environ.get("OPENAI_API_KEY")

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recollect.errors import Unavailable, from_dict
-from recollect.jobs.pipe import Pipe, start
+from recollect.jobs.pipe import Pipe, Started, start_indexer
 from recollect.jobs.synchronise import Ended, Options
 from recollect.model import EmbedderChoice, Progress
 
@@ -60,11 +59,14 @@ class IndexerProcess:
         workers: int = 2,
         queue_size: int = 10_000,
         batch_size: int = 100,
-        log_path: Path | None = None,
+        started: Started | None = None,
     ) -> None:
-        """`queue_size`: chunks that may wait between parse workers and writer; `batch_size`: handed over at a time."""
-        self._arguments = [os.fspath(home), str(workers), str(queue_size), str(batch_size)]
-        self._log_path = log_path
+        """`queue_size`: chunks that may wait between parse workers and writer; `batch_size`: handed over at a time;
+        `started`: by `start_indexer`, already.
+        """
+        self._home = home
+        self._sizes = workers, queue_size, batch_size
+        self._ahead = started
         self._lock = threading.RLock()
         self._ids = itertools.count(1)
         self._running: dict[int, _Running] = {}
@@ -172,9 +174,10 @@ class IndexerProcess:
             pass  # it died this moment: the reading thread notices, and starts everything again
 
     def _launch(self) -> None:
-        command = (sys.executable, "-m", "recollect.server.indexer")
-        with open(self._log_path or os.devnull, "ab") as log_file:
-            self._process, self._pipe = start(command, self._arguments, output=log_file, leader=True)
+        started, self._ahead = self._ahead, None
+        self._process, self._pipe = started or start_indexer(self._home)
+        with suppress(OSError):  # where it is gone already, the reading thread notices
+            self._pipe.send(self._sizes)
         arguments = (self._pipe, self._process)
         self._reader = threading.Thread(target=self._read, args=arguments, name="indexer-events", daemon=True)
         self._reader.start()

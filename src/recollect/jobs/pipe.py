@@ -10,9 +10,13 @@ import os
 import pickle
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from recollect.home import run_folder
 
 
 class Pipe:
@@ -51,9 +55,12 @@ class Pipe:
         self._connection.close()
 
 
+Started = tuple[subprocess.Popen[bytes], Pipe]
+
+
 def start(
     command: Sequence[str], arguments: Sequence[str], *, output: Any = subprocess.DEVNULL, leader: bool = False
-) -> tuple[subprocess.Popen[bytes], Pipe]:
+) -> Started:
     """A child `command FD arguments…` and our end of the pipe whose other end is its descriptor FD.
 
     `leader`: of a process group of its own, so that it can be ended together with what it starts. Raises OSError.
@@ -70,3 +77,13 @@ def start(
             start_new_session=leader,
         )
     return process, Pipe(ours)
+
+
+def start_indexer(home: Path) -> Started:
+    """The indexer of a home: it imports what it needs, then waits for its sizes. Raises OSError.
+
+    Here, where little else is imported, so that a daemon can start it first of all.
+    """
+    command = (sys.executable, "-m", "recollect.server.indexer")
+    with open(run_folder(home) / "indexer.log", "ab") as log_file:
+        return start(command, [os.fspath(home)], output=log_file, leader=True)

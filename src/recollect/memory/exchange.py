@@ -16,21 +16,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from recollect.errors import UserError
 from recollect.memory.store import MemoryStore
 from recollect.model import Memory
-
-
-class _Loader(yaml.SafeLoader):
-    """Dates stay the texts that they are written as."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
-        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
 
 _NAME: Final = re.compile(r".*-(?P<id>[0-9a-f]{16})\.md")
 _FIELDS: Final = {field.name for field in fields(Memory)} | {"versions"}
@@ -49,7 +37,7 @@ def export_folder(store: MemoryStore, folder: Path) -> int:
     written = set()
     for record in store.everything():
         content = record.pop("content")
-        head = yaml.dump(record, Dumper=yaml.SafeDumper, allow_unicode=True, sort_keys=False, width=1000)
+        head = _yaml_of(record)
         day = str(record["created_at_iso"])[:10]
         title = re.sub(r"\W+", "-", content[: 2 * _TITLE].lower())[:_TITLE].strip("-") or "memory"
         name = f"{day}-{title}-{record['id']}.md"
@@ -112,8 +100,8 @@ def _of_markdown(path: Path) -> Iterator[dict[str, Any]]:
     match = re.match(r"---\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", said, re.DOTALL | re.MULTILINE)
     if match is not None:
         try:
-            head = yaml.load(match[1], Loader=_Loader) or {}
-        except yaml.YAMLError as error:
+            head = _from_yaml(match[1]) or {}
+        except ValueError as error:
             raise UserError(f"{path}: its front matter is no YAML ({error})", code="bad_import") from error
         said = said[match.end() :]
     if not isinstance(head, dict):
@@ -185,3 +173,28 @@ def _of_database(path: Path) -> Iterator[dict[str, Any]]:
                 "updated_at": have.get("updated_at") or have.get("created_at"),
                 "deleted_at": have.get("deleted_at"),
             }
+
+
+# -- YAML: imported where it is needed, for a start should not wait for it -------------------------------------------------
+
+
+def _yaml_of(record: dict[str, Any]) -> str:
+    import yaml
+
+    return yaml.dump(record, Dumper=yaml.SafeDumper, allow_unicode=True, sort_keys=False, width=1000)
+
+
+def _from_yaml(said: str) -> Any:
+    """Dates stay the texts that they are written as. Raises ValueError."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers = {  # noqa: RUF012
+            first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
+            for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    try:
+        return yaml.load(said, Loader=Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error

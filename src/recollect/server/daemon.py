@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from recollect import __version__
 from recollect.errors import RecollectError, UserError
 from recollect.home import PROTOCOL, own, run_folder, socket_path
+from recollect.jobs.pipe import start_indexer
 
 if TYPE_CHECKING:
     from recollect.server.mcp import Mcp
@@ -35,6 +36,7 @@ _LINE_LIMIT: Final = 16_000_000  # bytes of one request
 _QUICK_THREADS: Final = 16
 _WAITING_THREADS: Final = 256
 _IDLE_CHECK_S: Final = 5.0
+_NO_AGENT_S: Final = 2.0  # after the start
 log = logging.getLogger("recollect.daemon")
 
 
@@ -44,6 +46,7 @@ class Daemon:
         self._listener = listener
         self._workspace: Workspace
         self._mcp: Mcp
+        self._agent_came = asyncio.Event()
         self._ready = asyncio.Event()
         self._web: Web | None = None
         self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="quick")
@@ -73,7 +76,12 @@ class Daemon:
             await self._web.close()
 
     async def _import_mcp(self) -> None:
-        """In a thread: calls from the command line are answered meanwhile, agents wait for it."""
+        """In a thread, once an agent wants it, or a moment after the start, which may be that of a first sync: calls from
+        the command line are answered meanwhile.
+        """
+        if not self._workspace.settings.recollect_http_port:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._agent_came.wait(), _NO_AGENT_S)
 
         def load() -> Mcp:
             from recollect.server.mcp import Mcp
@@ -96,6 +104,7 @@ class Daemon:
 
     async def _open_web(self, port: int) -> Web:
         """The HTTP side, listening. Raises Unavailable."""
+        self._agent_came.set()
         await self._ready.wait()
         from recollect.server.web import Web
 
@@ -158,6 +167,7 @@ class Daemon:
         writer.write(json.dumps({"recollect": PROTOCOL, "version": __version__, "pid": os.getpid()}).encode() + b"\n")
         caller = _caller(hello, agent=role == "mcp")
         if role == "mcp":
+            self._agent_came.set()
             await self._ready.wait()
             from recollect.server.mcp import Client
 
@@ -301,12 +311,13 @@ def _serve(home: Path, tell: Callable[[bytes], None]) -> None:
     lock = own(home, wait_s=5.0)  # a daemon before this one may be ending
     listener = _listen(home)
     try:
+        indexer = start_indexer(home)  # imports what it needs while this process does
         from recollect.config import Settings
         from recollect.workspace import Workspace
 
         settings = Settings.load(home)
         _set_up_log(home, settings.recollect_log_level)
-        workspace = Workspace(home, locked=True)
+        workspace = Workspace(home, locked=True, indexer=indexer)
         log.info("version %s, home %s", __version__, home)
         tell(b"listening\n")
 

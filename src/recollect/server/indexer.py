@@ -1,9 +1,9 @@
-"""The indexer process: `python -m recollect.server.indexer FD HOME WORKERS QUEUE_SIZE BATCH_SIZE`.
+"""The indexer process: `python -m recollect.server.indexer FD HOME`.
 
 All that costs processor time and writes an index.
 
-Requests come and events go over one socket; each sync has its thread here, all share the parse workers. When the other
-end of the socket goes, so does this process, and its workers with it.
+First its sizes come over a socket (`IndexerProcess` sends them), then requests; events go over it. Each sync has its thread
+here, all share the parse workers. When the other end of the socket goes, so does this process, and its workers with it.
 """
 
 from __future__ import annotations
@@ -303,9 +303,12 @@ def main() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     sys.setswitchinterval(0.001)
-    descriptor, home, *sizes = sys.argv[1:]
-    workers, queue_size, batch_size = map(int, sizes)
-    indexer = Indexer(Pipe(socket.socket(fileno=int(descriptor))), Path(home), workers, queue_size, batch_size)
+    pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
+    try:
+        sizes: tuple[int, int, int] = pipe.receive()
+    except EOFError:
+        return  # the daemon could not start
+    indexer = Indexer(pipe, Path(sys.argv[2]), *sizes)
     indexer.run()
     indexer._pool.close()
     os._exit(0)  # syncs that still run have nobody to answer; what they committed stays

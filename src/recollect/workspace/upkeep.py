@@ -21,6 +21,7 @@ from recollect.home import run_folder
 from recollect.index.snapshot import Snapshot, folders_of
 from recollect.jobs.indexer import IndexerProcess
 from recollect.jobs.library import Library
+from recollect.jobs.pipe import Started
 from recollect.jobs.resources import give_back_memory, resident_bytes
 from recollect.jobs.synchronise import Options
 from recollect.jobs.syncs import Run, Syncs, Urgency
@@ -57,7 +58,7 @@ class Seen:
 class Upkeep:
     """Thread-safe. Owns the indexer process, the watcher and the open snapshots of a home."""
 
-    def __init__(self, home: Path, settings: Settings, catalog: Catalog) -> None:
+    def __init__(self, home: Path, settings: Settings, catalog: Catalog, indexer: Started | None = None) -> None:
         self._home = home
         self.settings = settings
         self._catalog = catalog
@@ -75,7 +76,7 @@ class Upkeep:
         self.notices: deque[str] = deque(maxlen=20)  # what people should hear of that happened unasked
         self.library = Library(self.folder, self._damaged)
         sizes = settings.workers, settings.sync_queue_size, settings.sync_batch_size
-        self.indexer = IndexerProcess(home, *sizes, run_folder(home) / "indexer.log")
+        self.indexer = IndexerProcess(home, *sizes, indexer)
         self.indexer.warm()
         self.watcher = Watcher(run_folder(home) / "cookies", lambda: self.on_change())
         most = settings.auto_sync_max_concurrent

@@ -21,6 +21,7 @@ from recollect.config import Settings, table
 from recollect.errors import Corrupt, RecollectError, UserError
 from recollect.home import home_directory, own
 from recollect.jobs import resources
+from recollect.jobs.pipe import Started
 from recollect.jobs.syncs import Run, Urgency
 from recollect.model import (
     AutoSyncStatus,
@@ -68,9 +69,15 @@ class Workspace(Questions):
     """
 
     def __init__(
-        self, home: Path | str | None = None, *, settings: Settings | None = None, locked: bool = False
+        self,
+        home: Path | str | None = None,
+        *,
+        settings: Settings | None = None,
+        locked: bool = False,
+        indexer: Started | None = None,
     ) -> None:
-        """Open a data directory (default: `RECOLLECT_HOME`, else the platform's). `locked`: the caller holds its lock.
+        """Open a data directory (default: `RECOLLECT_HOME`, else the platform's). `locked`: the caller holds its lock;
+        `indexer`: and has started that process.
 
         Raises:
             AlreadyRunning: a daemon or another Workspace has it open.
@@ -92,7 +99,7 @@ class Workspace(Questions):
             lambda url, who: self.clones.answer_for(url, who),
         )
         checked = settings or Settings.load(self.home, persisted=self._catalog.persisted())
-        self._upkeep = Upkeep(self.home, checked, self._catalog)
+        self._upkeep = Upkeep(self.home, checked, self._catalog, indexer)
         self._library, self._syncs = self._upkeep.library, self._upkeep.syncs
         self.memory = Memories(self.home, self._catalog, self._library, lambda: self.settings.recollect_redact_secrets)
         self.auto_sync = AutoSync(self._catalog, self._registry, self._upkeep, self.home)
