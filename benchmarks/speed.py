@@ -52,6 +52,7 @@ def home(folder: Path) -> Iterator[dict[str, str]]:
     """Environment with a data directory of its own; its daemon is stopped at the end."""
     with tempfile.TemporaryDirectory(prefix="home-", dir=folder) as path:
         environment = {**os.environ, "RECOLLECT_HOME": path}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its byte code
         try:
             yield environment
         finally:
