@@ -36,7 +36,7 @@ _LINE_LIMIT: Final = 16_000_000  # bytes of one request
 _QUICK_THREADS: Final = 16
 _WAITING_THREADS: Final = 256
 _IDLE_CHECK_S: Final = 5.0
-_NO_AGENT_S: Final = 2.0  # after the start
+_MCP_AFTER_S: Final = 2.0  # its code is loaded, whatever is going on
 log = logging.getLogger("recollect.daemon")
 
 
@@ -46,7 +46,7 @@ class Daemon:
         self._listener = listener
         self._workspace: Workspace
         self._mcp: Mcp
-        self._agent_came = asyncio.Event()
+        self._mcp_wanted = asyncio.Event()
         self._ready = asyncio.Event()
         self._web: Web | None = None
         self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="quick")
@@ -76,12 +76,12 @@ class Daemon:
             await self._web.close()
 
     async def _import_mcp(self) -> None:
-        """In a thread, once an agent wants it, or a moment after the start, which may be that of a first sync: calls from
-        the command line are answered meanwhile.
+        """In a thread, once an agent comes, or whoever the daemon was started for has been served: not while a first
+        sync needs the processor most.
         """
         if not self._workspace.settings.recollect_http_port:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._agent_came.wait(), _NO_AGENT_S)
+                await asyncio.wait_for(self._mcp_wanted.wait(), _MCP_AFTER_S)
 
         def load() -> Mcp:
             from recollect.server.mcp import Mcp
@@ -104,7 +104,7 @@ class Daemon:
 
     async def _open_web(self, port: int) -> Web:
         """The HTTP side, listening. Raises Unavailable."""
-        self._agent_came.set()
+        self._mcp_wanted.set()
         await self._ready.wait()
         from recollect.server.web import Web
 
@@ -167,7 +167,7 @@ class Daemon:
         writer.write(json.dumps({"recollect": PROTOCOL, "version": __version__, "pid": os.getpid()}).encode() + b"\n")
         caller = _caller(hello, agent=role == "mcp")
         if role == "mcp":
-            self._agent_came.set()
+            self._mcp_wanted.set()
             await self._ready.wait()
             from recollect.server.mcp import Client
 
@@ -175,6 +175,7 @@ class Daemon:
             await self._mcp.serve(reader, writer, Client(caller, tuple(toolsets) if toolsets else None))
         else:
             await _Calls(self, reader, writer, caller).run()
+            self._mcp_wanted.set()
 
     # -- calls --------------------------------------------------------------------------------------------------------
 
