@@ -54,6 +54,14 @@ def own(home: Path, wait_s: float = 0.0) -> int:
     )
 
 
+def still_owned(home: Path, lock: int) -> bool:
+    """Whether the lock that is held is still the home's: not where somebody removed the folder."""
+    try:
+        return os.path.samestat(os.stat(home / "run" / "daemon.lock"), os.fstat(lock))
+    except FileNotFoundError:
+        return False
+
+
 def socket_path(home: Path) -> Path:
     """`run/daemon.sock`; where that is too long for a socket, a name made from it in the runtime directory."""
     path = home / "run" / "daemon.sock"

@@ -80,6 +80,20 @@ def test_an_idle_daemon_ends_and_takes_its_children_along(home: Path, monkeypatc
     assert not socket_path(home).exists()
 
 
+def test_a_daemon_whose_home_is_gone_ends_and_leaves_the_next_one_its_socket(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECOLLECT_IDLE_EXIT", "1")  # neither is idle, for both are connected; but it looks more often
+    with client.Connection(home) as first:
+        old = first.call("about", {})["pid"]
+        home.rename(home.with_name("elsewhere"))
+        with client.Connection(home) as second:
+            assert second.call("about", {})["pid"] != old
+            wait_until(lambda: not Path(f"/proc/{old}").exists() or b"daemon" not in command_of(old))
+            with client.Connection(home, start=False) as third:
+                assert third.call("about", {})["pid"] == second.call("about", {})["pid"]
+
+
 def test_its_files_are_for_its_owner_alone(home: Path) -> None:
     with client.Connection(home) as connection:
         connection.call("repositories", {})

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from recollect import __version__
 from recollect.errors import RecollectError, UserError
-from recollect.home import PROTOCOL, own, run_folder, socket_path
+from recollect.home import PROTOCOL, own, run_folder, socket_path, still_owned
 from recollect.jobs.pipe import start_indexer
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ log = logging.getLogger("recollect.daemon")
 
 
 class Daemon:
-    def __init__(self, home: Path, listener: socket.socket) -> None:
+    def __init__(self, home: Path, lock: int, listener: socket.socket) -> None:
         self._home = home
+        self._lock = lock
         self._listener = listener
         self._workspace: Workspace
         self._mcp: Mcp
@@ -117,7 +118,10 @@ class Daemon:
         limit = self._workspace.settings.recollect_idle_exit
         while True:
             await asyncio.sleep(min(_IDLE_CHECK_S, limit))
-            if self._connections or self._workspace.syncing:
+            if not still_owned(self._home, self._lock):
+                log.warning("%s was removed: ending", self._home)
+                self._stopping.set()
+            elif self._connections or self._workspace.syncing:
                 self._last_used = time.monotonic()
             elif self._web is not None and self._web.busy_at > self._last_used:
                 self._last_used = self._web.busy_at
@@ -301,6 +305,11 @@ def _listen(home: Path) -> socket.socket:
     return listener
 
 
+def _stop_listening(home: Path, lock: int) -> None:
+    if still_owned(home, lock):  # else the socket of that name is another daemon's
+        socket_path(home).unlink(missing_ok=True)
+
+
 def _set_up_log(home: Path, level: str) -> None:
     handler = logging.handlers.RotatingFileHandler(run_folder(home) / "daemon.log", maxBytes=2_000_000, backupCount=2)
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
@@ -323,17 +332,17 @@ def _serve(home: Path, tell: Callable[[bytes], None]) -> None:
         tell(b"listening\n")
 
         async def serve() -> None:
-            daemon = Daemon(home, listener)
+            daemon = Daemon(home, lock, listener)
             try:
                 await daemon.run(workspace)
             finally:
-                socket_path(home).unlink(missing_ok=True)
+                _stop_listening(home, lock)
                 daemon.close()
 
         asyncio.run(serve())
         log.info("ended")
     finally:
-        socket_path(home).unlink(missing_ok=True)
+        _stop_listening(home, lock)
         os.close(lock)
 
 
