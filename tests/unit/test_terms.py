@@ -23,7 +23,7 @@ def test_body_vectors_are_sums_of_weighted_rows() -> None:
     expected = np.zeros(embed.DIMENSIONS)
     for word, count in text.words(CHUNKS[0]).items():
         for piece in embed.model().pieces(word):
-            expected += embed.model().rows[piece] * np.log1p(count)
+            expected += embed.model().row(piece) * np.log1p(count)
     assert np.allclose(counted.body[0], expected, atol=0.02 * np.abs(expected).max() + 1e-3)
 
 

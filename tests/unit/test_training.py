@@ -171,12 +171,14 @@ def test_training_sees_texts_as_the_product_does() -> None:
     """The weighted sums of `training.embedding` and of `recollect.index` are the same numbers."""
     model = embed.model()
     vocabulary = embed.Vocabulary.read(embed._FOLDER / "vocabulary.txt")
-    assert len(vocabulary) == len(model.rows)
+    assert len(vocabulary) == len(model.scale)
     ids, counts = dataset._rows(vocabulary, {"parse": 3, "zzyzxq": 1})
-    mine = (np.log1p(np.array(counts, np.float32))[:, None] * model.rows[ids]).sum(0)
+    mine = (np.log1p(np.array(counts, np.float32))[:, None] * np.stack([model.row(i) for i in ids])).sum(0)
     theirs = terms.count_terms(["parse parse parse zzyzxq"]).body[0].astype(np.float32)
     assert np.allclose(mine, theirs, atol=0.02)
     ids, weights = dataset._path_rows(vocabulary, "shop/wallet_store.py")
     assert np.allclose(
-        (np.array(weights)[:, None] * model.rows[ids]).sum(0), model.path("shop/wallet_store.py"), atol=1e-4
+        (np.array(weights)[:, None] * np.stack([model.row(i) for i in ids])).sum(0),
+        model.path("shop/wallet_store.py"),
+        atol=1e-4,
     )

@@ -90,20 +90,26 @@ class Vocabulary:
 
 
 class StaticModel:
-    """Rows `float32[vocabulary, DIMENSIONS]` and the vocabulary that numbers them."""
+    """A row for each word of the vocabulary: `quantised` (`int8[vocabulary, DIMENSIONS]`, mapped, so that all our processes
+    share it) times `scale` (`float32[vocabulary]`).
+    """
 
     def __init__(self, folder: Path = _FOLDER) -> None:
-        quantised = np.load(folder / "rows.npy", mmap_mode="r")
-        scale = np.load(folder / "scale.npy")
-        self.rows: NDArray[np.float32] = quantised.astype(np.float32) * scale[:, None].astype(np.float32)
+        self.quantised: NDArray[np.int8] = np.load(folder / "rows.npy", mmap_mode="r").view(np.ndarray)
+        self.scale: NDArray[np.float32] = np.load(folder / "scale.npy").astype(np.float32)
         self.pieces = Vocabulary.read(folder / "vocabulary.txt").pieces
+
+    def row(self, piece: int) -> NDArray[np.float32]:
+        """The row of a word of the vocabulary, `float32[DIMENSIONS]`."""
+        found: NDArray[np.float32] = self.quantised[piece] * self.scale[piece]
+        return found
 
     def query(self, words: Mapping[str, float]) -> NDArray[np.float32]:
         """Unit vector `float32[DIMENSIONS]` of a question's words with their weights; zeros where none is known."""
         vector = np.zeros(DIMENSIONS, np.float32)
         for word, weight in words.items():
             for piece in self.pieces(word):
-                vector += self.rows[piece] * np.float32(weight)
+                vector += self.row(piece) * np.float32(weight)
         return unit(vector)
 
     def path(self, path: str) -> NDArray[np.float32]:
@@ -113,7 +119,7 @@ class StaticModel:
         for words, weight in ((stem, 1.0), (folders, FOLDER_WEIGHT)):
             for word in words:
                 for piece in self.pieces(word):
-                    vector += self.rows[piece] * np.float32(weight)
+                    vector += self.row(piece) * np.float32(weight)
         return vector
 
 

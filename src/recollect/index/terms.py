@@ -73,15 +73,22 @@ class _Interned(dict[str, int]):
         self._term_number: dict[str, int] = {}
         self._term_keys = array("Q")
         self._pieces_of = embed.model().pieces
+        self._new: list[str] = []  # numbered, but not split yet
 
-    def add(self, identifiers: Sequence[str]) -> None:
-        """Note identifiers that are new."""
+    def __missing__(self, identifier: str) -> int:
+        number = self[identifier] = len(self)
+        self._new.append(identifier)
+        return number
+
+    def split_new(self) -> None:
+        """Note terms and pieces of the identifiers that were new to look-ups: of many at once, which is quicker."""
+        new, self._new = self._new, []
         known, pieces_of = self._term_number, self._pieces_of
-        for identifier, parts, whole in text.split_all(identifiers):
+        split = {identifier: (parts, whole) for identifier, parts, whole in text.split_all(new)}
+        for parts, whole in map(split.__getitem__, new):
             terms = parts if whole is None else (*parts, whole)
             self.terms.append([known[term] if term in known else self._new_term(term) for term in terms])
             self.pieces.append([piece for part in parts for piece in pieces_of(part)])
-            self[identifier] = len(self)
 
     def _new_term(self, term: str) -> int:
         number = self._term_number[term] = len(self._term_number)
@@ -118,8 +125,8 @@ def count_terms(chunks: list[str]) -> TermCounts:
         here = text.identifiers(chunk)
         names += here
         sizes.append(len(here))
-    table.add([name for name in set(names) if name not in table])
     found = list(map(table.__getitem__, names))
+    table.split_new()
     if not found:
         none = np.zeros(0, np.int64)
         empty = np.zeros(len(chunks) + 1, np.int64), none.astype(np.uint64), none.astype(np.uint16)
@@ -129,7 +136,7 @@ def count_terms(chunks: list[str]) -> TermCounts:
     term, source = table.terms.expand(items)
     rows, term, counts = _sum(chunk_of[source], term, times[source], table.n_terms)
     piece, source = table.pieces.expand(items)
-    body = _body(len(chunks), *_sum(chunk_of[source], piece, times[source], len(embed.model().rows)))
+    body = _body(len(chunks), *_sum(chunk_of[source], piece, times[source], len(embed.model().scale)))
     indptr = np.searchsorted(rows, np.arange(len(chunks) + 1)).astype(np.int64)
     lengths = np.bincount(rows, weights=counts, minlength=len(chunks)).astype(np.uint32)
     return TermCounts(indptr, table.keys_of(term), np.minimum(counts, 65535).astype(np.uint16), lengths, body)
@@ -145,8 +152,11 @@ def _sum(
     if values is None:
         pair = np.sort(pair)
     else:
-        order = np.argsort(pair, kind="stable")
-        pair, values = pair[order], values[order]
+        bits = int(
+            values.max()
+        ).bit_length()  # with them in one array: that sorts several times as fast as an order is found
+        packed = np.sort(pair << bits | values)
+        pair, values = packed >> bits, packed & ((1 << bits) - 1)
     first = np.flatnonzero(np.concatenate(([True], pair[1:] != pair[:-1])))
     totals = np.diff(np.append(first, len(pair))) if values is None else np.add.reduceat(values, first)
     pair = pair[first]
@@ -158,6 +168,7 @@ def _body(n: int, rows: NDArray[np.int64], pieces: NDArray[np.int64], counts: ND
     if not len(pieces):
         return np.zeros((n, embed.DIMENSIONS), np.float16)
     used, column = np.unique(pieces, return_inverse=True)
+    model = embed.model()
     weights = np.zeros((n, len(used)), np.float32)
-    weights[rows, column] = np.log1p(counts.astype(np.float32))
-    return (weights @ embed.model().rows[used]).astype(np.float16)
+    weights[rows, column] = np.log1p(counts.astype(np.float32)) * model.scale[pieces]
+    return (weights @ model.quantised[used].astype(np.float32)).astype(np.float16)
