@@ -10,7 +10,6 @@ import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recollect.errors import Corrupt
-from recollect.index import schema
-from recollect.index.analyse import decoded, decompress, lines_using, unzipped
+from recollect.index.analyse import decompress, lines_using, unzipped
+from recollect.index.connections import Connections
 from recollect.index.embed import DIMENSIONS
 from recollect.index.history import History
 from recollect.index.paths import PathIndex
 from recollect.index.segment import Moment, Segment, View
-from recollect.index.symbols import SIGNATURE_LINES, signature_of
+from recollect.index.stored import Stored
 from recollect.index.writer import load_segment
-from recollect.sync.tree import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """`signature`: empty where it is what the lines say (`Signatures`)."""
+    """`signature`: empty where it is what the lines say (`search.signatures.Signatures`)."""
 
     file_id: int
     chunk_id: int
@@ -72,74 +70,8 @@ class Changes:
     gone: Collection[int]
 
 
-_NEWLINE = 10
 _FILE_COLUMNS = "id, path, hash, size, language, content, status, reason, lines, chunks"
 DEFINITION_COLUMNS = "file_id, chunk_id, name, scope || name, kind, start_line, end_line, signature"
-
-
-class Stored:
-    """The text of a file, of which only the lines that are asked for are made into strings."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
-
-    def lines(self, first: int, last: int) -> list[str]:
-        """Lines `first` to `last`, 1-based and inclusive; none beyond the last. Raises Corrupt."""
-        if first > len(self._ends) + 1:
-            return []
-        begin = int(self._ends[first - 2]) + 1 if first > 1 else 0
-        end = int(self._ends[last - 1]) if last <= len(self._ends) else len(self._data)
-        return decoded(self._data[begin:end]).split("\n")
-
-
-class _Connections:
-    """Connections to the database of one index: what a generation is done with serves a later one, which spares opening the
-    file, reading its schema and preparing statements again. All are closed when no generation is open any longer.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._file: tuple[int, int] | None = None
-        self._free: list[sqlite3.Connection] = []
-        self._taken = 0
-        self._lock = threading.Lock()
-
-    def take(self) -> sqlite3.Connection:
-        """One with a read transaction begun. Raises Corrupt, FileNotFoundError."""
-        found = os.stat(self._folder / "index.db")  # another file where the index was made anew
-        with self._lock:
-            if self._file != (found.st_dev, found.st_ino):
-                self._close_free()
-                self._file = (found.st_dev, found.st_ino)
-            connection = self._free.pop() if self._free else None
-            self._taken += 1
-        try:
-            connection = connection or schema.open_for_reading(self._folder)
-            connection.execute("BEGIN")
-            return connection
-        except BaseException:
-            self.give_back(connection, damaged=True)
-            raise
-
-    def give_back(self, connection: sqlite3.Connection | None, *, damaged: bool = False) -> None:
-        """End its transaction; `damaged`: it is not to be used again."""
-        with self._lock:
-            self._taken -= 1
-            if connection is not None:
-                with suppress(sqlite3.Error):
-                    connection.rollback()
-                if damaged or self._free:
-                    connection.close()
-                else:
-                    self._free.append(connection)
-            if not self._taken:
-                self._close_free()
-
-    def _close_free(self) -> None:
-        for connection in self._free:
-            connection.close()
-        self._free.clear()
 
 
 @dataclass(eq=False)
@@ -159,7 +91,7 @@ class Snapshot:
     history: History
     history_generation: int  # in which the history last changed
     _db: sqlite3.Connection
-    _connections: _Connections
+    _connections: Connections
     changes: Changes | None = None  # since the generation that this one was advanced from
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _users: int = 1
@@ -285,83 +217,12 @@ class Snapshot:
     close = release
 
 
-class Signatures:
-    """The signatures of definitions, for which the text of each file is read once."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._texts: dict[int, Stored] = {}
-
-    def __call__(self, item: Definition) -> str:
-        if item.signature:
-            return item.signature
-        text = self._texts.get(item.file_id)
-        if text is None:
-            text = self._texts[item.file_id] = self._snapshot.stored(item.file_id)
-        return signature_of(text.lines(item.start_line, min(item.end_line, item.start_line + SIGNATURE_LINES)))
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What can be said of an index without opening it as a whole."""
-
-    generation: int
-    root_hash: str
-    complete: bool
-    files: int
-    chunks: int
-    size_bytes: int
-    language: str | None  # that most code is in, by bytes
-
-
-def summary_of(folder: Path) -> Summary | None:
-    """Of the last committed generation of the index at `folder`. Raises Corrupt; None where nothing was committed."""
-    if not (folder / "index.db").exists():
-        return None
-    connection = schema.open_for_reading(folder)
-    try:
-        connection.execute("BEGIN")
-        meta = dict(
-            connection.execute("SELECT key, value FROM meta WHERE key IN ('generation', 'root_hash', 'complete')")
-        )
-        sql = "SELECT status, content, language, count(*), sum(size), sum(chunks) FROM files GROUP BY 1, 2, 3"
-        rows = connection.execute(sql).fetchall()
-    except sqlite3.DatabaseError as error:
-        raise Corrupt(f"the index cannot be read: {error}") from error
-    finally:
-        connection.close()
-    code = {row[2]: row[4] for row in rows if row[0] == "indexed" and row[1] == "code"}
-    return Summary(
-        generation=int(meta.get("generation", 0)),
-        root_hash=str(meta.get("root_hash", "")),
-        complete=bool(meta.get("complete", 0)),
-        files=sum(row[3] for row in rows if row[0] == "indexed"),
-        chunks=sum(row[5] for row in rows),
-        size_bytes=sum(row[4] for row in rows),
-        language=max(code, key=lambda name: (code[name], name)) if code else None,
-    )
-
-
-def folders_of(folder: Path) -> list[str]:
-    """The directories of the last committed tree of the index at `folder`. Raises Corrupt; none where there is none."""
-    if not (folder / "index.db").exists():
-        return []
-    connection = schema.open_for_reading(folder)
-    try:
-        rows = connection.execute("SELECT path FROM entries WHERE kind = ?", (int(Kind.DIRECTORY),))
-        return [os.fsdecode(path) for (path,) in rows]
-    except sqlite3.DatabaseError as error:
-        raise Corrupt(f"the index cannot be read: {error}") from error
-    finally:
-        connection.close()
-
-
 def _file(row: tuple[Any, ...]) -> FileInfo:
     return FileInfo(row[0], os.fsdecode(row[1]), *row[2:])
 
 
 def _read(folder: Path, old: Snapshot | None) -> Snapshot:
-    connections = old._connections if old is not None else _Connections(folder)
+    connections = old._connections if old is not None else Connections(folder)
     connection = connections.take()
     try:
         meta = dict(connection.execute("SELECT key, value FROM meta"))

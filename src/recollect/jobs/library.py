@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from recollect.errors import Corrupt
-from recollect.index.snapshot import Snapshot, Summary, summary_of
+from recollect.index.snapshot import Snapshot
+from recollect.index.summary import Summary, summary_of
 
 
 class Library:

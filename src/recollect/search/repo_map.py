@@ -18,9 +18,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from recollect.index.snapshot import DEFINITION_COLUMNS, Definition, FileInfo, Signatures, Snapshot
+from recollect.index.snapshot import DEFINITION_COLUMNS, Definition, FileInfo, Snapshot
 from recollect.index.usage import Usage
 from recollect.search import rank
+from recollect.search.signatures import Signatures
 from recollect.sync.tree import printable
 
 _DAMPING: Final = 0.85

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from recollect import text
-from recollect.index.snapshot import Definition, Signatures, Snapshot, Stored
+from recollect.index.snapshot import Definition, Snapshot
+from recollect.index.stored import Stored
 from recollect.index.terms import term_key
 from recollect.model import SymbolHit
 from recollect.search import rank
 from recollect.search.find import Source
 from recollect.search.query import SEPARATOR
+from recollect.search.signatures import Signatures
 from recollect.sync.tree import printable
 
 

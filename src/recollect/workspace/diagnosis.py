@@ -12,7 +12,7 @@ from typing import Final
 
 from recollect import __version__
 from recollect.errors import Corrupt, Unavailable
-from recollect.index.snapshot import folders_of
+from recollect.index.summary import folders_of
 from recollect.model import Finding, SyncResult, SyncStatus
 from recollect.store.catalog import Repository
 from recollect.sync import git

@@ -102,6 +102,34 @@ class Registry:
             raise self._unknown(said)
         return found
 
+    def to_sync(self, path: str | None, name: str | None, caller: Caller) -> Repository:
+        """The repository to sync: a known one, or exactly the folder that was given."""
+        if path is None:
+            return self.known(name, caller) if name is not None else self.here(caller)
+        known = self.by_name(path)
+        if known is not None:
+            return known
+        if places.looks_like_url(path):
+            return self.target(path, caller).repository
+        if (
+            name is None
+            and not places.looks_like_path(path)
+            and not (caller.cwd and os.path.lexists(os.path.join(caller.cwd, path)))
+        ):
+            return self.known(path, caller)
+        return self.register(path, caller, name)
+
+    def here(self, caller: Caller) -> Repository:
+        """The one repository of the caller's place. Raises UserError: there is none, or there are several."""
+        targets = self.targets(None, caller)
+        if len(targets) != 1:
+            raise UserError(
+                "this is no repository that is known here",
+                hint="Name one; recollect list shows all.",
+                code="no_repository",
+            )
+        return targets[0].repository
+
     def register(self, said: str, caller: Caller, name: str | None = None) -> Repository:
         """Register exactly this folder. Raises UserError, Refused."""
         path = places.absolute(said, caller)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from recollect.index.skip import REASONS, skip_by_content, skip_by_name
-from recollect.index.snapshot import FileInfo, Summary
+from recollect.index.snapshot import FileInfo
+from recollect.index.summary import Summary
 from recollect.jobs.syncs import Run
 from recollect.model import (
     Activity,

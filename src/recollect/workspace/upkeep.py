@@ -18,7 +18,8 @@ from typing import Any, Final
 from recollect.config import Settings
 from recollect.errors import Corrupt, RecollectError
 from recollect.home import run_folder
-from recollect.index.snapshot import Snapshot, folders_of
+from recollect.index.snapshot import Snapshot
+from recollect.index.summary import folders_of
 from recollect.jobs.indexer import IndexerProcess
 from recollect.jobs.library import Library
 from recollect.jobs.pipe import Started

@@ -8,9 +8,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,11 +15,11 @@ from typing import Any, Self
 from recollect import __version__
 from recollect.client import handed_over
 from recollect.config import Settings, table
-from recollect.errors import Corrupt, RecollectError, UserError
+from recollect.errors import Corrupt, UserError
 from recollect.home import home_directory, own
 from recollect.jobs import resources
 from recollect.jobs.pipe import Started
-from recollect.jobs.syncs import Run, Urgency
+from recollect.jobs.syncs import Urgency
 from recollect.model import (
     AutoSyncStatus,
     CloneAnswer,
@@ -47,6 +44,7 @@ from recollect.store.catalog import Catalog, Repository
 from recollect.sync.discover import usual_folders
 from recollect.sync.tree import printable
 from recollect.workspace import diagnosis, places, reports
+from recollect.workspace.asked import AskedSyncs, Together
 from recollect.workspace.auto_sync import AutoSync
 from recollect.workspace.clones import Clones, name_of
 from recollect.workspace.lists import Lists
@@ -105,6 +103,7 @@ class Workspace(Questions):
         self.auto_sync = AutoSync(self._catalog, self._registry, self._upkeep, self.home)
         self._upkeep.on_change = self.auto_sync.wake
         self.clones = Clones(self.home, self._catalog, self._upkeep, lambda: self.auto_sync.active)
+        self._asked = AskedSyncs(self._catalog, self._upkeep, self.clones)
         self.lists = Lists(self._catalog, self.clones)
         self.clones.look_at_lists = self.lists.look
         self.ledger = Ledger(self._catalog, self._library)
@@ -185,14 +184,14 @@ class Workspace(Questions):
         With `cancelled` set, the sync is stopped.
         """
         caller = caller if caller is not None else Caller(cwd=os.getcwd())
-        repository = self._named(os.fspath(path) if path is not None else None, name, caller)
+        repository = self._registry.to_sync(os.fspath(path) if path is not None else None, name, caller)
         if repository.missing or not repository.path.is_dir():
-            self._see_missing(repository)
-        self._fetch(repository, caller, background, wait_s, cancelled)
-        run = self._request(repository, full, on_progress)
+            self._asked.see_missing(repository)
+        self._asked.fetch(repository, caller, background, wait_s, cancelled)
+        run = self._asked.start(repository, full, on_progress)
         if background:
-            return self._running_result(run, repository)
-        return self._wait(run, repository, wait_s, cancelled)
+            return self._asked.running(run, repository)
+        return self._asked.wait(run, repository, wait_s, cancelled)
 
     def sync_now(self, path: str | Path | None = None, full: bool = False) -> SyncResult | list[SyncResult]:
         """`sync` of one folder, or without a path of every tracked repository."""
@@ -210,15 +209,15 @@ class Workspace(Questions):
         """Sync every tracked repository that is there. `on_progress` is told of all together."""
         self.clones.look_now()
         known = [item for item in self._catalog.repositories() if item.tracked and item.path.is_dir()]
-        together = _Together(len(known), on_progress)
-        runs = [(item, self._request(item, full, together.listener(item.id))) for item in known]
+        together = Together(len(known), on_progress)
+        runs = [(item, self._asked.start(item, full, together.listener(item.id))) for item in known]
         until = None if wait_s is None else time.monotonic() + wait_s
         if background:
-            return [self._running_result(run, item) for item, run in runs]
+            return [self._asked.running(run, item) for item, run in runs]
         for item, run in runs:
             run.future.add_done_callback(lambda done, identity=item.id: together.ended(identity))  # type: ignore[misc]
         return [
-            self._wait(run, item, None if until is None else max(0.0, until - time.monotonic()), cancelled)
+            self._asked.wait(run, item, None if until is None else max(0.0, until - time.monotonic()), cancelled)
             for item, run in runs
         ]
 
@@ -246,7 +245,7 @@ class Workspace(Questions):
     def track(self, path: str | Path, *, caller: Caller | None = None) -> RepositoryStatus:
         """Keep a folder or a known repository in step with its files from now on, also over restarts."""
         caller = caller if caller is not None else Caller(cwd=os.getcwd())
-        found = self._named(os.fspath(path), None, caller)
+        found = self._registry.to_sync(os.fspath(path), None, caller)
         self.auto_sync.configure_repository(found, True, None)
         return self.status(found.id)
 
@@ -330,7 +329,7 @@ class Workspace(Questions):
                 repository = self._catalog.get(run.repository_id)
                 left = None if until is None else max(0.0, until - time.monotonic())
                 if repository is not None:
-                    self._wait(run, repository, left, cancelled)
+                    self._asked.wait(run, repository, left, cancelled)
         known = self._catalog.clones.get(record.key, record.branch) or record
         repository = self._catalog.get(known.repository_id or "")
         name = repository.name if repository is not None else name_of(known)
@@ -419,7 +418,9 @@ class Workspace(Questions):
         record = self.clones.find(repository) if repository is not None else None
         if record is not None and self._catalog.get(record.repository_id or "") is None:
             return reports.being_cloned(name_of(record), record, self.clones.status(record))
-        return self._status(self._registry.known(repository, caller) if repository is not None else self._here(caller))
+        return self._status(
+            self._registry.known(repository, caller) if repository is not None else self._registry.here(caller)
+        )
 
     def _status(self, found: Repository) -> RepositoryStatus:
         self._upkeep.present(found)
@@ -524,11 +525,11 @@ class Workspace(Questions):
         found = self._registry.known(name, caller)
         if self._upkeep.present(found) is None:
             return Finding("note", found.name, "its folder is missing: there is nothing to hold its index against")
-        before = self._wait(
-            self._request(found, False), found, None, cancelled
+        before = self._asked.wait(
+            self._asked.start(found, False), found, None, cancelled
         )  # what merely waits to be synced is no fault
         run = self._upkeep.request(found, Urgency.ASKED, reread=True, everything=True, limits=False, verify=True)
-        return diagnosis.verdict(found.name, before, self._wait(run, found, None, cancelled))
+        return diagnosis.verdict(found.name, before, self._asked.wait(run, found, None, cancelled))
 
     def running(self) -> list[dict[str, Any]]:
         """`{name, activity, progress}` of every repository whose sync runs: what changes many times a second."""
@@ -561,144 +562,3 @@ class Workspace(Questions):
             "memory_bytes": self._upkeep.watch_memory(),
             "notices": [*self._notices, *self._upkeep.notices],
         }
-
-    # -- syncing ------------------------------------------------------------------------------------------------------
-
-    def _named(self, path: str | None, name: str | None, caller: Caller) -> Repository:
-        """The repository to sync: a known one, or exactly the folder that was given."""
-        if path is None:
-            return self._registry.known(name, caller) if name is not None else self._here(caller)
-        known = self._registry.by_name(path)
-        if known is not None:
-            return known
-        if places.looks_like_url(path):
-            return self._registry.target(path, caller).repository
-        if (
-            name is None
-            and not places.looks_like_path(path)
-            and not (caller.cwd and os.path.lexists(os.path.join(caller.cwd, path)))
-        ):
-            return self._registry.known(path, caller)
-        return self._registry.register(path, caller, name)
-
-    def _here(self, caller: Caller) -> Repository:
-        targets = self._registry.targets(None, caller)
-        if len(targets) != 1:
-            raise UserError(
-                "this is no repository that is known here",
-                hint="Name one; recollect list shows all.",
-                code="no_repository",
-            )
-        return targets[0].repository
-
-    def _fetch(
-        self,
-        repository: Repository,
-        caller: Caller,
-        background: bool,
-        wait_s: float | None,
-        cancelled: threading.Event | None,
-    ) -> None:
-        """Of a managed clone: what is new on its remote, before its files are looked at. What fails is noted there."""
-        record = self.clones.of(repository)
-        if record is None or record.status != "cloned":
-            return
-
-        def update() -> None:
-            with suppress(RecollectError):
-                stop = cancelled.is_set if cancelled is not None else threading.Event().is_set
-                if self.clones.update(record, caller.environment, stop) and late.is_set():
-                    self._request(repository, False)
-
-        late = threading.Event()
-        fetching = threading.Thread(target=update, name="fetch", daemon=True)
-        fetching.start()
-        fetching.join(0.0 if background else wait_s)
-        if fetching.is_alive():
-            late.set()  # what it brings is synced when it is there
-
-    def _request(self, repository: Repository, full: bool, listener: Callable[[Progress], None] | None = None) -> Run:
-        """A sync that somebody asked for: it looks at everything, however large that is."""
-        self._catalog.update(repository.id, wanted=1)
-        return self._upkeep.request(
-            repository, Urgency.ASKED, full=full, everything=True, limits=False, listener=listener
-        )
-
-    def _wait(
-        self, run: Run, repository: Repository, wait_s: float | None, cancelled: threading.Event | None
-    ) -> SyncResult:
-        until = None if wait_s is None else time.monotonic() + wait_s
-        told = False
-        while True:
-            left = 0.05 if cancelled is not None else 3600.0
-            left = left if until is None else min(left, until - time.monotonic())
-            try:
-                return replace(run.future.result(timeout=max(left, 0.0)), repository=repository.name)
-            except FutureTimeout:
-                if until is not None and time.monotonic() >= until:
-                    return self._running_result(run, repository)
-                if cancelled is not None and cancelled.is_set() and not told:
-                    told = True
-                    self._upkeep.cancel(repository)
-
-    def _running_result(self, run: Run, repository: Repository) -> SyncResult:
-        index = self._library.summary(repository.id)
-        return SyncResult(
-            repository=repository.name,
-            status=str(SyncStatus.RUNNING),
-            total_files=run.progress.files_total,
-            processed_files=run.progress.files_done,
-            chunks_total=index.chunks if index is not None else 0,
-            root_hash=index.root_hash if index is not None else "",
-            generation=index.generation if index is not None else 0,
-            started_at=run.requested_at,
-            duration_s=round(time.time() - run.requested_at, 4),
-        )
-
-    def _see_missing(self, repository: Repository) -> None:
-        if not repository.path.is_dir():
-            self._catalog.update(repository.id, missing=1)
-            raise UserError(
-                f"{printable(os.fspath(repository.path))} is missing",
-                hint="Its index is kept and still answers. recollect forget removes it.",
-                code="missing",
-            )
-        self._catalog.update(repository.id, missing=0)
-
-
-class _Together:
-    """The progress of several syncs as one: it never goes back, for none of them does. Thread-safe."""
-
-    def __init__(self, count: int, on_progress: Callable[[Progress], None] | None) -> None:
-        self._count = count
-        self._on_progress = on_progress
-        self._parts: dict[str, Progress] = {}
-        self._done: set[str] = set()
-        self._lock = threading.Lock()
-
-    def listener(self, identity: str) -> Callable[[Progress], None]:
-        return lambda progress: self._tell(identity, progress)
-
-    def ended(self, identity: str) -> None:
-        with self._lock:
-            self._done.add(identity)
-            known = self._parts.get(identity, Progress())
-        self._tell(identity, known)
-
-    def _tell(self, identity: str, progress: Progress) -> None:
-        if self._on_progress is None:
-            return
-        with self._lock:
-            self._parts[identity] = progress
-            parts = self._parts.values()
-            shares = [100.0 if name in self._done else part.percentage for name, part in self._parts.items()]
-            whole = Progress(
-                phase=f"{len(self._done)} of {self._count}",
-                percentage=round(sum(shares) / max(1, self._count), 1),
-                total_known=True,
-                files_done=sum(part.files_done for part in parts),
-                files_total=sum(part.files_total for part in parts),
-                chunks_done=sum(part.chunks_done for part in parts),
-                bytes_done=sum(part.bytes_done for part in parts),
-            )
-        self._on_progress(whole)

@@ -1,0 +1,60 @@
+"""Connections of readers to the database of an index."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from recollect.index import schema
+
+
+class Connections:
+    """Connections to the database of one index: what a generation is done with serves a later one, which spares opening the
+    file, reading its schema and preparing statements again. All are closed when no generation is open any longer.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: tuple[int, int] | None = None
+        self._free: list[sqlite3.Connection] = []
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> sqlite3.Connection:
+        """One with a read transaction begun. Raises Corrupt, FileNotFoundError."""
+        found = os.stat(self._folder / "index.db")  # another file where the index was made anew
+        with self._lock:
+            if self._file != (found.st_dev, found.st_ino):
+                self._close_free()
+                self._file = (found.st_dev, found.st_ino)
+            connection = self._free.pop() if self._free else None
+            self._taken += 1
+        try:
+            connection = connection or schema.open_for_reading(self._folder)
+            connection.execute("BEGIN")
+            return connection
+        except BaseException:
+            self.give_back(connection, damaged=True)
+            raise
+
+    def give_back(self, connection: sqlite3.Connection | None, *, damaged: bool = False) -> None:
+        """End its transaction; `damaged`: it is not to be used again."""
+        with self._lock:
+            self._taken -= 1
+            if connection is not None:
+                with suppress(sqlite3.Error):
+                    connection.rollback()
+                if damaged or self._free:
+                    connection.close()
+                else:
+                    self._free.append(connection)
+            if not self._taken:
+                self._close_free()
+
+    def _close_free(self) -> None:
+        for connection in self._free:
+            connection.close()
+        self._free.clear()

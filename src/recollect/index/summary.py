@@ -1,0 +1,67 @@
+"""What can be said of an index without opening it as a whole."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from recollect.errors import Corrupt
+from recollect.index import schema
+from recollect.sync.tree import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What can be said of an index without opening it as a whole."""
+
+    generation: int
+    root_hash: str
+    complete: bool
+    files: int
+    chunks: int
+    size_bytes: int
+    language: str | None  # that most code is in, by bytes
+
+
+def summary_of(folder: Path) -> Summary | None:
+    """Of the last committed generation of the index at `folder`. Raises Corrupt; None where nothing was committed."""
+    if not (folder / "index.db").exists():
+        return None
+    connection = schema.open_for_reading(folder)
+    try:
+        connection.execute("BEGIN")
+        meta = dict(
+            connection.execute("SELECT key, value FROM meta WHERE key IN ('generation', 'root_hash', 'complete')")
+        )
+        sql = "SELECT status, content, language, count(*), sum(size), sum(chunks) FROM files GROUP BY 1, 2, 3"
+        rows = connection.execute(sql).fetchall()
+    except sqlite3.DatabaseError as error:
+        raise Corrupt(f"the index cannot be read: {error}") from error
+    finally:
+        connection.close()
+    code = {row[2]: row[4] for row in rows if row[0] == "indexed" and row[1] == "code"}
+    return Summary(
+        generation=int(meta.get("generation", 0)),
+        root_hash=str(meta.get("root_hash", "")),
+        complete=bool(meta.get("complete", 0)),
+        files=sum(row[3] for row in rows if row[0] == "indexed"),
+        chunks=sum(row[5] for row in rows),
+        size_bytes=sum(row[4] for row in rows),
+        language=max(code, key=lambda name: (code[name], name)) if code else None,
+    )
+
+
+def folders_of(folder: Path) -> list[str]:
+    """The directories of the last committed tree of the index at `folder`. Raises Corrupt; none where there is none."""
+    if not (folder / "index.db").exists():
+        return []
+    connection = schema.open_for_reading(folder)
+    try:
+        rows = connection.execute("SELECT path FROM entries WHERE kind = ?", (int(Kind.DIRECTORY),))
+        return [os.fsdecode(path) for (path,) in rows]
+    except sqlite3.DatabaseError as error:
+        raise Corrupt(f"the index cannot be read: {error}") from error
+    finally:
+        connection.close()
