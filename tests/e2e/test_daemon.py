@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -86,12 +87,13 @@ def test_a_daemon_whose_home_is_gone_ends_and_leaves_the_next_one_its_socket(
     monkeypatch.setenv("RECOLLECT_IDLE_EXIT", "1")  # neither is idle, for both are connected; but it looks more often
     with client.Connection(home) as first:
         old = first.call("about", {})["pid"]
-        home.rename(home.with_name("elsewhere"))
+        gone = home.rename(home.with_name(f"{home.name}-gone"))
         with client.Connection(home) as second:
             assert second.call("about", {})["pid"] != old
             wait_until(lambda: not Path(f"/proc/{old}").exists() or b"daemon" not in command_of(old))
             with client.Connection(home, start=False) as third:
                 assert third.call("about", {})["pid"] == second.call("about", {})["pid"]
+    shutil.rmtree(gone)
 
 
 def test_its_files_are_for_its_owner_alone(home: Path) -> None:

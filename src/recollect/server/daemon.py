@@ -316,18 +316,27 @@ def _set_up_log(home: Path, level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
-def _serve(home: Path, tell: Callable[[bytes], None]) -> None:
-    """Own the home, listen, serve, and leave nothing behind. Raises RecollectError where it cannot start."""
-    lock = own(home, wait_s=5.0)  # a daemon before this one may be ending
-    listener = _listen(home)
+def _open_workspace(home: Path) -> Workspace:
+    process, pipe = start_indexer(home)  # it imports what it needs while this process does
     try:
-        indexer = start_indexer(home)  # imports what it needs while this process does
         from recollect.config import Settings
         from recollect.workspace import Workspace
 
         settings = Settings.load(home)
         _set_up_log(home, settings.recollect_log_level)
-        workspace = Workspace(home, locked=True, indexer=indexer)
+        return Workspace(home, locked=True, indexer=(process, pipe))
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+
+
+def _serve(home: Path, tell: Callable[[bytes], None]) -> None:
+    """Own the home, listen, serve, and leave nothing behind. Raises RecollectError where it cannot start."""
+    lock = own(home, wait_s=5.0)  # a daemon before this one may be ending
+    listener = _listen(home)
+    try:
+        workspace = _open_workspace(home)
         log.info("version %s, home %s", __version__, home)
         tell(b"listening\n")
 
