@@ -133,12 +133,12 @@ def _try_connect(home: Path) -> socket.socket | None:
     return connection
 
 
-def start_ahead(home: Path | None = None) -> None:
+def start_ahead() -> None:
     """Begin to start a daemon that is about to be asked. Whoever asks waits for it, or hears why it cannot start."""
 
     def begin() -> None:
         with suppress(OSError, RecollectError):
-            _connected(home if home is not None else home_directory(), start=True).close()
+            _connected(home_directory(), start=True).close()
 
     threading.Thread(target=begin, daemon=True).start()
 

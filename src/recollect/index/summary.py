@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,18 +31,13 @@ def summary_of(folder: Path) -> Summary | None:
     """Of the last committed generation of the index at `folder`. Raises Corrupt; None where nothing was committed."""
     if not (folder / "index.db").exists():
         return None
-    connection = schema.open_for_reading(folder)
-    try:
+    with _reading(folder) as connection:
         connection.execute("BEGIN")
         meta = dict(
             connection.execute("SELECT key, value FROM meta WHERE key IN ('generation', 'root_hash', 'complete')")
         )
         sql = "SELECT status, content, language, count(*), sum(size), sum(chunks) FROM files GROUP BY 1, 2, 3"
         rows = connection.execute(sql).fetchall()
-    except sqlite3.DatabaseError as error:
-        raise Corrupt(f"the index cannot be read: {error}") from error
-    finally:
-        connection.close()
     code = {row[2]: row[4] for row in rows if row[0] == "indexed" and row[1] == "code"}
     return Summary(
         generation=int(meta.get("generation", 0)),
@@ -57,10 +54,17 @@ def folders_of(folder: Path) -> list[str]:
     """The directories of the last committed tree of the index at `folder`. Raises Corrupt; none where there is none."""
     if not (folder / "index.db").exists():
         return []
-    connection = schema.open_for_reading(folder)
-    try:
+    with _reading(folder) as connection:
         rows = connection.execute("SELECT path FROM entries WHERE kind = ?", (int(Kind.DIRECTORY),))
         return [os.fsdecode(path) for (path,) in rows]
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    """A connection for one look. Raises Corrupt where the database is damaged."""
+    connection = schema.open_for_reading(folder)
+    try:
+        yield connection
     except sqlite3.DatabaseError as error:
         raise Corrupt(f"the index cannot be read: {error}") from error
     finally:

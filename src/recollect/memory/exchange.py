@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -184,8 +185,9 @@ def _yaml_of(record: dict[str, Any]) -> str:
     return yaml.dump(record, Dumper=yaml.SafeDumper, allow_unicode=True, sort_keys=False, width=1000)
 
 
-def _from_yaml(said: str) -> Any:
-    """Dates stay the texts that they are written as. Raises ValueError."""
+@cache
+def _loader() -> Any:
+    """A loader to which dates stay the texts that they are written as."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -194,7 +196,14 @@ def _from_yaml(said: str) -> Any:
             for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
         }
 
+    return Loader
+
+
+def _from_yaml(said: str) -> Any:
+    """Raises ValueError."""
+    import yaml
+
     try:
-        return yaml.load(said, Loader=Loader)
+        return yaml.load(said, Loader=_loader())
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
