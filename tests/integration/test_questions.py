@@ -258,7 +258,7 @@ def test_what_paths_say_is_worked_out_after_the_first_question_and_taken_over(wo
 
     def prepared() -> bool:
         with workspace._library.reading(identity) as snapshot:
-            return snapshot is not None and bool(snapshot.recall("prepared"))
+            return snapshot is not None and bool(snapshot.memo.get("prepared"))
 
     wait_until(prepared)
     again = workspace.search("total price of the cart", str(shop), explain=True)

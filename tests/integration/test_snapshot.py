@@ -11,6 +11,7 @@ import pytest
 from recollect.index.analyse import analyse
 from recollect.index.snapshot import Snapshot
 from recollect.index.writer import IndexWriter
+from recollect.search.filters import Filters, allowed_files
 from recollect.sync.tree import EMPTY
 
 
@@ -119,4 +120,47 @@ def test_the_log_does_not_grow_with_every_edit_while_a_reader_stays(tmp_path: Pa
     assert not (tmp_path / "index.db-wal").stat().st_size
     assert snapshot is not None
     snapshot.close()
+    writer.close()
+
+
+def test_what_was_derived_outlasts_generations_that_nobody_asked(tmp_path: Path) -> None:
+    write(tmp_path, b"def one(): pass\n")
+    snapshot = Snapshot.open(tmp_path)
+    allowed = allowed_files(snapshot, Filters(), 0)
+    snapshot.memo["other"] = marker = object()
+    for number in range(3):
+        write(tmp_path, f"def more_{number}(): pass\n".encode())
+        later = snapshot.advance()
+        snapshot.close()
+        snapshot = later
+    assert snapshot.memo.get("other") is marker
+    assert allowed_files(snapshot, Filters(), 0) is allowed  # not made anew: the same files may be found
+    writer = IndexWriter(tmp_path)
+    writer.commit(tree=EMPTY, analysed=[analyse(b"text\n", "b.txt"), analyse(b"x = 1\n", "c.py")], removed=["a.py"])
+    writer.close()
+    later = snapshot.advance()
+    snapshot.close()
+    found = allowed_files(later, Filters(), 0)
+    assert found is not None
+    assert [info.path for info in later.files.values() if found[info.id]] == ["c.py"]
+    later.close()
+
+
+def test_a_commit_that_was_begun_and_given_up_leaves_nothing(tmp_path: Path) -> None:
+    write(tmp_path, b"def one(): pass\n")
+    writer = IndexWriter(tmp_path)
+    writer.begin(EMPTY, ["a.py"], retire=True)
+    writer.abandon()
+    snapshot = Snapshot.open(tmp_path)
+    assert (numbers(snapshot), snapshot.n_chunks) == (["one"], 1)
+    writer.begin(EMPTY, ["a.py"], retire=True)  # of one file, and the commit is of another
+    writer.commit(tree=EMPTY, analysed=[analyse(b"def other(): pass\n", "b.py")], removed=[])
+    later = snapshot.advance()
+    assert (sorted(numbers(later)), later.n_chunks) == (["one", "other"], 2)
+    writer.begin(EMPTY, ["a.py"], retire=True)
+    assert writer.commit(tree=EMPTY, analysed=[], removed=["a.py"]).chunks_deleted == 1
+    last = later.advance()
+    assert (numbers(last), last.n_chunks, writer.counts()["chunks"]) == (["other"], 1, 1)
+    for item in (snapshot, later, last):
+        item.close()
     writer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -65,23 +66,37 @@ def content(name: str, choice: random.Random) -> str:
     return "".join(parts)
 
 
-def edit(root: Path, choice: random.Random) -> None:
+def edit(root: Path, choice: random.Random) -> set[str]:
+    """Change something; returns the names that a watcher would tell of."""
     path = root / choice.choice(NAMES)
+    touched = {path}
     action = choice.random()
     if action < 0.15 and path.exists():
         path.unlink()
     elif action < 0.25:
         folder = root / choice.choice(["sub", "docs", "lib"])
+        touched = {folder}
         if folder.exists():
             shutil.rmtree(folder)
     elif action < 0.4 and path.exists():
         target = root / choice.choice(NAMES)
+        touched |= {target, target.parent} - {root}
         target.parent.mkdir(parents=True, exist_ok=True)
         path.replace(target)
     else:
+        touched |= {path.parent} - {root}
         path.parent.mkdir(parents=True, exist_ok=True)
         again = choice.random() < 0.5  # one of few, so that a file gets back what it held before
         path.write_text(content(path.name, random.Random(f"{path.name} {choice.randrange(3)}") if again else choice))
+    return {str(one.relative_to(root)) for one in touched}
+
+
+def edits(root: Path, choice: random.Random, most: int) -> Options:
+    """Change something a few times; returns how to sync it: looking at everything, or as a watcher has it."""
+    touched: set[str] = set()
+    for _ in range(choice.randint(1, most)):
+        touched |= edit(root, choice)
+    return Options(dirty=tuple(sorted(touched))) if choice.random() < 0.5 else Options()
 
 
 def state(folder: Path, root: Path) -> dict[str, Any]:
@@ -115,9 +130,7 @@ def test_an_incremental_index_equals_one_from_scratch(seed: int, tmp_path: Path,
         (root / ".gitignore").write_text("*.log\n")
     writer = IndexWriter(tmp_path / "incremental")
     for step in range(8):
-        for _ in range(choice.randint(1, 6)):
-            edit(root, choice)
-        synchronise(writer, root, pool, Options(), Control())
+        synchronise(writer, root, pool, edits(root, choice, 6), Control())
         if choice.random() < 0.4:
             writer.compact(force=choice.random() < 0.5)
         if choice.random() < 0.3:
@@ -142,9 +155,7 @@ def test_a_reader_that_follows_commits_sees_what_one_sees_that_opens_afresh(
     synchronise(writer, root, pool, Options(), Control())
     snapshot = Snapshot.open(tmp_path / "index")
     for _ in range(12):
-        for _ in range(choice.randint(1, 4)):
-            edit(root, choice)
-        synchronise(writer, root, pool, Options(), Control())
+        synchronise(writer, root, pool, edits(root, choice, 4), Control())
         if choice.random() < 0.3:
             writer.compact(force=True)
         following, fresh = snapshot.advance(), Snapshot.open(tmp_path / "index")
@@ -159,9 +170,10 @@ def test_a_reader_that_follows_commits_sees_what_one_sees_that_opens_afresh(
         assert (following.vector_sum == fresh.vector_sum).all()
         directions = np.random.default_rng(0).integers(-127, 128, (4, 256), np.int8)
         assert [following.moment.along(one) for one in directions] == [fresh.moment.along(one) for one in directions]
-        for query in QUERIES:
+        asked = QUERIES if choice.random() < 0.5 else []  # some generations pass without a question
+        for query, wanted in itertools.product(asked, ("code", "docs", "all")):
             one, other = (
-                find(parse(query), [Source("r", root, each)], Filters(content="all"), Shape())
+                find(parse(query), [Source("r", root, each)], Filters(content=wanted), Shape())
                 for each in (following, fresh)
             )
             assert one == other

@@ -7,7 +7,7 @@ its segment until then; `View` is a segment together with the mask of its live c
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
 import numpy as np
@@ -42,6 +42,7 @@ class Segment:
     wide: NDArray[np.bool_]  # [terms]
     counts: NDArray[np.uint8]  # [postings], 255 where it is more, which BM25 hardly tells apart
     moment: NDArray[np.float64] | None = None  # see `second_moment`; kept where making it again would take long
+    memo: dict[Any, Any] = field(default_factory=dict)  # what others derive from these rows; not stored
 
     def __len__(self) -> int:
         return len(self.chunk_id)
@@ -73,7 +74,7 @@ class Segment:
     @classmethod
     def unpack(cls, block: Any) -> Self:
         """Segment over a block made by `pack` (bytes or a memory map). Raises Corrupt."""
-        _, arrays = packing.unpack(block)
+        arrays: dict[str, Any] = packing.unpack(block)[1]
         arrays["signs"] = _signs(arrays["vectors"])
         if "moment" in arrays:
             arrays["moment"] = _whole(arrays["moment"])
@@ -97,7 +98,7 @@ def _whole(half: NDArray[Any]) -> NDArray[np.float64]:
 
 
 _PENDING: Final = 2_000  # chunks that came and went, from which a moment is worked out anew
-_COLUMNS = [item.name for item in fields(Segment) if item.name not in ("moment", "signs")]
+_COLUMNS = [item.name for item in fields(Segment) if item.name not in ("moment", "signs", "memo")]
 
 
 def moment_of(vectors: NDArray[np.int8]) -> NDArray[np.float64]:
@@ -186,7 +187,7 @@ def _assemble(
     posting_rows: NDArray[np.int64],
     posting_counts: NDArray[np.unsignedinteger[Any]],
     vectors: NDArray[np.int8],
-    **columns: NDArray[Any],
+    **columns: Any,
 ) -> Segment:
     order = np.argsort(posting_keys, kind="stable")  # rows came ascending and stay so within a term
     sorted_keys = posting_keys[order]

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from recollect.index.analyse import decompress, lines_using, unzipped
 from recollect.index.connections import Connections
 from recollect.index.embed import DIMENSIONS
 from recollect.index.history import History
+from recollect.index.memo import Changes, Memo
 from recollect.index.paths import PathIndex
 from recollect.index.segment import Moment, Segment, View
 from recollect.index.stored import Stored
@@ -58,18 +59,7 @@ class Definition:
     signature: str
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What a generation was made from: what was kept with the one before, and the files that differ.
-
-    None where contents came back, of which what was kept may not be true any longer.
-    """
-
-    memo: Mapping[Any, Any]
-    files: Sequence[FileInfo]
-    gone: Collection[int]
-
-
+_T = TypeVar("_T", bound=np.generic)
 _FILE_COLUMNS = "id, path, hash, size, language, content, status, reason, lines, chunks"
 DEFINITION_COLUMNS = "file_id, chunk_id, name, scope || name, kind, start_line, end_line, signature"
 
@@ -92,7 +82,8 @@ class Snapshot:
     history_generation: int  # in which the history last changed
     _db: sqlite3.Connection
     _connections: Connections
-    changes: Changes | None = None  # since the generation that this one was advanced from
+    revived: int = 0  # generation in which contents last came back
+    memo: Memo = field(default_factory=Memo)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _users: int = 1
 
@@ -105,16 +96,13 @@ class Snapshot:
             (view.vector_sum for view in self.views), np.zeros(DIMENSIONS, np.int64)
         )
         self.n_files = len(self.paths.words)
-        self.memo: dict[Any, Any] = {}  # what others derive from this generation and want to keep as long as it
 
-    def recall(self, key: Any) -> Any:
-        """What was kept under `key`, here or in the generation before: only of what a commit does not change."""
-        found = self.memo.get(key)
-        if found is None and self.changes is not None:
-            found = self.changes.memo.get(key)
-            if found is not None:
-                self.memo[key] = found
-        return found
+    def by_file(self, before: NDArray[_T], gone: Iterable[int]) -> NDArray[_T]:
+        """A copy, of the size that this generation needs, of an array by file id of an earlier one; 0 for what is gone."""
+        now = np.zeros(len(self.paths.stem_length), before.dtype)
+        now[: len(before)] = before[: len(now)]
+        now[[file_id for file_id in gone if file_id < len(now)]] = 0
+        return now
 
     @classmethod
     def open(cls, folder: Path) -> Snapshot:
@@ -233,7 +221,9 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
             return old
         if old is not None and int(meta.get("removed_floor", 0)) > old.generation:
             old = None  # it is too old for the list of removed files: read everything
-        views = _views(connection, folder, old, segment_ids)
+        sql = "SELECT chunk_id FROM revived WHERE generation > ?"
+        revived = [row[0] for row in connection.execute(sql, (old.generation,))] if old is not None else []
+        views = _views(connection, folder, old, segment_ids, revived)
         files, paths, changes = _files(connection, old)
         return Snapshot(
             folder=folder,
@@ -250,7 +240,8 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
             history_generation=int(meta.get("history_generation", 0)),
             _db=connection,
             _connections=connections,
-            changes=changes,
+            revived=generation if revived else old.revived if old is not None else 0,
+            memo=old.memo.after(changes) if old is not None else Memo(),
         )
     except sqlite3.DatabaseError as error:
         connections.give_back(connection, damaged=True)
@@ -265,11 +256,11 @@ def _history(
     meta: Mapping[str, Any],
     old: Snapshot | None,
     files: Mapping[int, FileInfo],
-    changes: Changes | None,
+    changes: Changes,
 ) -> History:
-    if old is not None and changes is not None and old.history_generation == int(meta.get("history_generation", 0)):
-        gone = {*changes.gone, *(info.id for info in changes.files if info.status != "indexed")}
-        return old.history.placed(_indexed(changes.files), gone)
+    if old is not None and old.history_generation == int(meta.get("history_generation", 0)):
+        gone = {*changes.gone, *(info.id for info in changes.files.values() if info.status != "indexed")}
+        return old.history.placed(_indexed(changes.files.values()), gone)
     row = connection.execute("SELECT field FROM history").fetchone()
     if row is None:
         return History.empty()
@@ -281,15 +272,17 @@ def _indexed(files: Iterable[FileInfo]) -> Iterator[tuple[str, int]]:
 
 
 def _views(
-    connection: sqlite3.Connection, folder: Path, old: Snapshot | None, segment_ids: tuple[int, ...]
+    connection: sqlite3.Connection,
+    folder: Path,
+    old: Snapshot | None,
+    segment_ids: tuple[int, ...],
+    revived: Sequence[int],
 ) -> tuple[View, ...]:
     known = dict(zip(old.segment_ids, old.views, strict=True)) if old is not None else {}
     since = old.generation if old is not None else 0
     newly_dead = [
         row[0] for row in connection.execute("SELECT chunk_id FROM dead_chunks WHERE generation > ?", (since,))
     ]
-    sql = "SELECT chunk_id FROM revived WHERE generation > ?"
-    revived = [row[0] for row in connection.execute(sql, (since,))] if old is not None else []
     views = []
     for identity in segment_ids:
         if identity in known:
@@ -304,24 +297,20 @@ def _views(
     return tuple(views)
 
 
-def _files(
-    connection: sqlite3.Connection, old: Snapshot | None
-) -> tuple[Mapping[int, FileInfo], PathIndex, Changes | None]:
+def _files(connection: sqlite3.Connection, old: Snapshot | None) -> tuple[Mapping[int, FileInfo], PathIndex, Changes]:
     since = old.generation if old is not None else -1
     sql = f"SELECT {_FILE_COLUMNS} FROM files WHERE generation > ?"
-    changed = [_file(row) for row in connection.execute(sql, (since,))]
+    changed = {row[0]: _file(row) for row in connection.execute(sql, (since,))}
     sql = "SELECT file_id FROM removed_files WHERE generation > ?"
-    gone = {row[0] for row in connection.execute(sql, (since,))}
-    sql = "SELECT count(*) FROM revived WHERE generation > ?"
-    revived = bool(connection.execute(sql, (since,)).fetchone()[0])
-    changes = Changes(old.memo, changed, gone) if old is not None and not revived else None
+    gone = frozenset(row[0] for row in connection.execute(sql, (since,)))
+    changes = Changes(changed, gone)
     if old is not None and not changed and not gone:
         return old.files, old.paths, changes
     files = dict(old.files) if old is not None else {}
     paths = old.paths if old is not None else PathIndex.empty()
     removed = [file_id for file_id in gone if files.pop(file_id, None) is not None]
-    files.update((info.id, info) for info in changed)
-    indexed = {info.id: info.path for info in changed if info.status == "indexed"}
-    removed += [info.id for info in changed if info.status != "indexed"]
+    files.update(changed)
+    indexed = {info.id: info.path for info in changed.values() if info.status == "indexed"}
+    removed += [info.id for info in changed.values() if info.status != "indexed"]
     added = {file_id: path for file_id, path in indexed.items() if file_id not in paths.words or file_id in gone}
     return files, paths.with_changes(removed, added), changes

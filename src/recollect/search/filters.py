@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recollect.index.memo import Changes
 from recollect.index.snapshot import FileInfo, Snapshot
 
 
@@ -29,32 +30,32 @@ def allowed_files(snapshot: Snapshot, filters: Filters, source: int) -> NDArray[
     if filters.content == "all" and not filters.languages and not filters.globs and paths is None:
         return None
     key = ("allowed", filters.content, filters.languages, filters.globs)
-    known: NDArray[np.bool_] | None = snapshot.memo.get(key) if paths is None else None
+    patterns = [glob_pattern(glob) for glob in filters.globs]
+
+    def fill(allowed: NDArray[np.bool_], files: Iterable[FileInfo]) -> NDArray[np.bool_]:
+        for info in files:
+            if info.id >= len(allowed):
+                continue  # never indexed
+            allowed[info.id] = (
+                info.status == "indexed"
+                and filters.content in ("all", info.content)
+                and (not filters.languages or info.language in filters.languages)
+                and (not patterns or any(pattern.match(info.path) for pattern in patterns))
+                and (paths is None or info.path in paths)
+            )
+        return allowed
+
+    def follow(before: NDArray[np.bool_], changes: Changes) -> NDArray[np.bool_]:
+        now = fill(snapshot.by_file(before, changes.gone), changes.files.values())
+        return before if np.array_equal(before, now) else now  # the very same: what is kept for it holds on
+
+    known: NDArray[np.bool_] | None = snapshot.memo.get(key, follow) if paths is None else None
     if known is not None:
         return known
-    patterns = [glob_pattern(glob) for glob in filters.globs]
-    allowed = np.zeros(len(snapshot.paths.stem_length), np.bool_)
-    files: Iterable[FileInfo] = snapshot.files.values()
-    before = snapshot.changes.memo.get(key) if snapshot.changes is not None and paths is None else None
-    if before is not None and snapshot.changes is not None:  # only what the last commits changed
-        allowed[: len(before)] = before
-        allowed[[file_id for file_id in snapshot.changes.gone if file_id < len(allowed)]] = False
-        files = snapshot.changes.files
-    for info in files:
-        if info.id >= len(allowed):
-            continue  # never indexed
-        allowed[info.id] = (
-            info.status == "indexed"
-            and filters.content in ("all", info.content)
-            and (not filters.languages or info.language in filters.languages)
-            and (not patterns or any(pattern.match(info.path) for pattern in patterns))
-            and (paths is None or info.path in paths)
-        )
-    if before is not None and np.array_equal(before, allowed):
-        allowed = before  # the very same: what is kept for it holds on
-    if paths is None and len(snapshot.memo) < 200:
-        snapshot.memo[key] = allowed
-    return allowed
+    found = fill(np.zeros(len(snapshot.paths.stem_length), np.bool_), snapshot.files.values())
+    if paths is None:
+        snapshot.memo[key] = found
+    return found
 
 
 def glob_pattern(glob: str) -> re.Pattern[str]:

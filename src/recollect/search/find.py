@@ -93,7 +93,7 @@ def warm() -> None:
 
 def prepare(snapshot: Snapshot, cancelled: Callable[[], bool]) -> None:
     """Work out what questions need of all paths, a little at a time; later generations take it over."""
-    if snapshot.recall("prepared"):
+    if snapshot.memo.get("prepared"):
         return
     table = _path_table(snapshot)
     ids = np.fromiter((info.id for info in snapshot.files.values() if info.status == "indexed"), np.int64)
@@ -466,7 +466,7 @@ class _Search:
 
 def _path_table(snapshot: Snapshot) -> rank.PathTable:
     size = len(snapshot.paths.stem_length)
-    table: rank.PathTable | None = snapshot.recall("path_table")
+    table: rank.PathTable | None = snapshot.memo.get("path_table")
     if table is None or len(table.kept) < size:
         table = snapshot.memo["path_table"] = rank.PathTable(size, table)
     return table

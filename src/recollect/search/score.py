@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from recollect.index import embed
 from recollect.index.embed import DIMENSIONS
+from recollect.index.memo import Changes
 from recollect.index.segment import Segment, View, sign_bits
 from recollect.index.snapshot import FileInfo, Snapshot
 from recollect.index.terms import term_key
@@ -62,18 +63,17 @@ def parts_of(snapshots: Sequence[Snapshot], allowed_files: Sequence[NDArray[np.b
         for view in snapshot.views:
             if not len(view.segment):
                 continue
-            allowed = view.live if files is None else view.live & _rows_allowed(snapshot, view.segment, files)
+            allowed = view.live if files is None else view.live & _rows_allowed(view.segment, files)
             parts.append(Part(source, snapshot, view, offset, allowed))
             offset += len(view.segment)
     return parts
 
 
-def _rows_allowed(snapshot: Snapshot, segment: Segment, files: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _rows_allowed(segment: Segment, files: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """`files` by row; kept for the files that were asked for last."""
-    key = ("rows_allowed", id(segment))
-    known: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = snapshot.recall(key)
+    known: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = segment.memo.get("rows_allowed")
     if known is None or known[0] is not files:
-        known = snapshot.memo[key] = (files, files[segment.file_id])
+        known = segment.memo["rows_allowed"] = (files, files[segment.file_id])
     return known[1]
 
 
@@ -212,35 +212,35 @@ def _live_count(part: Part, match: _Match) -> int:
 
 def rows_of_files(part: Part, file_ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """Rows of a part that belong to these files; the chunks of a file are neighbours in a segment."""
-    key = ("spans", id(part.view.segment), len(part.snapshot.paths.stem_length))
-    spans: tuple[NDArray[np.int64], NDArray[np.int64]] | None = part.snapshot.recall(key)
+    segment = part.view.segment
+    spans: tuple[NDArray[np.int64], NDArray[np.int64]] | None = segment.memo.get("spans")
     if spans is None:
-        owner = part.view.segment.file_id
+        owner = segment.file_id
         first = np.flatnonzero(np.concatenate(([True], owner[1:] != owner[:-1])))
-        start, count = (np.zeros(len(part.snapshot.paths.stem_length), np.int64) for _ in range(2))
-        known = owner[first] < len(start)  # rows of files that are gone are dead
-        start[owner[first[known]]] = first[known]
-        count[owner[first[known]]] = np.diff(np.append(first, len(owner)))[known]
-        spans = part.snapshot.memo[key] = (start, count)
-    count = spans[1][file_ids]
+        start, count = (np.zeros(int(owner.max()) + 1, np.int64) for _ in range(2))
+        start[owner[first]], count[owner[first]] = first, np.diff(np.append(first, len(owner)))
+        spans = segment.memo["spans"] = (start, count)
+    here = file_ids[file_ids < len(spans[0])]
+    count = spans[1][here]
     before = np.cumsum(count) - count
-    return np.repeat(spans[0][file_ids] - before, count) + np.arange(int(count.sum()))
+    return np.repeat(spans[0][here] - before, count) + np.arange(int(count.sum()))
 
 
 def chunks_of_files(snapshot: Snapshot) -> NDArray[np.int64]:
     """How many live chunks each file has, by file id."""
-    found: NDArray[np.int64] | None = snapshot.memo.get("chunks_of_files")
+
+    def fill(counts: NDArray[np.int64], files: Iterable[FileInfo]) -> NDArray[np.int64]:
+        for info in files:
+            if info.id < len(counts):
+                counts[info.id] = info.chunks if info.status == "indexed" else 0
+        return counts
+
+    def follow(before: NDArray[np.int64], changes: Changes) -> NDArray[np.int64]:
+        return fill(snapshot.by_file(before, changes.gone), changes.files.values())
+
+    found: NDArray[np.int64] | None = snapshot.memo.get("chunks_of_files", follow)
     if found is None:
-        found = np.zeros(len(snapshot.paths.stem_length), np.int64)
-        before = snapshot.changes.memo.get("chunks_of_files") if snapshot.changes is not None else None
-        changed: Iterable[FileInfo] = snapshot.files.values()
-        if before is not None and snapshot.changes is not None:
-            found[: len(before)] = before
-            found[[file_id for file_id in snapshot.changes.gone if file_id < len(found)]] = 0
-            changed = snapshot.changes.files
-        for info in changed:
-            if info.id < len(found):
-                found[info.id] = info.chunks if info.status == "indexed" else 0
+        found = fill(np.zeros(len(snapshot.paths.stem_length), np.int64), snapshot.files.values())
         snapshot.memo["chunks_of_files"] = found
     return found
 
@@ -265,18 +265,17 @@ def _path_length(snapshot: Snapshot) -> NDArray[np.int32]:
 
 
 def _row_lengths(snapshot: Snapshot, segment: Segment) -> Floats:
-    """Terms of each row, path included; kept with the snapshot."""
-    key = ("length", id(segment))  # a commit changes only those of chunks that it leaves dead
-    found: Floats | None = snapshot.recall(key)
-    if found is None:
-        found = (segment.length + _path_length(snapshot)[segment.file_id]).astype(np.float32)
-        snapshot.memo[key] = found
-    return found
+    """Terms of each row, path included. A commit changes only those of chunks that it leaves dead; these may come back."""
+    known: tuple[int, Floats] | None = segment.memo.get("length")
+    if known is None or known[0] != snapshot.revived:
+        length = (segment.length + _path_length(snapshot)[segment.file_id]).astype(np.float32)
+        known = segment.memo["length"] = (snapshot.revived, length)
+    return known[1]
 
 
 def _total_length(snapshot: Snapshot) -> int:
     """Sum over live chunks of their length, path included."""
-    found: int | None = snapshot.memo.get("total_length")
+    found: int | None = snapshot.memo.get("total_length", lambda before, changes: None)
     if found is None:
         paths = int(np.dot(chunks_of_files(snapshot), _path_length(snapshot).astype(np.int64)))
         found = snapshot.memo["total_length"] = snapshot.total_length + paths

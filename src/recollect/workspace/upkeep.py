@@ -87,7 +87,7 @@ class Upkeep:
 
     def prepare(self, repository_id: str, snapshot: Snapshot) -> None:
         """Have worked out in the background what questions need of an index whatever they ask, once it was asked anything."""
-        if snapshot.recall("prepared") or repository_id in self._being_prepared or self._closed:
+        if snapshot.memo.get("prepared") or repository_id in self._being_prepared or self._closed:
             return
         self._being_prepared.add(repository_id)
         self._preparing.submit(self._prepare, repository_id)

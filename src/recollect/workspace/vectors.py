@@ -100,7 +100,7 @@ class Vectors:
             known = loaded[snapshot.folder]
             for view in snapshot.views if known is not None else ():
                 assert known is not None
-                have += int(np.count_nonzero(_places(snapshot, view.segment, known)[1] & view.live))
+                have += int(np.count_nonzero(_places(view.segment, known)[1] & view.live))
         total = sum(snapshot.n_chunks for snapshot in snapshots)
         if have < total:
             for snapshot in snapshots:
@@ -144,12 +144,11 @@ class Vectors:
         return vector
 
 
-def _places(snapshot: Snapshot, segment: Segment, loaded: Loaded) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _places(segment: Segment, loaded: Loaded) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """`Loaded.of` the chunks of a segment, worked out once as long as neither changes."""
-    key = ("vectors", id(segment))
-    found: tuple[Loaded, tuple[NDArray[np.int64], NDArray[np.bool_]]] | None = snapshot.recall(key)
+    found: tuple[Loaded, tuple[NDArray[np.int64], NDArray[np.bool_]]] | None = segment.memo.get("vectors")
     if found is None or found[0] is not loaded:
-        found = snapshot.memo[key] = (loaded, loaded.of(segment.chunk_id))
+        found = segment.memo["vectors"] = (loaded, loaded.of(segment.chunk_id))
     return found[1]
 
 
@@ -161,7 +160,7 @@ def _cosines(
         cosines = np.full(len(part.view.segment), np.nan, np.float32)
         known = loaded[part.snapshot.folder]
         if known is not None and known.vectors.shape[1] == len(vector):
-            at, there = _places(part.snapshot, part.view.segment, known)
+            at, there = _places(part.view.segment, known)
             rows = np.flatnonzero(there)
             for start in range(0, len(rows), _BLOCK):
                 some = rows[start : start + _BLOCK]
