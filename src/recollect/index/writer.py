@@ -49,6 +49,16 @@ class HistoryRead(NamedTuple):
     log: Log
 
 
+class _Begun(NamedTuple):
+    """A commit of which nothing is written yet but that what these files held is gone."""
+
+    tree: Tree
+    rows: tuple[list[Row], list[str]]  # see `row_changes`
+    paths: set[str]
+    before: list[tuple[str, int]]  # (status, chunks) of each that had rows
+    deleted: int  # chunks
+
+
 def segments_folder(folder: Path) -> Path:
     return folder / "segments"
 
@@ -97,6 +107,7 @@ class IndexWriter:
         segments_folder(folder).mkdir(exist_ok=True, mode=0o700)
         self.repaired: str | None = None
         self._counts: dict[str, int] | None = None
+        self._begun: _Begun | None = None
         try:
             self._meta: dict[str, Any] = dict(self._db.execute("SELECT key, value FROM meta"))
             self._tree: Tree | None = None
@@ -162,7 +173,12 @@ class IndexWriter:
         Where only stats differ, no new generation is made. On any error nothing is changed. `retire`: what is replaced
         or removed may come back (`retired`). `history`: what commits say, where that is new.
         """
-        upserts, gone = row_changes(self.tree(), tree)
+        replaced = [*removed, *(item.path for item in analysed)]
+        begun = self._begun if self._begun is not None and self._begun.paths == set(replaced) else None
+        if begun is None:
+            self.abandon()
+        fits = begun is not None and begun.tree.root is tree.root
+        upserts, gone = begun.rows if begun is not None and fits else row_changes(self.tree(), tree)
         meta: dict[str, Any] = {"root_hash": tree.root_hash, "complete": int(complete), "pipeline": PIPELINE}
         meta.update({key: value for key, value in (("signature", signature), ("head", head)) if value is not None})
         changed = bool(analysed or removed or meta["root_hash"] != self.root_hash or bool(complete) != self.complete)
@@ -170,16 +186,14 @@ class IndexWriter:
         if not (changed or upserts or gone or any(self._meta.get(key) != value for key, value in meta.items())):
             return Committed(self.generation, 0, 0, self.counts()["chunks"])
         meta["generation"] = self.generation + 1 if changed else self.generation
-        file_ids, next_file = dict(self._file_ids) if changed else self._file_ids, self._next_file
-        if len(analysed) + len(removed) >= _MANY_FILES:
+        known = {path: self._file_ids.get(path) for path in map(os.fsencode, replaced)}
+        next_file = self._next_file
+        if len(replaced) >= _MANY_FILES:
             self._db.execute(f"PRAGMA cache_size=-{schema.LARGE_CACHE_KB}")
-        self._db.execute("BEGIN IMMEDIATE")
         written: Path | None = None
         try:
-            before = self._stored([*removed, *(item.path for item in analysed)])
-            if retire:
-                self._retire([*removed, *(item.path for item in analysed)])
-            deleted = self._delete([*removed, *(item.path for item in analysed)], meta["generation"])
+            if begun is None:
+                begun = self._begin(tree, (upserts, gone), replaced, retire)
             self._forget_files(removed, meta["generation"])
             added, written = self._insert(analysed, meta)
             self._write_rows(upserts, gone)
@@ -190,16 +204,46 @@ class IndexWriter:
             self._db.execute("COMMIT")
             crash_point("after-commit")
         except BaseException:
-            with suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            self._file_ids, self._next_file = file_ids, next_file
+            self.abandon()
+            for path, file_id in known.items():
+                self._file_ids.pop(path, None)
+                if file_id is not None:
+                    self._file_ids[path] = file_id
+            self._next_file = next_file
             if written is not None:
                 written.unlink(missing_ok=True)
             raise
+        self._begun = None
         self._meta.update(meta)
         self._tree = tree
-        self._count(before, [(item.status, len(item.chunks)) for item in analysed])
-        return Committed(self.generation, added, deleted, self.counts()["chunks"])
+        self._count(begun.before, [(item.status, len(item.chunks)) for item in analysed])
+        return Committed(self.generation, added, begun.deleted, self.counts()["chunks"])
+
+    def begin(self, tree: Tree, paths: Sequence[str], *, retire: bool) -> None:
+        """Do of the next commit what can be done before the files at `paths` are analysed.
+
+        `commit` goes on from there if it is of these files, and begins anew if not; `abandon` takes it back.
+        """
+        self.abandon()
+        try:
+            self._begun = self._begin(tree, row_changes(self.tree(), tree), paths, retire)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """Take back what was begun, if anything was."""
+        self._begun = None
+        if self._db.in_transaction:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+
+    def _begin(self, tree: Tree, rows: tuple[list[Row], list[str]], paths: Sequence[str], retire: bool) -> _Begun:
+        self._db.execute("BEGIN IMMEDIATE")
+        before = self._stored(paths)
+        if retire:
+            self._retire(paths)
+        return _Begun(tree, rows, set(paths), before, self._delete(paths, self.generation + 1))
 
     def history(self) -> Log:
         """The commits that the index holds; none where that cannot be read, to be read from git anew."""
@@ -397,24 +441,30 @@ class IndexWriter:
 
     def compact(self, force: bool = False) -> bool:
         """Merge small segments into a larger one and move the log into the database; True where segments changed."""
-        rows = self._db.execute("SELECT id, name, block, chunks FROM segments ORDER BY id").fetchall()
-        start = self._first_to_merge(rows, force)
+        sizes = self._db.execute("SELECT id, chunks FROM segments ORDER BY id").fetchall()
+        start = self._first_to_merge([chunks for _, chunks in sizes], force)
         if start is not None:
-            self._merge(rows[start:])
+            sql = "SELECT id, name, block FROM segments WHERE id >= ? ORDER BY id"
+            self._merge(self._db.execute(sql, sizes[start][:1]).fetchall())
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         self._db.execute(f"PRAGMA cache_size=-{schema.SMALL_CACHE_KB}")  # the others are let go at once
         self._remove_unused()
         return start is not None
 
-    def settle_log(self, kept_bytes: int = LOG_KEPT) -> bool:
-        """Move the log into the database; whether it is longer than what may be kept. Readers then have to begin anew: until
-        then they need it, and it would grow with every commit.
+    def settle_log(self) -> bool:
+        """Move the log into the database; whether more was written to it than may be kept. Readers then have to begin anew:
+        until then they need it, and it would grow with every commit.
         """
-        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        _, pages, _ = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        size: int = self._db.execute("PRAGMA page_size").fetchone()[0]
+        return bool(pages * size > LOG_KEPT)
+
+    def log_bytes(self) -> int:
+        """How long the log's file is: what was written to it may since have begun anew at its front."""
         try:
-            return (self._folder / "index.db-wal").stat().st_size > kept_bytes
+            return (self._folder / "index.db-wal").stat().st_size
         except OSError:
-            return False
+            return 0
 
     def cut_log(self) -> None:
         """Give back what a large sync took for the log, waiting a moment for those that read it."""
@@ -424,23 +474,25 @@ class IndexWriter:
         finally:
             self._db.execute("PRAGMA busy_timeout=10000")
 
-    def _first_to_merge(self, rows: Sequence[tuple[int, str | None, bytes | None, int]], force: bool) -> int | None:
+    def _first_to_merge(self, sizes: Sequence[int], force: bool) -> int | None:
+        """From which of the segments on, given by their numbers of chunks, they are to be merged; None: none."""
+        if not sizes:
+            return None
         dead = self._db.execute("SELECT count(*) FROM dead_chunks").fetchone()[0]
-        total = sum(row[3] for row in rows)
-        if dead > DEAD_SHARE * max(total, 1) or (force and (len(rows) > 1 or dead)):
+        if dead > DEAD_SHARE * sum(sizes) or (force and (len(sizes) > 1 or dead)):
             return 0
-        if len(rows) < MERGE_AT:
+        if len(sizes) < MERGE_AT:
             return None
         newer = 0
-        for at in range(len(rows) - 1, -1, -1):  # keep sizes falling geometrically from old to new
-            if rows[at][3] > 2 * newer and len(rows) - at - 1 >= MERGE_AT // 2:
+        for at in range(len(sizes) - 1, -1, -1):  # keep them falling geometrically from old to new
+            if sizes[at] > 2 * newer and len(sizes) - at - 1 >= MERGE_AT // 2:
                 return at + 1
-            newer += rows[at][3]
+            newer += sizes[at]
         return 0
 
-    def _merge(self, rows: Sequence[tuple[int, str | None, bytes | None, int]]) -> None:
+    def _merge(self, rows: Sequence[tuple[int, str | None, bytes | None]]) -> None:
         dead = [row[0] for row in self._db.execute("SELECT chunk_id FROM dead_chunks")]
-        views = [View.whole(load_segment(self._folder, name, block)).without(dead) for _, name, block, _ in rows]
+        views = [View.whole(load_segment(self._folder, name, block)).without(dead) for _, name, block in rows]
         segment = merge([view for view in views if view.n_live]) if any(view.n_live for view in views) else None
         lowest = min((int(view.segment.chunk_id[0]) for view in views if len(view.segment)), default=0)
         written: Path | None = None

@@ -136,6 +136,7 @@ class ParsePool:
         self._order = itertools.count()
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
+        self._idle: set[int] = set()  # which of them wait for something to do
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._closed = False
         self._quarantine = self.cache.quarantined()
@@ -177,7 +178,7 @@ class ParsePool:
     def _drive(self, number: int) -> None:
         worker = self._started(number)
         while True:
-            taken = self._take()
+            taken = self._take(number)
             if taken is None:
                 break
             job, batch = taken
@@ -200,18 +201,25 @@ class ParsePool:
         self._processes[number] = worker.process
         return worker
 
-    def _take(self) -> tuple[Job, list[Task]] | None:
-        """The next few files of the most urgent job; None at the end of the pool."""
+    def _take(self, number: int) -> tuple[Job, list[Task]] | None:
+        """The next few files of the most urgent job; None at the end of the pool.
+
+        A single file goes to the first of those that have nothing to do, whose caches are the warmest.
+        """
         with self._changed:
-            while True:
-                if self._closed:
-                    return None
-                while self._jobs and (self._jobs[0][2].cancelled or not self._jobs[0][2].tasks):
-                    heapq.heappop(self._jobs)
-                if self._jobs:
-                    job = self._jobs[0][2]
-                    return job, _batch(job.tasks, len(self._threads), self._batch_bytes)
-                self._changed.wait()
+            self._idle.add(number)
+            try:
+                while not self._closed:
+                    while self._jobs and (self._jobs[0][2].cancelled or not self._jobs[0][2].tasks):
+                        heapq.heappop(self._jobs)
+                    if self._jobs and (len(self._jobs[0][2].tasks) > 1 or number == min(self._idle)):
+                        job = self._jobs[0][2]
+                        return job, _batch(job.tasks, len(self._threads), self._batch_bytes)
+                    self._changed.wait()
+                return None
+            finally:
+                self._idle.discard(number)
+                self._changed.notify_all()  # who left the first file to this one takes the next
 
     def _lost(self, job: Job, unanswered: Sequence[Task], worker: _Worker) -> None:
         """A worker died at the first of these files: try that one again alone, the others as before."""

@@ -29,6 +29,7 @@ from recollect.testing import crash_point
 _BATCH_S: Final = 2.0  # of a first sync; the first batch comes after half a second
 _BATCH_FILES: Final = 200
 _BATCH_CHUNKS: Final = 30_000  # bounds the memory of a batch (some 40 MB), also of an incremental sync
+_FEW_FILES: Final = 50  # of an edit, whose commit is begun before they are analysed
 _ERRORS_KEPT: Final = 100
 _PROGRESS_S: Final = 0.1
 
@@ -92,7 +93,11 @@ def synchronise(writer: IndexWriter, root: Path, pool: ParsePool, options: Optio
         Unavailable: the root is gone ("missing"), beyond the limits ("too_large"), or the disk is full.
         Cancelled: what was committed stays.
     """
-    return _Sync(writer, root, pool, options, control).run()
+    try:
+        return _Sync(writer, root, pool, options, control).run()
+    except BaseException:
+        writer.abandon()
+        raise
 
 
 @dataclass(slots=True)
@@ -247,9 +252,13 @@ class _Sync:
             elif row.hash != UNREAD:
                 tasks.append(self._task(row))
         job = self._pool.submit(tasks, interactive=self._options.interactive)
-        head = git.head_quickly(self._root)
-        _ = found.tree.root_hash  # made, and kept, while the workers are at it
         try:
+            # While the workers are at it:
+            head = git.head_quickly(self._root)
+            _ = found.tree.root_hash  # is kept
+            if self._options.dirty is not None and 0 < len(rows) + len(removed) <= _FEW_FILES:
+                paths = [change.path for change in removed] + [row.path for row in rows]
+                self._writer.begin(found.tree, paths, retire=not self._options.full)
             for answer in job.answers():
                 if self._control.cancelled():
                     raise Cancelled("the sync was cancelled")
@@ -267,7 +276,7 @@ class _Sync:
         tree = apply(found.tree, self._corrections)
         # What a question waits for does not wait for new commits: the indexer reads them afterwards.
         said = new_history(self._writer, self._root) if self._options.dirty is None else None
-        self._commit(tree, batch, complete=True, signature=found.signature, head=head, history=said)
+        self._commit(tree, batch, complete=True, signature=found.signature, head=head, history=said, last=True)
 
     def _task(self, row: Row) -> Task:
         return Task(
@@ -346,6 +355,7 @@ class _Sync:
         signature: str | None = None,
         head: str | None = None,
         history: HistoryRead | None = None,
+        last: bool = False,
     ) -> None:
         if batch.vanished:
             self._check_still_there()
@@ -362,6 +372,9 @@ class _Sync:
         )
         self._counts.chunks_new += done.chunks_new
         self._counts.chunks_deleted += done.chunks_deleted
+        if last and self._options.dirty is not None:  # of an edit, the end is told at once
+            self._pool.cache.put_later(batch.cache)
+            return
         if done.generation != before:
             self._control.committed(done.generation)
         self._pool.cache.put_many(batch.cache)

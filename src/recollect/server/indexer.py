@@ -16,8 +16,10 @@ import socket
 import sqlite3
 import sys
 import threading
-from collections import OrderedDict
+import time
+from collections import Counter, OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +41,9 @@ from recollect.store.database import translated
 _PATIENCE_S: Final = 2.0  # for another sync's end, before an index is made from files rather than copied
 _OPEN_INDEXES: Final = 16  # writers kept open with their trees, most recently used last …
 _OPEN_FILES: Final = 40_000  # … if these hold no more files together: each takes about a kilobyte
+_QUIET_S: Final = 0.05  # after an edit, until what nobody waits for is done: a question that waited is answered by then
+_MOST_UNTIDIED: Final = 10  # edits in quick succession
+_MANY_SYNCS: Final = 256  # at once; each has a thread
 _MANY_CHUNKS: Final = 5_000  # a sync after which memory is worth being given back
 log = logging.getLogger("recollect.indexer")
 
@@ -125,6 +130,8 @@ class Indexer:
         self._pool = ParsePool(home / "cache.db", workers, queue_size, batch_size)
         self._pool.warm()
         self._cancelled: dict[int, threading.Event] = {}
+        self._syncing = ThreadPoolExecutor(_MANY_SYNCS, thread_name_prefix="sync")
+        self._untidied: Counter[str] = Counter()  # edits since what comes afterwards was last done
         self._last: dict[str, int] = {}  # folder → number of its last sync, by which readers are told of commits
         self._mapping = threading.Lock()  # one at a time
         self._embedding = threading.Lock()  # likewise
@@ -141,7 +148,7 @@ class Indexer:
             verb, argument = message
             if verb == "sync":
                 self._cancelled[argument.id] = threading.Event()
-                threading.Thread(target=self._sync, args=(argument,), name=f"sync-{argument.id}", daemon=True).start()
+                self._syncing.submit(self._sync, argument)  # a thread that is there already is quicker than a new one
             elif verb == "cancel":
                 event = self._cancelled.get(argument)
                 if event is not None:
@@ -161,15 +168,16 @@ class Indexer:
     def _sync(self, request: Request) -> None:
         cancelled = self._cancelled[request.id]
         self._last[request.folder] = request.id
+        edit, chunks = request.options.dirty is not None, 0
         try:
             with self._indexes.lock(request.folder):
-                chunks = 0
                 try:
                     ended = self._synchronise(request, cancelled)
                     chunks = ended.result.chunks_new
                     self._send("done", request.id, ended)
                 finally:
-                    self._afterwards(request, chunks)
+                    if not edit:
+                        self._afterwards(request, chunks)
         except RecollectError as error:
             self._send("failed", request.id, error.to_dict())
         except (sqlite3.Error, OSError) as error:
@@ -181,6 +189,12 @@ class Indexer:
             self._send("failed", request.id, RecollectError(f"{type(error).__name__}: {error}").to_dict())
         finally:
             self._cancelled.pop(request.id, None)
+        if edit:
+            self._untidied[request.folder] += 1
+            time.sleep(_QUIET_S)
+            if self._last[request.folder] == request.id or self._untidied[request.folder] > _MOST_UNTIDIED:
+                with self._indexes.lock(request.folder):
+                    self._afterwards(request, chunks)
 
     def _synchronise(self, request: Request, cancelled: threading.Event) -> Ended:
         def progress(now: Progress) -> None:
@@ -210,7 +224,9 @@ class Indexer:
         return ended
 
     def _afterwards(self, request: Request, chunks: int) -> None:
-        """Read new commits, merge what the sync left in pieces. After the answer: nobody waits for it."""
+        """What nobody waits for: read new commits, merge what the sync left in pieces. After the answer."""
+        self._untidied[request.folder] = 0
+        self._pool.cache.put_many(())
         writer = self._indexes.opened(request.folder)
         if writer is None:
             return
@@ -235,7 +251,8 @@ class Indexer:
         moment.
         """
         for _ in range(2):  # the first time, readers may only have come to the last commit
-            if writer.settle_log(kept_bytes):
+            writer.settle_log()
+            if writer.log_bytes() > kept_bytes:
                 self._send("committed", self._last[folder], writer.generation)
                 writer.cut_log()
 

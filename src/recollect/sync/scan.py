@@ -214,7 +214,10 @@ class _Scanner:
         if not changed and own == old.stat:
             return old
         merged = {name: changed.get(name, entry) for name, entry in old.entries.items()}
-        return Directory({name: entry for name, entry in merged.items() if entry is not None}, own)
+        made = Directory({name: entry for name, entry in merged.items() if entry is not None}, own)
+        if all(_noted_alike(old.entries[name], entry) for name, entry in changed.items()):
+            made.memo = old.memo
+        return made
 
     def _names_now(self, old: Directory, prefix: str, own: Stat) -> tuple[Stat, set[str]]:
         """(stat to record, names that are gone); names that are new are noted to be asked for."""
@@ -565,6 +568,13 @@ def _noted(directory: Directory) -> _Noted:
             nested.append(name)
     directory.memo = found = _Noted(tuple(nested), tuple(own))
     return found
+
+
+def _noted_alike(old: Leaf | Directory, new: Leaf | Directory | None) -> bool:
+    """Whether one in the other's place changes nothing of what is noted of the directory above."""
+    if isinstance(old, Directory) and isinstance(new, Directory):
+        return old.memo is not None and old.memo is new.memo
+    return isinstance(old, Leaf) and isinstance(new, Leaf) and Kind.NESTED not in (old.kind, new.kind)
 
 
 def _bare(tree: Tree) -> list[str]:
