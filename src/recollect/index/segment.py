@@ -233,8 +233,11 @@ class Moment:
                 came.append(view.segment.vectors[switched[view.live[switched]]])
                 went.append(view.segment.vectors[switched[previous.live[switched]]])
         here, gone = _live_rows(new), _live_rows(list(old.values()))
-        came.append(here[1][~np.isin(here[0], gone[0])])  # the others were merged into another segment
-        went.append(gone[1][~np.isin(gone[0], here[0])])
+        if len(gone[0]):
+            came.append(here[1][~np.isin(here[0], gone[0])])  # the others were merged into another segment
+            went.append(gone[1][~np.isin(gone[0], here[0])])
+        else:
+            came.append(here[1])
         pending = sum(map(len, came)) + sum(map(len, went))
         if pending <= _PENDING:
             return Moment(self.matrix, tuple(filter(len, came)), tuple(filter(len, went)))

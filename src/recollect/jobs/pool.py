@@ -37,7 +37,9 @@ _CHUNK_BYTES: Final = 2_000  # about, of a file that is to be cut
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A file to read and analyse. `hash`: its content when it was scanned."""
+    """A file to read and analyse. `hash`: its content when it was scanned. `hurry`: the worker fills the parse cache itself,
+    once it has answered; else what belongs there comes with the answer, to be stored with that of others.
+    """
 
     root: str
     path: str
@@ -46,6 +48,7 @@ class Task:
     max_file_bytes: int
     use_cache: bool = True
     grammar: bool = True
+    hurry: bool = False
     attempt: int = 0
 
 
@@ -136,7 +139,8 @@ class ParsePool:
         self._order = itertools.count()
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
-        self._idle: set[int] = set()  # which of them wait for something to do
+        self._idle: dict[int, _Worker | None] = {}  # those that wait for something to do
+        self._given: dict[int, tuple[Job, list[Task]]] = {}  # what was sent to one of these
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._closed = False
         self._quarantine = self.cache.quarantined()
@@ -146,10 +150,18 @@ class ParsePool:
         job = Job([self._checked(task) for task in tasks], interactive, self._max_waiting)
         if tasks:
             self.warm()
+        worker = None
         with self._changed:
-            if tasks:
+            ready = [number for number, idle in self._idle.items() if idle is not None]
+            if len(job.tasks) == 1 and ready and not self._jobs:  # to the one whose caches are the warmest
+                worker = self._idle.pop(min(ready))
+                batch = [job.tasks.popleft()]
+                self._given[min(ready)] = job, batch
+            elif tasks:
                 heapq.heappush(self._jobs, (0 if interactive else 1, next(self._order), job))
             self._changed.notify_all()
+        if worker is not None:
+            worker.send(batch)  # while the thread that waits for its answer is still waking up
         return job
 
     def warm(self) -> None:
@@ -178,15 +190,17 @@ class ParsePool:
     def _drive(self, number: int) -> None:
         worker = self._started(number)
         while True:
-            taken = self._take(number)
+            taken = self._take(number, worker)
             if taken is None:
                 break
-            job, batch = taken
+            job, batch, sent = taken
             worker = worker or self._started(number)
             if worker is None:
                 job.fail(Unavailable("a parse worker cannot be started", code="no_worker"))
                 continue
-            done = worker.run(batch, job)
+            if not sent:
+                worker.send(batch)
+            done = worker.pass_on(len(batch), job)
             if done < len(batch):
                 self._lost(job, batch[done:], worker)
                 worker = None
@@ -201,25 +215,25 @@ class ParsePool:
         self._processes[number] = worker.process
         return worker
 
-    def _take(self, number: int) -> tuple[Job, list[Task]] | None:
-        """The next few files of the most urgent job; None at the end of the pool.
-
-        A single file goes to the first of those that have nothing to do, whose caches are the warmest.
+    def _take(self, number: int, worker: _Worker | None) -> tuple[Job, list[Task], bool] | None:
+        """What `submit` gave to this worker already, else the next few files of the most urgent job (and whether they were
+        sent to it); None at the end of the pool.
         """
         with self._changed:
-            self._idle.add(number)
+            self._idle[number] = worker
             try:
                 while not self._closed:
+                    if number in self._given:
+                        return (*self._given.pop(number), True)
                     while self._jobs and (self._jobs[0][2].cancelled or not self._jobs[0][2].tasks):
                         heapq.heappop(self._jobs)
-                    if self._jobs and (len(self._jobs[0][2].tasks) > 1 or number == min(self._idle)):
+                    if self._jobs:
                         job = self._jobs[0][2]
-                        return job, _batch(job.tasks, len(self._threads), self._batch_bytes)
+                        return job, _batch(job.tasks, len(self._threads), self._batch_bytes), False
                     self._changed.wait()
                 return None
             finally:
-                self._idle.discard(number)
-                self._changed.notify_all()  # who left the first file to this one takes the next
+                self._idle.pop(number, None)
 
     def _lost(self, job: Job, unanswered: Sequence[Task], worker: _Worker) -> None:
         """A worker died at the first of these files: try that one again alone, the others as before."""
@@ -257,16 +271,18 @@ class _Worker:
         self.process, self._pipe = pipe.start(start, [os.fspath(cache_path)])
         self._pipe.limit(_DEADLINE_S)
 
-    def run(self, batch: Sequence[Task], job: Job) -> int:
-        """Hand over a batch and pass its answers on; how many were answered before the worker died, if it did."""
-        done = 0
-        try:
+    def send(self, batch: Sequence[Task]) -> None:
+        """Hand over files; where it is dead, `pass_on` tells."""
+        with suppress(OSError):
             self._pipe.send(batch)
-            while done < len(batch):
+
+    def pass_on(self, files: int, job: Job) -> int:
+        """Pass the answers to so many files on; how many there were before the worker died, if it did."""
+        done = 0
+        with suppress(EOFError, OSError):
+            while done < files:
                 job.put(self._pipe.receive())
                 done += 1
-        except (EOFError, OSError):
-            pass
         return done
 
     def end(self) -> int:

@@ -29,7 +29,7 @@ from recollect.testing import crash_point
 _BATCH_S: Final = 2.0  # of a first sync; the first batch comes after half a second
 _BATCH_FILES: Final = 200
 _BATCH_CHUNKS: Final = 30_000  # bounds the memory of a batch (some 40 MB), also of an incremental sync
-_FEW_FILES: Final = 50  # of an edit, whose commit is begun before they are analysed
+_FEW_FILES: Final = 50  # of an edit: whatever can be done before they are analysed, or after the answer, is
 _ERRORS_KEPT: Final = 100
 _PROGRESS_S: Final = 0.1
 
@@ -244,19 +244,20 @@ class _Sync:
         unread = [row for row in rows if row.hash == UNREAD]
         for row in unread:
             self._take(batch, self._unread(row), before[row.path], row)
+        hurry = self._options.dirty is not None and len(rows) + len(removed) <= _FEW_FILES
         tasks = []
         for row in rows:
             back = self._writer.retired(row.path, row.hash) if row.hash != UNREAD and not self._options.full else None
             if back is not None:
                 self._take(batch, back, before[row.path], row)
             elif row.hash != UNREAD:
-                tasks.append(self._task(row))
+                tasks.append(self._task(row, hurry))
         job = self._pool.submit(tasks, interactive=self._options.interactive)
         try:
             # While the workers are at it:
             head = git.head_quickly(self._root)
             _ = found.tree.root_hash  # is kept
-            if self._options.dirty is not None and 0 < len(rows) + len(removed) <= _FEW_FILES:
+            if hurry and tasks:
                 paths = [change.path for change in removed] + [row.path for row in rows]
                 self._writer.begin(found.tree, paths, retire=not self._options.full)
             for answer in job.answers():
@@ -278,7 +279,7 @@ class _Sync:
         said = new_history(self._writer, self._root) if self._options.dirty is None else None
         self._commit(tree, batch, complete=True, signature=found.signature, head=head, history=said, last=True)
 
-    def _task(self, row: Row) -> Task:
+    def _task(self, row: Row, hurry: bool) -> Task:
         return Task(
             root=os.fspath(self._root),
             path=row.path,
@@ -286,6 +287,7 @@ class _Sync:
             size=row.stat.size,
             max_file_bytes=self._options.max_file_bytes,
             use_cache=not self._options.full,
+            hurry=hurry,
         )
 
     def _unread(self, row: Row) -> Analysed:
@@ -372,10 +374,7 @@ class _Sync:
         )
         self._counts.chunks_new += done.chunks_new
         self._counts.chunks_deleted += done.chunks_deleted
-        if last and self._options.dirty is not None:  # of an edit, the end is told at once
-            self._pool.cache.put_later(batch.cache)
-            return
-        if done.generation != before:
+        if done.generation != before and not (last and self._options.dirty is not None):  # then the end is told at once
             self._control.committed(done.generation)
         self._pool.cache.put_many(batch.cache)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -161,7 +162,7 @@ class _Search:
         self._history = score.history(query.terms, [source.snapshot for source in sources], allowed)
         several = len(sources) > 1
         identities = [(source.name, source.root.parts[-_FOLDERS:]) for source in sources] if several else []
-        self._named = rank.named(identities, query.text)
+        self._named = rank.named(identities, query.text) if several else [False]
         self._coherence = 0.0 if several else weights.coherence * (weights.symbol_coherence if query.symbol else 1.0)
         self._add_definitions()
         self._add_phrases()
@@ -324,14 +325,11 @@ class _Search:
     def _rows_by_history(self) -> list[int]:
         """Chunks of the files whose history matches best: they are candidates whatever their text says."""
         found: list[int] = []
+        best = [_best(value) for value in self._history]
         for part in self._parts:
-            value = self._history[part.source]
-            best = np.flatnonzero(value)
-            if len(best) > _BY_HISTORY:  # with all that are as good as the last of them
-                edge = np.partition(value[best], len(best) - _BY_HISTORY)[len(best) - _BY_HISTORY]
-                best = best[value[best] >= edge]
-            rows = score.rows_of_files(part, best)
-            found += (rows[part.allowed[rows]] + part.offset).tolist()
+            if len(best[part.source]):
+                rows = score.rows_of_files(part, best[part.source])
+                found += (rows[part.allowed[rows]] + part.offset).tolist()
         return found
 
     def _grouped(self, found: _Found) -> _Files:
@@ -442,7 +440,7 @@ class _Search:
         return Hit(
             repository=source.name,
             path=printable(file.info.path),
-            absolute_path=printable(str(source.root / file.info.path)),
+            absolute_path=printable(os.path.join(source.root, file.info.path)),
             start_line=start,
             end_line=end,
             language=file.info.language,
@@ -462,6 +460,15 @@ class _Search:
             return shape.snippet_lines
         fair = shape.max_tokens // max(shape.limit, 1) // 10  # some ten tokens a line
         return min(shape.snippet_lines, max(1, fair))
+
+
+def _best(by_history: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Ids of the files that come into question by their history, with all that are as good as the last of them."""
+    found = np.flatnonzero(by_history)
+    if len(found) > _BY_HISTORY:
+        edge = np.partition(by_history[found], len(found) - _BY_HISTORY)[len(found) - _BY_HISTORY]
+        found = found[by_history[found] >= edge]
+    return found
 
 
 def _path_table(snapshot: Snapshot) -> rank.PathTable:

@@ -28,6 +28,8 @@ FOLDER_WEIGHT: Final = 5.0
 RARITY: Final = 0.5  # how much more a word that few chunks hold weighs in the question's vector
 LEAST_DEVIATION: Final = 0.08  # of cosines: where all chunks are nearly alike, what tells them apart is chance
 CANDIDATES: Final = 1_500  # chunks by each of the two scores whose exact sum is computed
+_FAR: Final = np.uint16(DIMENSIONS + 1)  # distance of what may not be found
+_SAMPLE: Final = 8_192  # rows from which it is guessed how far the nearest are
 _FIXED: Final = 1 << 20  # BM25 scores are summed in fixed point
 
 Floats = NDArray[np.float32]
@@ -136,7 +138,7 @@ def bm25(terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Pa
         return scores, frequencies
     lengths = [_row_lengths(part.snapshot, part.view.segment) for part in parts]
     mean_length = max(sum(_total_length(snapshot) for snapshot in snapshots) / n, 1.0)
-    norms = [np.float32(K1 * (1 - B)) + length * np.float32(K1 * B / mean_length) for length in lengths]
+    norm, by_length = np.float32(K1 * (1 - B)), np.float32(K1 * B / mean_length)
     for term in terms:
         matches = [_matches(term, part) for part in parts]
         frequency = sum(_live_count(part, match) for part, match in zip(parts, matches, strict=True))
@@ -144,13 +146,15 @@ def bm25(terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Pa
             continue
         frequencies[term] = frequency
         weight = np.float32(np.log(1 + (n - frequency + 0.5) / (frequency + 0.5)) * (K1 + 1))
-        for part, norm, match in zip(parts, norms, matches, strict=True):
+        for part, length, match in zip(parts, lengths, matches, strict=True):
             path = match.path_weight
             if len(match.path_rows):
                 here = path[part.view.segment.file_id[match.path_rows]]
-                scores[part.offset + match.path_rows] += weight * here / (here + norm[match.path_rows])
+                scores[part.offset + match.path_rows] += (
+                    weight * here / (here + (norm + length[match.path_rows] * by_length))
+                )
             if len(match.rows):
-                here, both = norm[match.rows], match.counts + match.also
+                here, both = norm + length[match.rows] * by_length, match.counts + match.also
                 # What its path gave such a chunk already is taken off again: 0 / (0 + norm) where that was nothing.
                 scores[part.offset + match.rows] += weight * (both / (both + here) - match.also / (match.also + here))
     return scores, frequencies
@@ -340,7 +344,8 @@ def products_of(vector: NDArray[np.int8], parts: Sequence[Part], rows: NDArray[n
     wide = vector.astype(np.float32)  # 256 products of at most 127² add up exactly below 2²⁴
     found = np.zeros(len(rows), np.float64)
     for part, span in split(parts, rows):
-        found[span] = part.view.segment.vectors[rows[span] - part.offset].astype(np.float32) @ wide
+        chosen = np.take(part.view.segment.vectors, rows[span] - part.offset, axis=0)  # faster than by index
+        found[span] = chosen.astype(np.float32) @ wide
     return found
 
 
@@ -365,13 +370,21 @@ def _candidates(
     chosen[matching] = True
     if vector.any():
         distance = np.concatenate([_distances(vector, part.view.segment.signs) for part in parts])
-        # Counted over all, less those that are left out: mostly a few dead ones.
-        left_out = np.bincount(distance[~allowed], minlength=DIMENSIONS + 1)
-        near = np.cumsum(np.bincount(distance, minlength=DIMENSIONS + 1) - left_out)
-        limit = int(np.searchsorted(near, min(CANDIDATES, int(near[-1]))))
-        chosen |= allowed & (distance <= limit)
+        chosen |= _nearest(np.where(allowed, distance, _FAR))
     chosen[np.fromiter(extra, np.int64)] = True
     return np.flatnonzero(chosen & allowed)
+
+
+def _nearest(distance: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """Which are among the `CANDIDATES` smallest, or as small as the last of these."""
+    step = max(1, len(distance) // _SAMPLE)
+    sample = distance[::step]
+    enough = min(2 * CANDIDATES // step + 8, len(sample) - 1)
+    few = distance[distance <= np.partition(sample, enough)[enough]]  # most probably holds them
+    if len(few) < CANDIDATES:
+        few = distance
+    found: NDArray[np.bool_] = distance <= np.partition(few, CANDIDATES - 1)[CANDIDATES - 1]
+    return found
 
 
 def _distances(vector: NDArray[np.int8], signs: NDArray[np.uint64]) -> NDArray[np.uint16]:

@@ -16,8 +16,13 @@ def window(lines: Sequence[str], terms: Collection[str], size: int) -> tuple[int
     """
     if len(lines) <= size:
         return 0, len(lines)
-    folded = [line.lower() for line in lines]
-    before = [0, *accumulate(sum(term in line for term in terms) for line in folded)]
+    joined = "\n".join(lines).lower()
+    folded = joined.split("\n")
+    counts = [0] * len(folded)
+    for term in terms:
+        if term in joined:
+            counts = [count + (term in line) for count, line in zip(counts, folded, strict=True)]
+    before = [0, *accumulate(counts)]
     best, best_at = -1, 0
     for start in range(len(lines) - size + 1):
         found = before[start + size] - before[start]

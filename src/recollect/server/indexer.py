@@ -168,7 +168,7 @@ class Indexer:
     def _sync(self, request: Request) -> None:
         cancelled = self._cancelled[request.id]
         self._last[request.folder] = request.id
-        edit, chunks = request.options.dirty is not None, 0
+        can_wait, chunks = request.options.dirty is not None, 0
         try:
             with self._indexes.lock(request.folder):
                 try:
@@ -176,7 +176,9 @@ class Indexer:
                     chunks = ended.result.chunks_new
                     self._send("done", request.id, ended)
                 finally:
-                    if not edit:
+                    self._untidied[request.folder] += 1
+                    can_wait &= self._untidied[request.folder] <= _MOST_UNTIDIED
+                    if not can_wait:
                         self._afterwards(request, chunks)
         except RecollectError as error:
             self._send("failed", request.id, error.to_dict())
@@ -189,10 +191,9 @@ class Indexer:
             self._send("failed", request.id, RecollectError(f"{type(error).__name__}: {error}").to_dict())
         finally:
             self._cancelled.pop(request.id, None)
-        if edit:
-            self._untidied[request.folder] += 1
+        if can_wait:
             time.sleep(_QUIET_S)
-            if self._last[request.folder] == request.id or self._untidied[request.folder] > _MOST_UNTIDIED:
+            if self._last[request.folder] == request.id:  # else it is left to the one that came since
                 with self._indexes.lock(request.folder):
                     self._afterwards(request, chunks)
 
@@ -226,7 +227,6 @@ class Indexer:
     def _afterwards(self, request: Request, chunks: int) -> None:
         """What nobody waits for: read new commits, merge what the sync left in pieces. After the answer."""
         self._untidied[request.folder] = 0
-        self._pool.cache.put_many(())
         writer = self._indexes.opened(request.folder)
         if writer is None:
             return

@@ -13,6 +13,7 @@ import socket
 import stat as stats
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from blake3 import blake3
@@ -24,16 +25,16 @@ from recollect.store.cache import ParseCache
 from recollect.sync.tree import Stat
 
 
-def work(task: Task, cache: ParseCache) -> Answer:
-    """Read one file and analyse it."""
+def work(task: Task, cache: ParseCache) -> tuple[Answer, bytes | None]:
+    """Read one file and analyse it: the answer, and the key under which what parsing found is worth being kept."""
     try:
         content, stat, steady = _read(task)
     except FileNotFoundError:
-        return Answer(task.path, "vanished")
+        return Answer(task.path, "vanished"), None
     except OSError as error:
-        return Answer(task.path, "unreadable", error.strerror or str(error))
+        return Answer(task.path, "unreadable", error.strerror or str(error)), None
     if content is None:
-        return Answer(task.path, "changed", stat=stat)  # became too large, or no regular file any more
+        return Answer(task.path, "changed", stat=stat), None  # became too large, or no regular file any more
     content_hash = blake3(content).digest(16)
     key = analyse.cache_key(content_hash, task.path)
     cached = cache.get(key) if task.use_cache else None
@@ -42,10 +43,8 @@ def work(task: Task, cache: ParseCache) -> Answer:
     except Exception:  # a bug of ours in what looks at the syntax costs this file its symbols, not more
         logging.getLogger("recollect.worker").exception("%s is indexed by lines", task.path)
         result = analyse.analyse(content, task.path, grammar=False)
-    value = None
-    if cached is None and task.grammar and result.status == "indexed":
-        value = (key, analyse.to_cache(result))
-    return Answer(task.path, "done", stat=stat if steady else stat._replace(mtime_ns=-1), result=result, cache=value)
+    answer = Answer(task.path, "done", stat=stat if steady else stat._replace(mtime_ns=-1), result=result)
+    return answer, key if cached is None and task.grammar and result.status == "indexed" else None
 
 
 def _read(task: Task) -> tuple[bytes | None, Stat, bool]:
@@ -86,9 +85,15 @@ def main() -> None:
             batch: list[Task] = pipe.receive()
             for task in batch:
                 signal.setitimer(signal.ITIMER_PROF, DEADLINE_CPU_S)
-                answer = work(task, cache)
+                answer, key = work(task, cache)
                 signal.setitimer(signal.ITIMER_PROF, 0)
-                pipe.send(answer)
+                if key is None or answer.result is None:
+                    pipe.send(answer)
+                elif task.hurry:
+                    pipe.send(answer)
+                    cache.put_many([(key, analyse.to_cache(answer.result))])
+                else:
+                    pipe.send(replace(answer, cache=(key, analyse.to_cache(answer.result))))
         except (EOFError, OSError):
             return
 

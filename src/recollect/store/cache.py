@@ -29,7 +29,7 @@ _VERSION: Final = 1
 
 
 class ParseCache:
-    """`get` in parse workers, the rest in the indexer. Thread-safe."""
+    """`get` in parse workers, which also store what an edit gave; the rest in the indexer. Thread-safe."""
 
     def __init__(self, path: Path, limit_bytes: int = LIMIT_BYTES) -> None:
         self._path = path
@@ -37,7 +37,6 @@ class ParseCache:
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
         self._held: int | None = None
-        self._later: list[tuple[bytes, bytes]] = []
 
     def get(self, key: bytes) -> bytes | None:
         """The value stored for `key`."""
@@ -48,14 +47,8 @@ class ParseCache:
                 return None
             return row[0] if row else None
 
-    def put_later(self, items: Sequence[tuple[bytes, bytes]]) -> None:
-        """Store values with the next `put_many`, of whatever."""
-        self._later += items
-
     def put_many(self, items: Sequence[tuple[bytes, bytes]]) -> None:
         """Store values; the least recently stored go where the cache grew beyond its limit."""
-        later, self._later = self._later, []
-        items = [*later, *items]
         if not items:
             return
         now = int(time.time())

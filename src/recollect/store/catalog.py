@@ -128,27 +128,28 @@ class Catalog:
             self._db.execute("INSERT INTO repositories (id, path, name, url, type, added_at) VALUES (?,?,?,?,?,?)", row)
             return self._reread(row[0])
 
-    def update(self, repository_id: str, **changes: Any) -> Repository | None:
-        """Set columns of a repository; None where it was forgotten meanwhile."""
+    def update(self, repository_id: str, *, run: Mapping[str, Any] | None = None, **changes: Any) -> Repository | None:
+        """Set columns of a repository; None where it was forgotten meanwhile.
+
+        `run`: the result of a sync, for its history, of which the last ones are kept.
+        """
         with self._lock:
             if repository_id not in self._repositories:
                 return None
             values = [json.dumps(value) if isinstance(value, dict) else value for value in changes.values()]
             with transaction(self._db, "catalog.db"):
+                if run is not None:
+                    self._record(repository_id, run)
                 assignments = ", ".join(f"{key} = ?" for key in changes)
                 self._db.execute(f"UPDATE repositories SET {assignments} WHERE id = ?", (*values, repository_id))
                 return self._reread(repository_id)
 
-    def record(self, repository_id: str, result: dict[str, Any]) -> None:
-        """Add a sync to a repository's history, of which the last ones are kept."""
-        with self._lock, transaction(self._db, "catalog.db"):
-            row = (repository_id, result["started_at"], json.dumps(result))
-            self._db.execute("INSERT INTO sync_runs VALUES (?, ?, ?)", row)
-            oldest = (
-                "SELECT started_at FROM sync_runs WHERE repository_id = ? ORDER BY started_at DESC LIMIT 1 OFFSET ?"
-            )
-            sql = f"DELETE FROM sync_runs WHERE repository_id = ? AND started_at <= ({oldest})"
-            self._db.execute(sql, (repository_id, repository_id, _HISTORY))
+    def _record(self, repository_id: str, result: Mapping[str, Any]) -> None:
+        row = (repository_id, result["started_at"], json.dumps(result))
+        self._db.execute("INSERT INTO sync_runs VALUES (?, ?, ?)", row)
+        oldest = "SELECT started_at FROM sync_runs WHERE repository_id = ? ORDER BY started_at DESC LIMIT 1 OFFSET ?"
+        sql = f"DELETE FROM sync_runs WHERE repository_id = ? AND started_at <= ({oldest})"
+        self._db.execute(sql, (repository_id, repository_id, _HISTORY))
 
     def history(self, repository_id: str) -> list[dict[str, Any]]:
         """The last syncs of a repository that did something, newest first."""

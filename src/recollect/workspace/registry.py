@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from recollect.errors import Refused, UserError
 from recollect.model import RepositoryInfo
@@ -150,7 +151,7 @@ class Registry:
             if info.indicators == ("bare",):
                 return None
             known = self._catalog.add(path, info.name, info.url, info.type)
-        changes: dict[str, object] = {"place": git.place(path), "language": info.language, "size_bytes": info.size}
+        changes: dict[str, Any] = {"place": git.place(path), "language": info.language, "size_bytes": info.size}
         changes = {key: value for key, value in changes.items() if value != getattr(known, key)}
         if known.last_sync is not None:
             changes.pop("size_bytes", None)  # a matter of each edit, and not asked for any longer

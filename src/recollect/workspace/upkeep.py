@@ -379,9 +379,9 @@ class Upkeep:
         missing = failed and any(error.kind == "missing" for error in result.errors)
         code = run.error.to_dict()["code"] if run.error is not None else None
         changes: dict[str, Any] = {"missing": int(missing)}
+        told: dict[str, Any] | None = None
         if not (run.halted or code == "shutting_down"):
-            changes["last_sync"] = replace(result, repository=repository.name).to_dict()
-            self._catalog.record(repository.id, changes["last_sync"])
+            told = changes["last_sync"] = replace(result, repository=repository.name).to_dict()
             if run.urgency is Urgency.ASKED or code is not None:
                 changes["wanted"] = 0
         if missing and repository.last_sync is not None:
@@ -397,7 +397,7 @@ class Upkeep:
                 changes["tracked"] = 1
             if run.options.max_files is None:
                 changes["asked_for"] = 1
-        self._catalog.update(repository.id, **changes)
+        self._catalog.update(repository.id, run=told, **changes)
 
     def _damaged(self, repository_id: str, error: Corrupt) -> None:
         """A reader found an index that cannot be read: have it repaired or made again."""
