@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from recollect.index.snapshot import Snapshot
 from recollect.index.writer import IndexWriter
-from recollect.jobs.pool import ParsePool
+from recollect.jobs.pool import ParsePool, Task
 from recollect.jobs.synchronise import Control, Options, synchronise
-from tests.conftest import write
+from tests.conftest import wait_until, write
 
 DEADLY = (sys.executable, str(Path(__file__).with_name("deadly_worker.py")))
 
@@ -63,4 +64,37 @@ def test_quarantined_content_is_not_tried_again_and_new_content_is(tmp_path: Pat
     snapshot = Snapshot.open(tmp_path / "index")
     assert [item.name for item in snapshot.definitions(["mended"])] == ["mended"]
     snapshot.close()
+    writer.close()
+
+
+def test_a_file_that_was_begun_ahead_comes_out_as_it_is_when_it_is_asked_for(tmp_path: Path) -> None:
+    pool = ParsePool(tmp_path / "cache.db", 2)
+    pool.warm()
+    write(tmp_path, {"a.py": "def before(): pass\n", "b.py": "def other(): pass\n"})
+    for ahead, then, wanted in (
+        (["a.py"], "def before(): pass\n", "before"),  # as it was foreseen
+        (["a.py"], "def after(): pass\n", "after"),  # changed meanwhile
+        (["gone.py", "b.py"], "def third(): pass\n", "third"),  # another one was foreseen
+    ):
+        pool.foresee(str(tmp_path), ahead, 1_000_000)
+        write(tmp_path, {"a.py": then})
+        content = blake3(then.encode()).digest(16)
+        task = Task(str(tmp_path), "a.py", content, len(then), 1_000_000, hurry=True)
+        (answer,) = [answer for answer in pool.submit([task]).answers() if answer is not None]
+        assert answer.result is not None
+        assert (answer.result.hash, [symbol[0] for symbol in answer.result.symbols]) == (content, [wanted])
+        assert answer.result.vectors is not None
+    pool.close()
+
+
+def test_what_dies_of_a_file_begun_ahead_is_no_fault_of_another(tmp_path: Path, pool: ParsePool) -> None:
+    root = tmp_path / "root"
+    write(root, {"bad.py": "DEADLY = 1\n", "good.py": "def good(): pass\n"})
+    pool.warm()
+    wait_until(lambda: pool._ready() is not None)
+    pool.foresee(str(root), ["bad.py"], 1_000_000)
+    writer = IndexWriter(tmp_path / "index")
+    result = synchronise(writer, root, pool, Options(dirty=("good.py",), interactive=True), Control()).result
+    assert {(error.path, error.kind) for error in result.errors} <= {("bad.py", "quarantined")}
+    assert "good" in [row[0] for row in writer._db.execute("SELECT name FROM symbols")]
     writer.close()

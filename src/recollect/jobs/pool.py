@@ -152,17 +152,36 @@ class ParsePool:
             self.warm()
         worker = None
         with self._changed:
-            ready = [number for number, idle in self._idle.items() if idle is not None]
-            if len(job.tasks) == 1 and ready and not self._jobs:  # to the one whose caches are the warmest
-                worker = self._idle.pop(min(ready))
+            number = self._ready() if len(job.tasks) == 1 else None
+            if number is not None:
+                worker = self._idle.pop(number)
                 batch = [job.tasks.popleft()]
-                self._given[min(ready)] = job, batch
+                self._given[number] = job, batch
             elif tasks:
                 heapq.heappush(self._jobs, (0 if interactive else 1, next(self._order), job))
             self._changed.notify_all()
         if worker is not None:
             worker.send(batch)  # while the thread that waits for its answer is still waking up
         return job
+
+    def foresee(self, root: str, paths: Sequence[str], max_file_bytes: int) -> None:
+        """Have the worker that a single file would go to begin with the first of these that is there: most probably it is
+        submitted in a moment.
+        """
+        grammars = {grammar for _, grammar in self._quarantine}
+        tasks = [
+            Task(root, path, b"", 0, max_file_bytes, hurry=True) for path in paths if _grammar(path) not in grammars
+        ]
+        with self._changed:
+            number = self._ready()
+            worker = self._idle[number] if number is not None else None
+        if worker is not None and tasks:
+            worker.send(tuple(tasks))
+
+    def _ready(self) -> int | None:
+        """The first worker that could take a file now: it has had most of the single ones, so its caches are the warmest."""
+        ready = [number for number, worker in self._idle.items() if worker is not None]
+        return min(ready, default=None) if not self._jobs else None
 
     def warm(self) -> None:
         """Start the workers before they are needed."""
@@ -272,7 +291,7 @@ class _Worker:
         self._pipe.limit(_DEADLINE_S)
 
     def send(self, batch: Sequence[Task]) -> None:
-        """Hand over files; where it is dead, `pass_on` tells."""
+        """Hand over files; where it is dead, `pass_on` tells. A tuple: it answers nothing, see `ParsePool.foresee`."""
         with suppress(OSError):
             self._pipe.send(batch)
 

@@ -37,12 +37,14 @@ from recollect.jobs.synchronise import Control, Ended, new_history, synchronise
 from recollect.model import EmbedderChoice, FileError, Progress
 from recollect.search.repo_map import Graph
 from recollect.store.database import translated
+from recollect.sync.ignore import INDEX_CHANGED
 
 _PATIENCE_S: Final = 2.0  # for another sync's end, before an index is made from files rather than copied
 _OPEN_INDEXES: Final = 16  # writers kept open with their trees, most recently used last …
 _OPEN_FILES: Final = 40_000  # … if these hold no more files together: each takes about a kilobyte
 _QUIET_S: Final = 0.05  # after an edit, until what nobody waits for is done: a question that waited is answered by then
 _MOST_UNTIDIED: Final = 10  # edits in quick succession
+_FEW_NAMES: Final = 4  # of an edit: a file, and what an editor wrote beside it
 _MANY_SYNCS: Final = 256  # at once; each has a thread
 _MANY_CHUNKS: Final = 5_000  # a sync after which memory is worth being given back
 log = logging.getLogger("recollect.indexer")
@@ -148,6 +150,7 @@ class Indexer:
             verb, argument = message
             if verb == "sync":
                 self._cancelled[argument.id] = threading.Event()
+                self._foresee(argument)
                 self._syncing.submit(self._sync, argument)  # a thread that is there already is quicker than a new one
             elif verb == "cancel":
                 event = self._cancelled.get(argument)
@@ -164,6 +167,13 @@ class Indexer:
                     "question": self._question,
                 }
                 threading.Thread(target=verbs[verb], args=argument, daemon=True).start()
+
+    def _foresee(self, request: Request) -> None:
+        """Of an edit that a question waits for, the file is analysed while it is found out what changed."""
+        options = request.options
+        if options.interactive and options.dirty is not None and len(options.dirty) <= _FEW_NAMES:
+            names = [name for name in options.dirty if name and name != INDEX_CHANGED]
+            self._pool.foresee(request.root, names, options.max_file_bytes)
 
     def _sync(self, request: Request) -> None:
         cancelled = self._cancelled[request.id]

@@ -12,9 +12,11 @@ import signal
 import socket
 import stat as stats
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -25,8 +27,30 @@ from recollect.store.cache import ParseCache
 from recollect.sync.tree import Stat
 
 
-def work(task: Task, cache: ParseCache) -> tuple[Answer, bytes | None]:
-    """Read one file and analyse it: the answer, and the key under which what parsing found is worth being kept."""
+class _Ahead(NamedTuple):
+    """A file that was analysed before it was asked for; `key` as in `work`."""
+
+    path: str
+    hash: bytes
+    grammar: bool
+    result: analyse.Analysed
+    key: bytes | None
+
+
+def work_ahead(tasks: Sequence[Task], cache: ParseCache) -> _Ahead | None:
+    """Analyse the first of these files that can be read."""
+    for task in tasks:
+        answer, key = work(task, cache, None)
+        if answer.result is not None:
+            return _Ahead(os.path.join(task.root, task.path), answer.result.hash, task.grammar, answer.result, key)
+    return None
+
+
+def work(task: Task, cache: ParseCache, ahead: _Ahead | None) -> tuple[Answer, bytes | None]:
+    """Read one file and analyse it: the answer, and the key under which what parsing found is worth being kept.
+
+    `ahead` has the analysis already, if the file is what it was then.
+    """
     try:
         content, stat, steady = _read(task)
     except FileNotFoundError:
@@ -36,6 +60,10 @@ def work(task: Task, cache: ParseCache) -> tuple[Answer, bytes | None]:
     if content is None:
         return Answer(task.path, "changed", stat=stat), None  # became too large, or no regular file any more
     content_hash = blake3(content).digest(16)
+    steady_stat = stat if steady else stat._replace(mtime_ns=-1)
+    if ahead is not None and task.hurry and task.use_cache and ahead.grammar == task.grammar:
+        if ahead.hash == content_hash and ahead.path == os.path.join(task.root, task.path):
+            return Answer(task.path, "done", stat=steady_stat, result=ahead.result), ahead.key
     key = analyse.cache_key(content_hash, task.path)
     cached = cache.get(key) if task.use_cache else None
     try:
@@ -43,7 +71,7 @@ def work(task: Task, cache: ParseCache) -> tuple[Answer, bytes | None]:
     except Exception:  # a bug of ours in what looks at the syntax costs this file its symbols, not more
         logging.getLogger("recollect.worker").exception("%s is indexed by lines", task.path)
         result = analyse.analyse(content, task.path, grammar=False)
-    answer = Answer(task.path, "done", stat=stat if steady else stat._replace(mtime_ns=-1), result=result)
+    answer = Answer(task.path, "done", stat=steady_stat, result=result)
     return answer, key if cached is None and task.grammar and result.status == "indexed" else None
 
 
@@ -80,12 +108,19 @@ def main() -> None:
     pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
     cache = ParseCache(Path(sys.argv[2]))
     analyse.analyse(b"def warm_up(): pass\n", "warm_up.py")  # loads what the first file would have to wait for
+    ahead: _Ahead | None = None
     while True:
         try:
-            batch: list[Task] = pipe.receive()
+            batch: Sequence[Task] = pipe.receive()
+            if isinstance(batch, tuple):  # to be asked for in a moment, if it belongs to the repository
+                signal.setitimer(signal.ITIMER_PROF, DEADLINE_CPU_S)
+                ahead = work_ahead(batch, cache)
+                signal.setitimer(signal.ITIMER_PROF, 0)
+                continue
+            given, ahead = ahead, None
             for task in batch:
                 signal.setitimer(signal.ITIMER_PROF, DEADLINE_CPU_S)
-                answer, key = work(task, cache)
+                answer, key = work(task, cache, given)
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 if key is None or answer.result is None:
                     pipe.send(answer)
