@@ -36,6 +36,11 @@ class _Ahead(NamedTuple):
     result: analyse.Analysed
     key: bytes | None
 
+    def serves(self, task: Task, content_hash: bytes) -> bool:
+        """Whether this is what a task, whose file now holds this, asks for."""
+        same = self.hash == content_hash and self.path == os.path.join(task.root, task.path)
+        return same and task.hurry and task.use_cache and task.grammar == self.grammar
+
 
 def work_ahead(tasks: Sequence[Task], cache: ParseCache) -> _Ahead | None:
     """Analyse the first of these files that can be read."""
@@ -61,9 +66,8 @@ def work(task: Task, cache: ParseCache, ahead: _Ahead | None) -> tuple[Answer, b
         return Answer(task.path, "changed", stat=stat), None  # became too large, or no regular file any more
     content_hash = blake3(content).digest(16)
     steady_stat = stat if steady else stat._replace(mtime_ns=-1)
-    if ahead is not None and task.hurry and task.use_cache and ahead.grammar == task.grammar:
-        if ahead.hash == content_hash and ahead.path == os.path.join(task.root, task.path):
-            return Answer(task.path, "done", stat=steady_stat, result=ahead.result), ahead.key
+    if ahead is not None and ahead.serves(task, content_hash):
+        return Answer(task.path, "done", stat=steady_stat, result=ahead.result), ahead.key
     key = analyse.cache_key(content_hash, task.path)
     cached = cache.get(key) if task.use_cache else None
     try:
