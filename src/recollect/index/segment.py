@@ -47,6 +47,14 @@ class Segment:
     def __len__(self) -> int:
         return len(self.chunk_id)
 
+    @property
+    def last_file(self) -> int:
+        """The largest file id; 0 where there is none."""
+        if "last_file" not in self.memo:
+            self.memo["last_file"] = int(self.file_id.max(initial=0))
+        last: int = self.memo["last_file"]
+        return last
+
     def postings(self, key: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """(rows, counts) of the chunks, dead ones included, that hold the term with this key."""
         at = term_at(self.keys, key)

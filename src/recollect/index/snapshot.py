@@ -161,6 +161,12 @@ class Snapshot:
         """The file's text as it is stored; of nothing where it is not indexed."""
         return Stored(unzipped(self._block(file_id)))
 
+    def all_stored(self, file_ids: Sequence[int]) -> dict[int, Stored]:
+        """Those of these texts that are indexed, by file, in one look."""
+        marks = ",".join("?" * len(file_ids))
+        rows = self.rows(f"SELECT file_id, text FROM texts WHERE file_id IN ({marks})", file_ids)
+        return {file_id: Stored(unzipped(block)) for file_id, block in rows}
+
     def _block(self, file_id: int) -> bytes:
         rows = self.rows("SELECT text FROM texts WHERE file_id = ?", (file_id,))
         return bytes(rows[0][0]) if rows else b""
@@ -232,7 +238,7 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
             complete=bool(meta.get("complete", 0)),
             head=meta.get("head"),
             files=files,
-            paths=paths.sized(1 + max((int(view.segment.file_id.max(initial=0)) for view in views), default=0)),
+            paths=paths.sized(1 + max((view.segment.last_file for view in views), default=0)),
             views=views,
             segment_ids=segment_ids,
             moment=old.moment.following(old.views, views) if old is not None else Moment.of(views),

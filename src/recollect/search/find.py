@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from recollect import text
 from recollect.index import embed
 from recollect.index.snapshot import Definition, FileInfo, Snapshot
+from recollect.index.stored import Stored
 from recollect.index.terms import term_key
 from recollect.model import Hit
 from recollect.search import rank, score, snippet
@@ -404,8 +405,14 @@ class _Search:
         ]
         if shape.chunks:
             shown.sort(key=lambda item: -item[0].score * item[1][1] / item[0].chunks[0][1])
-        for file, chunk, more in shown[: shape.limit]:
-            hit = self._hit(file, chunk, more, copies[file.info.hash], shape)
+        shown = shown[: shape.limit]
+        wanted: dict[int, list[int]] = defaultdict(list)
+        for file, _, _ in shown:
+            wanted[file.source].append(file.info.id)
+        texts = {source: self._sources[source].snapshot.all_stored(ids) for source, ids in wanted.items()}
+        for file, chunk, more in shown:
+            text = texts[file.source].get(file.info.id)
+            hit = self._hit(file, chunk, more, copies[file.info.hash], shape, text)
             if left is not None:
                 cost = snippet.tokens(hit.snippet) + snippet.tokens(hit.path) + 20
                 if made and cost > left:
@@ -421,14 +428,20 @@ class _Search:
         return [(file.chunks[0], [row for row, _ in good[1:6]])]
 
     def _hit(
-        self, file: _File, chunk: tuple[int, float], more: Sequence[int], copies: Sequence[str], shape: Shape
+        self,
+        file: _File,
+        chunk: tuple[int, float],
+        more: Sequence[int],
+        copies: Sequence[str],
+        shape: Shape,
+        text: Stored | None,
     ) -> Hit:
         source = self._sources[file.source]
         part = self._part(chunk[0])
         chunk_id = int(part.view.segment.chunk_id[chunk[0] - part.offset])
         kind, symbol = source.snapshot.chunk_row(file.info.id, chunk_id)
         start, end = self._span(chunk[0])
-        lines = source.snapshot.lines(file.info.id, start, end)
+        lines = text.lines(start, end) if text is not None else []
         size = self._lines_wanted(shape)
         defined = self._defines.get(chunk[0])
         if defined is None:

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ CREATE INDEX sync_runs_repository ON sync_runs (repository_id, started_at);
 }
 _VERSION: Final = 4
 _HISTORY: Final = 50  # syncs of a repository
+_PRUNED_EVERY: Final = 16  # of them
 _COLUMNS: Final = (
     "id, path, name, url, type, added_at, last_access, tracked, missing, wanted, "
     "attempts, next_sync_at, last_sync, untracked, asked_for, sync_interval, place, language, size_bytes"
@@ -103,6 +105,7 @@ class Catalog:
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM repositories")
             self._repositories = {row[0]: _repository(row) for row in rows}
             self._accessed: dict[str, float] = {}
+            self._recorded: Counter[str] = Counter()  # syncs since this process began
         self.clones = clones.CloneTable(self._db, self._lock)
 
     def repositories(self) -> list[Repository]:
@@ -147,15 +150,18 @@ class Catalog:
     def _record(self, repository_id: str, result: Mapping[str, Any]) -> None:
         row = (repository_id, result["started_at"], json.dumps(result))
         self._db.execute("INSERT INTO sync_runs VALUES (?, ?, ?)", row)
+        self._recorded[repository_id] += 1
+        if self._recorded[repository_id] % _PRUNED_EVERY != 1:
+            return  # after each edit, that would take as long as all the rest
         oldest = "SELECT started_at FROM sync_runs WHERE repository_id = ? ORDER BY started_at DESC LIMIT 1 OFFSET ?"
         sql = f"DELETE FROM sync_runs WHERE repository_id = ? AND started_at <= ({oldest})"
         self._db.execute(sql, (repository_id, repository_id, _HISTORY))
 
     def history(self, repository_id: str) -> list[dict[str, Any]]:
         """The last syncs of a repository that did something, newest first."""
-        sql = "SELECT result FROM sync_runs WHERE repository_id = ? ORDER BY started_at DESC"
+        sql = "SELECT result FROM sync_runs WHERE repository_id = ? ORDER BY started_at DESC LIMIT ?"
         with self._lock:
-            return [json.loads(result) for (result,) in self._db.execute(sql, (repository_id,))]
+            return [json.loads(result) for (result,) in self._db.execute(sql, (repository_id, _HISTORY))]
 
     def last_runs(self, limit: int) -> list[tuple[str, dict[str, Any]]]:
         """(repository id, result) of the last syncs of all repositories that did something, newest first."""
