@@ -91,10 +91,25 @@ def test_what_dies_of_a_file_begun_ahead_is_no_fault_of_another(tmp_path: Path, 
     root = tmp_path / "root"
     write(root, {"bad.py": "DEADLY = 1\n", "good.py": "def good(): pass\n"})
     pool.warm()
-    wait_until(lambda: pool._ready() is not None)
+    wait_until(pool._ready)
     pool.foresee(str(root), ["bad.py"], 1_000_000)
     writer = IndexWriter(tmp_path / "index")
     result = synchronise(writer, root, pool, Options(dirty=("good.py",), interactive=True), Control()).result
     assert {(error.path, error.kind) for error in result.errors} <= {("bad.py", "quarantined")}
     assert "good" in [row[0] for row in writer._db.execute("SELECT name FROM symbols")]
     writer.close()
+
+
+def test_guesses_do_not_pile_up(tmp_path: Path) -> None:
+    pool = ParsePool(tmp_path / "cache.db", 1)
+    write(tmp_path, {f"f{number}.py": f"def f_{number}(): pass\n" for number in range(3)})
+    pool.warm()
+    wait_until(pool._ready)
+    for number in range(3):
+        pool.foresee(str(tmp_path), [f"f{number}.py"], 1_000_000)
+    assert pool._ahead == {0: {(str(tmp_path), "f0.py")}}
+    tasks = [Task(str(tmp_path), f"f{number}.py", b"", 1, 1_000_000, hurry=True) for number in range(3)]
+    answers = [answer for task in tasks for answer in pool.submit([task]).answers() if answer is not None]
+    assert [answer.result.symbols[0][0] for answer in answers if answer.result] == ["f_0", "f_1", "f_2"]
+    wait_until(lambda: pool._ready() and not pool._ahead)
+    pool.close()

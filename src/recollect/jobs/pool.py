@@ -141,6 +141,7 @@ class ParsePool:
         self._threads: list[threading.Thread] = []
         self._idle: dict[int, _Worker | None] = {}  # those that wait for something to do
         self._given: dict[int, tuple[Job, list[Task]]] = {}  # what was sent to one of these
+        self._ahead: dict[int, set[tuple[str, str]]] = {}  # (root, path) of what one of these begins with ahead
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._closed = False
         self._quarantine = self.cache.quarantined()
@@ -152,8 +153,10 @@ class ParsePool:
             self.warm()
         worker = None
         with self._changed:
-            number = self._ready() if len(job.tasks) == 1 else None
-            if number is not None:
+            ready = self._ready() if len(job.tasks) == 1 else []
+            if ready:
+                file = job.tasks[0].root, job.tasks[0].path
+                number = next((one for one in ready if file in self._ahead.get(one, ())), ready[0])
                 worker = self._idle.pop(number)
                 batch = [job.tasks.popleft()]
                 self._given[number] = job, batch
@@ -165,23 +168,25 @@ class ParsePool:
         return job
 
     def foresee(self, root: str, paths: Sequence[str], max_file_bytes: int) -> None:
-        """Have the worker that a single file would go to begin with the first of these that is there: most probably it is
-        submitted in a moment.
+        """Have an idle worker begin with the first of these that is there: most probably it is submitted in a moment.
+
+        At most once for each worker until it is given something, so that guesses never pile up before what is asked for.
         """
         grammars = {grammar for _, grammar in self._quarantine}
         tasks = [
             Task(root, path, b"", 0, max_file_bytes, hurry=True) for path in paths if _grammar(path) not in grammars
         ]
         with self._changed:
-            number = self._ready()
-            worker = self._idle[number] if number is not None else None
-        if worker is not None and tasks:
+            free = [number for number in self._ready() if number not in self._ahead]
+            worker = self._idle[free[0]] if free and tasks else None
+            if worker is not None:
+                self._ahead[free[0]] = {(root, task.path) for task in tasks}
+        if worker is not None:
             worker.send(tuple(tasks))
 
-    def _ready(self) -> int | None:
-        """The first worker that could take a file now: it has had most of the single ones, so its caches are the warmest."""
-        ready = [number for number, worker in self._idle.items() if worker is not None]
-        return min(ready, default=None) if not self._jobs else None
+    def _ready(self) -> list[int]:
+        """Workers that could take a file now. The first has had most of the single ones: its caches are the warmest."""
+        return sorted(number for number, worker in self._idle.items() if worker is not None) if not self._jobs else []
 
     def warm(self) -> None:
         """Start the workers before they are needed."""
@@ -253,6 +258,7 @@ class ParsePool:
                 return None
             finally:
                 self._idle.pop(number, None)
+                self._ahead.pop(number, None)
 
     def _lost(self, job: Job, unanswered: Sequence[Task], worker: _Worker) -> None:
         """A worker died at the first of these files: try that one again alone, the others as before."""

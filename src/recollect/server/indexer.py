@@ -45,7 +45,7 @@ _OPEN_FILES: Final = 40_000  # … if these hold no more files together: each ta
 _QUIET_S: Final = 0.05  # after an edit, until what nobody waits for is done: a question that waited is answered by then
 _MOST_UNTIDIED: Final = 10  # edits in quick succession
 _FEW_NAMES: Final = 4  # of an edit: a file, and what an editor wrote beside it
-_MANY_SYNCS: Final = 256  # at once; each has a thread
+_EDITS_AT_ONCE: Final = 32  # syncs of what is known to have changed, which are short
 _MANY_CHUNKS: Final = 5_000  # a sync after which memory is worth being given back
 log = logging.getLogger("recollect.indexer")
 
@@ -132,7 +132,7 @@ class Indexer:
         self._pool = ParsePool(home / "cache.db", workers, queue_size, batch_size)
         self._pool.warm()
         self._cancelled: dict[int, threading.Event] = {}
-        self._syncing = ThreadPoolExecutor(_MANY_SYNCS, thread_name_prefix="sync")
+        self._editing = ThreadPoolExecutor(_EDITS_AT_ONCE, thread_name_prefix="edit")
         self._untidied: Counter[str] = Counter()  # edits since what comes afterwards was last done
         self._last: dict[str, int] = {}  # folder → number of its last sync, by which readers are told of commits
         self._mapping = threading.Lock()  # one at a time
@@ -151,7 +151,14 @@ class Indexer:
             if verb == "sync":
                 self._cancelled[argument.id] = threading.Event()
                 self._foresee(argument)
-                self._syncing.submit(self._sync, argument)  # a thread that is there already is quicker than a new one
+                if argument.options.dirty is not None:
+                    self._editing.submit(
+                        self._sync, argument
+                    )  # a thread that is there already is quicker than a new one
+                else:
+                    threading.Thread(
+                        target=self._sync, args=(argument,), name=f"sync-{argument.id}", daemon=True
+                    ).start()
             elif verb == "cancel":
                 event = self._cancelled.get(argument)
                 if event is not None:

@@ -122,6 +122,7 @@ def main() -> None:
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 continue
             given, ahead = ahead, None
+            kept = []
             for task in batch:
                 signal.setitimer(signal.ITIMER_PROF, DEADLINE_CPU_S)
                 answer, key = work(task, cache, given)
@@ -130,9 +131,10 @@ def main() -> None:
                     pipe.send(answer)
                 elif task.hurry:
                     pipe.send(answer)
-                    cache.put_many([(key, analyse.to_cache(answer.result))])
+                    kept.append((key, answer.result))
                 else:
                     pipe.send(replace(answer, cache=(key, analyse.to_cache(answer.result))))
+            cache.put_many([(key, analyse.to_cache(result)) for key, result in kept])
         except (EOFError, OSError):
             return
 
