@@ -177,8 +177,10 @@ class IndexWriter:
         begun = self._begun if self._begun is not None and self._begun.paths == set(replaced) else None
         if begun is None:
             self.abandon()
-        fits = begun is not None and begun.tree.root is tree.root
-        upserts, gone = begun.rows if begun is not None and fits else row_changes(self.tree(), tree)
+        if begun is not None and begun.tree.root is tree.root:
+            upserts, gone = begun.rows
+        else:  # nothing was begun, or a worker read something else than the scan had seen
+            upserts, gone = row_changes(self.tree(), tree)
         meta: dict[str, Any] = {"root_hash": tree.root_hash, "complete": int(complete), "pipeline": PIPELINE}
         meta.update({key: value for key, value in (("signature", signature), ("head", head)) if value is not None})
         changed = bool(analysed or removed or meta["root_hash"] != self.root_hash or bool(complete) != self.complete)

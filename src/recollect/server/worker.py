@@ -127,13 +127,12 @@ def main() -> None:
                 signal.setitimer(signal.ITIMER_PROF, DEADLINE_CPU_S)
                 answer, key = work(task, cache, given)
                 signal.setitimer(signal.ITIMER_PROF, 0)
-                if key is None or answer.result is None:
-                    pipe.send(answer)
-                elif task.hurry:
-                    pipe.send(answer)
-                    kept.append((key, answer.result))
-                else:
-                    pipe.send(replace(answer, cache=(key, analyse.to_cache(answer.result))))
+                if key is not None and answer.result is not None:
+                    if task.hurry:
+                        kept.append((key, answer.result))
+                    else:
+                        answer = replace(answer, cache=(key, analyse.to_cache(answer.result)))
+                pipe.send(answer)
             cache.put_many([(key, analyse.to_cache(result)) for key, result in kept])
         except (EOFError, OSError):
             return
