@@ -213,6 +213,39 @@ def test_a_repository_deleted_during_its_sync_is_missing_and_nothing_is_emptied(
     assert (status.state, status.files) == (RepositoryState.MISSING, files)
 
 
+def test_a_check_in_the_middle_of_a_deletion_waits_for_its_end(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    root = make_repository({f"{i % 9}/f{i}.py": f"def f_{i}():\n    return {i}\n" for i in range(900)})
+    workspace.sync(root)
+    paths = sorted(path for path in root.rglob("*.py"))
+    for path in paths[:400]:
+        path.unlink()
+
+    def go_on() -> None:
+        for path in paths[400:]:
+            path.unlink()
+            time.sleep(0.001)
+        shutil.rmtree(root)
+
+    deleting = threading.Thread(target=go_on)
+    deleting.start()
+    result = workspace.sync(root)
+    deleting.join()
+    assert (result.status, result.errors[0].kind) == ("failed", "missing")
+    status = workspace.status("project")
+    assert (status.state, status.files) == (RepositoryState.MISSING, 900)
+
+
+def test_many_deleted_files_leave_at_once(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository({f"f{i}.py": f"def f_{i}():\n    return {i}\n" for i in range(200)})
+    workspace.sync(root)
+    for i in range(1, 200):
+        (root / f"f{i}.py").unlink()
+    answer = workspace.search("f_150", "project")
+    assert (answer.freshness.fresh, [hit.path for hit in answer.hits]) == (True, ["f0.py"])
+
+
 def test_a_repository_that_goes_while_it_is_synced_is_missing_and_keeps_its_index(
     workspace: Workspace, make_repository: MakeRepository
 ) -> None:

@@ -30,6 +30,9 @@ _BATCH_S: Final = 2.0  # of a first sync; the first batch comes after half a sec
 _BATCH_FILES: Final = 200
 _BATCH_CHUNKS: Final = 30_000  # bounds the memory of a batch (some 40 MB), also of an incremental sync
 _FEW_FILES: Final = 50  # of an edit: whatever can be done before they are analysed, or after the answer, is
+_MANY_GONE: Final = 50  # files: more, and a tenth of all, may be the first of a repository that is being deleted
+_SAMPLE: Final = 500  # of the others, looked at again every _LOOK_S, _LOOKS times at most
+_LOOK_S, _LOOKS = 0.05, 200
 _ERRORS_KEPT: Final = 100
 _PROGRESS_S: Final = 0.1
 
@@ -145,6 +148,8 @@ class _Sync:
     def run(self) -> Ended:
         old = self._writer.tree()
         found = self._scan(old)
+        if self._may_be_going(old, found) and self._went_on(found.tree):
+            found = self._scan(old)
         self._scanned_git = found.signature.startswith("git:")
         self._check(old, found)
         if self._writer.repaired:
@@ -198,6 +203,26 @@ class _Sync:
         for problem in found.problems:
             if self._kind(found.tree, problem.path) is not Kind.FILE:
                 self._error(problem.path, problem.kind, problem.message)
+
+    def _may_be_going(self, old: Tree, found: Scan) -> bool:
+        """Whether so much is missing that the repository itself may be about to be deleted."""
+        gone = len(old) - len(found.tree)
+        lost_git = self._was_git() and not found.signature.startswith("git:")
+        return lost_git or gone >= max(_MANY_GONE, len(old) // 10)
+
+    def _went_on(self, tree: Tree) -> bool:
+        """Whether files of `tree` vanished after it was scanned. Waits until no more do, for some seconds at most."""
+        paths = [row.path for row in tree.files()]
+        sample = left = paths[:: len(paths) // _SAMPLE + 1]
+        for _ in range(_LOOKS):
+            time.sleep(_LOOK_S)
+            if self._control.cancelled():
+                raise Cancelled("the sync was cancelled")
+            still = [path for path in left if os.path.lexists(self._root / path)]
+            if len(still) == len(left):
+                break
+            left = still
+        return len(left) < len(sample)
 
     def _check_still_there(self) -> None:
         """Halt where files vanish because the whole repository does."""
