@@ -70,7 +70,7 @@ def main() -> int:
                 best = known[np.argsort(-(matrix @ asked), kind="stable")[:K]]
                 middle = time.perf_counter()
                 stored = embed.quantise(asked)
-                rows = score._candidates(np.zeros(len(chunk_of), np.float32), stored, parts, allowed, ())
+                rows = score._candidates(np.zeros(0, np.int64), stored, parts, allowed, ())
                 products = score.products_of(stored, parts, rows)
                 found = chunk_of[rows[np.argsort(-products, kind="stable")[:K]]]
                 ours.append(time.perf_counter() - middle)

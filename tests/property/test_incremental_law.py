@@ -18,7 +18,8 @@ from recollect.index.writer import IndexWriter
 from recollect.jobs.pool import ParsePool
 from recollect.jobs.synchronise import Control, Options, synchronise
 from recollect.search.filters import Filters
-from recollect.search.find import Shape, Source, find
+from recollect.search.find import find
+from recollect.search.hits import Shape, Source
 from recollect.search.query import parse
 
 NAMES = [

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -43,6 +45,41 @@ class Analysed:
     counts: terms.TermCounts | None = None
     vectors: NDArray[np.int8] | None = None
     kept: tuple[int, int] | None = None  # (file id, id of its first chunk) of what lies in a segment already
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled with bytes in place of arrays, which takes a third of the time: an edit waits for it."""
+        counts = self.counts and tuple(column.tobytes() for column in self.counts)
+        return _restored, (_plain(self), counts, None if self.vectors is None else self.vectors.tobytes(), self.kept)
+
+
+_plain = attrgetter(
+    "path",
+    "hash",
+    "size",
+    "language",
+    "content",
+    "status",
+    "reason",
+    "lines",
+    "text",
+    "chunks",
+    "symbols",
+    "references",
+)
+_COUNT_TYPES = (np.int64, np.uint64, np.uint16, np.uint32, np.float16)  # of the columns of `TermCounts`
+
+
+def _restored(
+    plain: tuple[Any, ...], counts: Sequence[bytes] | None, vectors: bytes | None, kept: tuple[int, int] | None
+) -> Analysed:
+    result = Analysed(*plain)
+    result.kept = kept
+    if counts is not None:
+        indptr, keys, times, lengths, body = map(np.frombuffer, counts, _COUNT_TYPES)
+        result.counts = terms.TermCounts(indptr, keys, times, lengths, body.reshape(-1, embed.DIMENSIONS))
+    if vectors is not None:
+        result.vectors = np.frombuffer(vectors, np.int8).reshape(-1, embed.DIMENSIONS)
+    return result
 
 
 _OF_THREAD = threading.local()

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -148,10 +149,11 @@ class Snapshot:
         sql = f"SELECT {DEFINITION_COLUMNS} FROM symbols WHERE file_id = ? ORDER BY start_line, end_line DESC"
         return [Definition(*row) for row in self.rows(sql, (file_id,))]
 
-    def chunk_row(self, file_id: int, chunk_id: int) -> tuple[str, str]:
-        """(kind, symbol) of a chunk."""
-        rows = self.rows("SELECT kind, symbol FROM named_chunks WHERE file_id = ? AND id = ?", (file_id, chunk_id))
-        return rows[0] if rows else ("", "")
+    def chunk_names(self, chunks: Sequence[tuple[int, int]]) -> dict[int, tuple[str, str]]:
+        """(kind, symbol) of chunks, given by file and their own id, by the latter."""
+        either = " OR ".join(["file_id = ? AND id = ?"] * len(chunks)) or "0"
+        rows = self.rows(f"SELECT id, kind, symbol FROM named_chunks WHERE {either}", [*chain.from_iterable(chunks)])
+        return {chunk_id: (kind, symbol) for chunk_id, kind, symbol in rows}
 
     def text(self, file_id: int) -> str:
         """The file's text in this generation; empty where it is not indexed."""

@@ -6,6 +6,7 @@ Both ends are this program, started by it; nothing else can reach the sockets, s
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pickle
 import socket
@@ -13,10 +14,24 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from recollect.home import run_folder
+
+_T = TypeVar("_T")
+
+
+def quick_to_send(message: type[_T]) -> type[_T]:
+    """Decorator of a dataclass of several fields: pickled by their values alone, in two thirds of the time."""
+    values = attrgetter(*(item.name for item in dataclasses.fields(cast(Any, message))))
+
+    def reduced(self: _T) -> tuple[type[_T], tuple[Any, ...]]:
+        return message, values(self)
+
+    setattr(message, "__reduce__", reduced)  # noqa: B010
+    return message
 
 
 class Pipe:

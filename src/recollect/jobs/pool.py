@@ -35,6 +35,7 @@ _BATCH_FILES: Final = 16
 _CHUNK_BYTES: Final = 2_000  # about, of a file that is to be cut
 
 
+@pipe.quick_to_send
 @dataclass(frozen=True, slots=True)
 class Task:
     """A file to read and analyse. `hash`: its content when it was scanned. `hurry`: the worker fills the parse cache itself,
@@ -52,6 +53,7 @@ class Task:
     attempt: int = 0
 
 
+@pipe.quick_to_send
 @dataclass(frozen=True, slots=True)
 class Answer:
     """`outcome`: done | vanished | unreadable | changed | crashed (the worker died of it, again and again)."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +14,11 @@ from numpy.typing import NDArray
 from recollect import text
 from recollect.index import embed
 from recollect.index.snapshot import Definition, FileInfo, Snapshot
-from recollect.index.stored import Stored
 from recollect.index.terms import term_key
 from recollect.model import Hit
-from recollect.search import rank, score, snippet
+from recollect.search import rank, score
 from recollect.search.filters import Filters, allowed_files
+from recollect.search.hits import Hits, RankedFile, Shape, Source
 from recollect.search.query import Query
 from recollect.search.score import Cosines, Part
 from recollect.sync.tree import printable
@@ -35,15 +32,6 @@ _LARGE = math.log1p(150)  # chunks of a file that counts as large as any
 _CHUNKS_SHOWN = 50  # of one file
 _AT_A_TIME = 64  # files
 _LEAST = 0.001  # score of a chunk that matches but is below the average
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """An index to search: its repository's name and root, and the snapshot to read."""
-
-    name: str
-    root: Path
-    snapshot: Snapshot
 
 
 class _Found(NamedTuple):
@@ -66,26 +54,13 @@ class _Files(NamedTuple):
     addends: dict[str, NDArray[np.float64]]  # to the best chunk's score, by name
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A ranked file; `chunks`: (overall row, score), best first."""
+class _Ranked(NamedTuple):
+    """A file with its score; `number`: which one of `_Files`."""
 
+    score: float
     source: int
     info: FileInfo
-    chunks: list[tuple[int, float]]
-    score: float
-    addends: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How hits are given: how many, how many lines of each, and at most how many tokens in all."""
-
-    limit: int = 10
-    snippet_lines: int = 12
-    max_tokens: int | None = None
-    chunks: bool = False  # each chunk a hit of its own, rather than each file
-    explain: bool = False
+    number: int
 
 
 def warm() -> None:
@@ -123,9 +98,9 @@ def place_of(
     search = _searching(query, sources, filters, cosines, rank.WEIGHTS)
     if search is None:
         return None
-    for number, file in enumerate(search.ranked(1_000_000), 1):
+    for place, file in enumerate(search.ranked(1_000_000), 1):
         if file.info.path == path:
-            return number, search.hits([file], Shape(limit=1, explain=True))[0]
+            return place, search.hits([file], Shape(limit=1, explain=True))[0]
     return None
 
 
@@ -167,6 +142,8 @@ class _Search:
         self._coherence = 0.0 if several else weights.coherence * (weights.symbol_coherence if query.symbol else 1.0)
         self._add_definitions()
         self._add_phrases()
+        self._found = self._candidates()
+        self._files = self._grouped()
 
     # definitions, phrases: what single chunks get on top
 
@@ -228,32 +205,36 @@ class _Search:
 
     # chunks → files
 
-    def ranked(self, limit: int) -> list[_File]:
+    def ranked(self, limit: int) -> list[_Ranked]:
         """Files, best first: at least `limit` of them, if there are so many."""
-        found = self._candidates()
-        if not len(found.rows):
-            return []
-        files = self._grouped(found)
-        bound = self._bounds(found, files)
+        bound = self._bounds()
         order = np.argsort(-bound, kind="stable").tolist()
-        done: list[tuple[float, int, FileInfo, int]] = []
+        done: list[_Ranked] = []
         block = 2 * limit + 10
         for at in range(0, len(order), block):
             if len(done) >= 2 * limit:
-                threshold = sorted((total for total, *_ in done), reverse=True)[2 * limit - 1]
+                threshold = sorted((item.score for item in done), reverse=True)[2 * limit - 1]
                 if bound[order[at]] < threshold:
                     break
-            done += [self._scored(found, files, number) for number in order[at : at + block]]
-        best = sorted(done, key=lambda item: (-item[0], self._sources[item[1]].name, item[2].path))
-        return [self._finished(found, files, at, total, info) for total, _, info, at in best[: 2 * limit]]
+            done += [self._scored(number) for number in order[at : at + block]]
+        return sorted(done, key=lambda item: (-item.score, self._sources[item.source].name, item.info.path))[
+            : 2 * limit
+        ]
 
-    def _bounds(self, found: _Found, files: _Files) -> NDArray[np.float64]:
+    def _by_source(self, source: NDArray[np.int64]) -> Iterator[tuple[int, slice | NDArray[np.int64]]]:
+        """(source, where in the array it is), of each that occurs."""
+        if len(self._sources) == 1:
+            yield 0, slice(None)
+        else:
+            yield from ((number, np.flatnonzero(source == number)) for number in np.unique(source).tolist())
+
+    def _bounds(self) -> NDArray[np.float64]:
         """What each file's score is at most, before its path is held against the question's words."""
-        source, file_id = found.source[files.first], found.file_id[files.first]
-        bound = files.total.copy()
+        first = self._files.first
+        source, file_id = self._found.source[first], self._found.file_id[first]
+        bound = self._files.total.copy()
         wanted = np.uint64(rank.beginnings(self._query.words))
-        for number in np.unique(source).tolist():
-            here = np.flatnonzero(source == number)
+        for number, here in self._by_source(source):
             snapshot, ids = self._sources[number].snapshot, file_id[here]
             table = _path_table(snapshot)
             table.fill(ids, snapshot.files)
@@ -264,17 +245,18 @@ class _Search:
                 bound[here] *= table.kept[ids] ** self._weights.penalties
         return bound
 
-    def _scored(self, found: _Found, files: _Files, at: int) -> tuple[float, int, FileInfo, int]:
-        """(score, source, file, number) of a candidate file."""
-        first = int(files.first[at])
-        source = int(found.source[first])
-        info = self._sources[source].snapshot.files[int(found.file_id[first])]
-        total = float(files.total[at])
+    def _scored(self, number: int) -> _Ranked:
+        """A candidate file."""
+        first = int(self._files.first[number])
+        source = int(self._found.source[first])
+        info = self._sources[source].snapshot.files[int(self._found.file_id[first])]
+        total = float(self._files.total[number])
         if self._query.words:
             total += self._path_weight * self._path_match(info.path)
         if self._query.paths and self._is_given(info.path):
             total += self._weights.path_given
-        return total * rank.kept(info.path, self._query.asked_for) ** self._weights.penalties, source, info, at
+        kept = rank.kept(info.path, self._query.asked_for) ** self._weights.penalties
+        return _Ranked(total * kept, source, info, number)
 
     def _is_given(self, path: str) -> bool:
         return any(f"/{path}".endswith(f"/{given}") for given in self._query.paths)
@@ -318,8 +300,9 @@ class _Search:
             at = rows[span] - part.offset
             source[span] = part.source
             file_id[span] = part.view.segment.file_id[at]
+        # Complex numbers are sorted by their real part, then the imaginary one: at once, in half the time of `lexsort`.
         # The live rows of a file are neighbours in the order of their lines, which a stable sort leaves so.
-        order = np.lexsort((-total[keep], source * (1 << 32) + file_id))
+        order = np.argsort(source * (1 << 32) + file_id - 1j * total[keep], kind="stable")
         keep = keep[order]
         return _Found(rows[order], source[order], file_id[order], value[keep], lexical[keep], total[keep])
 
@@ -333,22 +316,21 @@ class _Search:
                 found += (rows[part.allowed[rows]] + part.offset).tolist()
         return found
 
-    def _grouped(self, found: _Found) -> _Files:
+    def _grouped(self) -> _Files:
+        found, weights = self._found, self._weights
         key = found.source * (1 << 32) + found.file_id
-        first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+        first = np.flatnonzero(np.diff(key, prepend=-1))
         best = found.total[first]
-        weights = self._weights
-        good = np.where(found.total > weights.coherent * best.max(), found.total, 0.0)
+        good = np.where(found.total > weights.coherent * best.max(initial=0.0), found.total, 0.0)
         sums = np.add.reduceat(good, first)
         end = np.append(first[1:], len(key))
         leading = np.where(np.arange(len(key)) - np.repeat(first, end - first) < _BREADTH, found.total, 0.0)
         addends = {
-            "coherence": self._coherence * sums / max(float(sums.max()), 1e-9),
+            "coherence": self._coherence * sums / float(sums.max(initial=1e-9)),
             "breadth": weights.breadth * np.add.reduceat(leading, first) / _BREADTH,
         }
         history, size = np.zeros(len(first)), np.zeros(len(first))
-        for number in np.unique(found.source[first]).tolist():
-            here = np.flatnonzero(found.source[first] == number)
+        for number, here in self._by_source(found.source[first]):
             ids = found.file_id[first[here]]
             history[here] = self._history[number][ids]
             if weights.size:
@@ -359,9 +341,10 @@ class _Search:
             addends["project"] = weights.project * np.array(self._named, np.float64)[found.source[first]]
         return _Files(first, end, best + sum(addends.values()), addends)
 
-    def _finished(self, found: _Found, files: _Files, at: int, score_: float, info: FileInfo) -> _File:
-        """One file with its chunks and all its addends by name."""
-        first, end = int(files.first[at]), int(files.end[at])
+    def _finished(self, ranked: _Ranked, copies: Sequence[str]) -> RankedFile:
+        """A file with its chunks and all its addends by name."""
+        found, files, info = self._found, self._files, ranked.info
+        first, end = int(files.first[ranked.number]), int(files.end[ranked.number])
         chunks = [(int(found.rows[i]), float(found.total[i])) for i in range(first, min(end, first + _CHUNKS_SHOWN))]
         lexical = float(found.lexical[first])
         addends = {
@@ -369,110 +352,28 @@ class _Search:
             "dense": float(found.value[first]) - lexical,
             **self._addends.get(chunks[0][0], {}),
         }
-        addends |= {name: float(values[at]) for name, values in files.addends.items() if values[at] > 0}
+        also = ((name, float(values[ranked.number])) for name, values in files.addends.items())
+        addends |= {name: value for name, value in also if value > 0}
         addends.update(self._path_addends(info.path))
         total = sum(addends.values())
         for name, factor in rank.penalty(info.path, self._query).items():
             factor **= self._weights.penalties
             addends[f"penalty_{name}"] = total * (factor - 1.0)
             total *= factor
-        return _File(int(found.source[first]), info, chunks, score_, addends)
+        return RankedFile(ranked.source, info, chunks, ranked.score, addends, tuple(copies))
 
     # hits
 
-    def _part(self, row: int) -> Part:
-        return next(part for part in reversed(self._parts) if part.offset <= row)
-
-    def _span(self, row: int) -> tuple[int, int]:
-        part = self._part(row)
-        at = row - part.offset
-        return int(part.view.segment.start_line[at]), int(part.view.segment.end_line[at])
-
-    def hits(self, files: Sequence[_File], shape: Shape) -> tuple[Hit, ...]:
+    def hits(self, ranked: Sequence[_Ranked], shape: Shape) -> tuple[Hit, ...]:
         """Hits of ranked files: equal contents once, within the budget of tokens."""
-        unique: dict[bytes, _File] = {}
+        unique: dict[bytes, _Ranked] = {}
         copies: dict[bytes, list[str]] = defaultdict(list)
-        for file in files:
-            first = unique.setdefault(file.info.hash, file)
-            if first is not file:
-                copies[file.info.hash].append(f"{self._sources[file.source].name}:{printable(file.info.path)}")
-        made: list[Hit] = []
-        left = shape.max_tokens
-        shown = [
-            (file, chunk, more)
-            for file in list(unique.values())[: shape.limit]
-            for chunk, more in self._shown(file, shape)
-        ]
-        if shape.chunks:
-            shown.sort(key=lambda item: -item[0].score * item[1][1] / item[0].chunks[0][1])
-        shown = shown[: shape.limit]
-        wanted: dict[int, list[int]] = defaultdict(list)
-        for file, _, _ in shown:
-            wanted[file.source].append(file.info.id)
-        texts = {source: self._sources[source].snapshot.all_stored(ids) for source, ids in wanted.items()}
-        for file, chunk, more in shown:
-            text = texts[file.source].get(file.info.id)
-            hit = self._hit(file, chunk, more, copies[file.info.hash], shape, text)
-            if left is not None:
-                cost = snippet.tokens(hit.snippet) + snippet.tokens(hit.path) + 20
-                if made and cost > left:
-                    break
-                left -= cost
-            made.append(hit)
-        return tuple(made)
-
-    def _shown(self, file: _File, shape: Shape) -> list[tuple[tuple[int, float], list[int]]]:
-        if shape.chunks:
-            return [(chunk, []) for chunk in file.chunks]
-        good = [chunk for chunk in file.chunks if chunk[1] >= 0.5 * file.chunks[0][1]]
-        return [(file.chunks[0], [row for row, _ in good[1:6]])]
-
-    def _hit(
-        self,
-        file: _File,
-        chunk: tuple[int, float],
-        more: Sequence[int],
-        copies: Sequence[str],
-        shape: Shape,
-        text: Stored | None,
-    ) -> Hit:
-        source = self._sources[file.source]
-        part = self._part(chunk[0])
-        chunk_id = int(part.view.segment.chunk_id[chunk[0] - part.offset])
-        kind, symbol = source.snapshot.chunk_row(file.info.id, chunk_id)
-        start, end = self._span(chunk[0])
-        lines = text.lines(start, end) if text is not None else []
-        size = self._lines_wanted(shape)
-        defined = self._defines.get(chunk[0])
-        if defined is None:
-            first, last = snippet.window(lines, self._query.terms, size)
-        else:  # what was asked for by name is shown from its first line
-            kind, symbol = defined.kind, defined.qualified_name
-            first = max(0, min(defined.start_line - start, len(lines) - size))
-            last = min(first + size, len(lines))
-        return Hit(
-            repository=source.name,
-            path=printable(file.info.path),
-            absolute_path=printable(os.path.join(source.root, file.info.path)),
-            start_line=start,
-            end_line=end,
-            language=file.info.language,
-            symbol=symbol or None,
-            kind=kind or None,
-            score=round(file.score * (chunk[1] / file.chunks[0][1]) if shape.chunks else file.score, 4),
-            snippet=snippet.shown(lines[first:last]),
-            snippet_line=start + first,
-            more=tuple(sorted(self._span(other) for other in more)),
-            also_in=tuple(copies),
-            explain={name: round(value, 4) for name, value in file.addends.items()} if shape.explain else None,
-        )
-
-    @staticmethod
-    def _lines_wanted(shape: Shape) -> int:
-        if shape.max_tokens is None:
-            return shape.snippet_lines
-        fair = shape.max_tokens // max(shape.limit, 1) // 10  # some ten tokens a line
-        return min(shape.snippet_lines, max(1, fair))
+        for item in ranked:
+            first = unique.setdefault(item.info.hash, item)
+            if first is not item:
+                copies[item.info.hash].append(f"{self._sources[item.source].name}:{printable(item.info.path)}")
+        files = [self._finished(item, copies[item.info.hash]) for item in list(unique.values())[: shape.limit]]
+        return Hits(self._sources, self._parts, self._query.terms, self._defines, shape).of(files)
 
 
 def _best(by_history: NDArray[np.float32]) -> NDArray[np.int64]:

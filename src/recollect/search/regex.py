@@ -31,7 +31,7 @@ from recollect.index.terms import term_key
 from recollect.model import Hit
 from recollect.search import rank, snippet
 from recollect.search.filters import Filters, allowed_files
-from recollect.search.find import Shape, Source
+from recollect.search.hits import Shape, Source
 from recollect.sync.tree import printable
 
 TIME_LIMIT_S: Final = 5.0

@@ -13,7 +13,8 @@ from recollect.index.snapshot import FileInfo, Snapshot
 from recollect.index.terms import term_key
 from recollect.model import Hit
 from recollect.search.filters import Filters
-from recollect.search.find import Shape, Source, find
+from recollect.search.find import find
+from recollect.search.hits import Shape, Source
 from recollect.search.query import MAX_QUERY, Query
 
 _TERMS: Final = 24  # the rarest of the piece

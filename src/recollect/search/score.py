@@ -28,7 +28,7 @@ FOLDER_WEIGHT: Final = 5.0
 RARITY: Final = 0.5  # how much more a word that few chunks hold weighs in the question's vector
 LEAST_DEVIATION: Final = 0.08  # of cosines: where all chunks are nearly alike, what tells them apart is chance
 CANDIDATES: Final = 1_500  # chunks by each of the two scores whose exact sum is computed
-_FAR: Final = np.uint16(DIMENSIONS + 1)  # distance of what may not be found
+_FAR: Final = np.uint16(DIMENSIONS)  # no distance is larger
 _SAMPLE: Final = 8_192  # rows from which it is guessed how far the nearest are
 _FIXED: Final = 1 << 20  # BM25 scores are summed in fixed point
 
@@ -97,12 +97,13 @@ def score(
     """
     lexical, frequency = bm25(terms, snapshots, parts)
     allowed = np.concatenate([part.allowed for part in parts])
-    mean, deviation, floor = _lexical_statistics(lexical, allowed)
+    matching = np.flatnonzero(allowed & (lexical > 0))
+    mean, deviation, floor = _lexical_statistics(lexical[matching], int(np.count_nonzero(allowed)))
     if cosines is not None:
-        rows, z_dense = _by_cosines(cosines(parts), lexical, parts, allowed, extra)
+        rows, z_dense = _by_cosines(cosines(parts), _best(lexical, matching), parts, allowed, extra)
     else:
         vector = _asked(words, frequency, sum(snapshot.n_chunks for snapshot in snapshots))
-        rows = _candidates(lexical, vector, parts, allowed, extra)
+        rows = _candidates(_best(lexical, matching), vector, parts, allowed, extra)
         z_dense = _dense(vector, snapshots, parts, rows)
     z_lexical = ((lexical[rows] - np.float32(mean)) / np.float32(deviation)).astype(np.float32)
     return Scored(rows, z_lexical, z_dense, lexical[rows] > 0, (floor - mean) / deviation)
@@ -286,12 +287,11 @@ def _total_length(snapshot: Snapshot) -> int:
     return found
 
 
-def _lexical_statistics(scores: Floats, allowed: NDArray[np.bool_]) -> tuple[float, float, float]:
-    """(mean, standard deviation, median) over the allowed rows."""
-    n = int(np.count_nonzero(allowed))
+def _lexical_statistics(scores: Floats, n: int) -> tuple[float, float, float]:
+    """(mean, standard deviation, median) over `n` rows, of which those with a score have these."""
     if not n:
         return 0.0, 1.0, 0.0
-    matching = scores[allowed & (scores > 0)].astype(np.float64)
+    matching = scores.astype(np.float64)
     fixed = np.rint(matching * _FIXED).astype(np.int64)
     mean = int(fixed.sum()) / _FIXED / n
     square = int(np.rint(np.square(matching) * _FIXED).astype(np.int64).sum()) / _FIXED / n
@@ -321,22 +321,34 @@ def _dense(
     return ((products - mean) / max(deviation, LEAST_DEVIATION * embed.VECTOR_SCALE**2)).astype(np.float32)
 
 
+def _best(values: Floats, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The `CANDIDATES` of these rows that have the largest values, and those that are as good as the last of them."""
+    if len(rows) <= CANDIDATES:
+        return rows
+    own = values[rows]
+    best: NDArray[np.int64] = rows[own >= np.partition(own, len(own) - CANDIDATES)[len(own) - CANDIDATES]]
+    return best
+
+
 def _by_cosines(
-    found: Floats, lexical: Floats, parts: Sequence[Part], allowed: NDArray[np.bool_], extra: Sequence[int]
+    found: Floats, matching: NDArray[np.int64], parts: Sequence[Part], allowed: NDArray[np.bool_], extra: Sequence[int]
 ) -> tuple[NDArray[np.int64], Floats]:
     """(candidate rows, z-scores of their cosines among the live chunks that have a vector; 0 for those without)."""
     live = np.concatenate([part.view.live for part in parts]) & ~np.isnan(found)
     mean, deviation = (float(found[live].mean()), float(found[live].std())) if live.any() else (0.0, 1.0)
     z = np.nan_to_num((found - np.float32(mean)) / np.float32(max(deviation, 1e-6)), nan=0.0).astype(np.float32)
-    chosen = np.zeros(len(found), np.bool_)
-    for values in (lexical, z):
-        own = np.flatnonzero(allowed & ((values > 0) if values is lexical else ~np.isnan(found)))
-        if len(own) > CANDIDATES:
-            own = own[values[own] >= np.partition(values[own], len(own) - CANDIDATES)[len(own) - CANDIDATES]]
-        chosen[own] = True
-    chosen[np.fromiter(extra, np.int64)] = True
-    rows = np.flatnonzero(chosen & allowed)
+    rows = _chosen(allowed, matching, _best(z, np.flatnonzero(allowed & ~np.isnan(found))), extra)
     return rows, z[rows]
+
+
+def _chosen(
+    allowed: NDArray[np.bool_], matching: NDArray[np.int64], near: NDArray[np.int64], extra: Sequence[int]
+) -> NDArray[np.int64]:
+    """All of these that are allowed, ascending."""
+    chosen = np.zeros(len(allowed), np.bool_)
+    for rows in (matching, near, np.fromiter(extra, np.int64)):
+        chosen[rows[allowed[rows]]] = True
+    return np.flatnonzero(chosen)
 
 
 def products_of(vector: NDArray[np.int8], parts: Sequence[Part], rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -357,34 +369,35 @@ def split(parts: Sequence[Part], rows: NDArray[np.int64]) -> list[tuple[Part, sl
 
 
 def _candidates(
-    lexical: Floats, vector: NDArray[np.int8], parts: Sequence[Part], allowed: NDArray[np.bool_], extra: Sequence[int]
+    matching: NDArray[np.int64],
+    vector: NDArray[np.int8],
+    parts: Sequence[Part],
+    allowed: NDArray[np.bool_],
+    extra: Sequence[int],
 ) -> NDArray[np.int64]:
     """Ascending rows; ties at the edges are all in, for which of them came first must not matter."""
-    if len(lexical) <= CANDIDATES:
+    if len(allowed) <= CANDIDATES:
         return np.flatnonzero(allowed)
-    chosen = np.zeros(len(lexical), np.bool_)
-    matching = np.flatnonzero(allowed & (lexical > 0))
-    if len(matching) > CANDIDATES:
-        edge = np.partition(lexical[matching], len(matching) - CANDIDATES)[len(matching) - CANDIDATES]
-        matching = matching[lexical[matching] >= edge]
-    chosen[matching] = True
+    near = np.zeros(0, np.int64)
     if vector.any():
-        distance = np.concatenate([_distances(vector, part.view.segment.signs) for part in parts])
-        chosen |= _nearest(np.where(allowed, distance, _FAR))
-    chosen[np.fromiter(extra, np.int64)] = True
-    return np.flatnonzero(chosen & allowed)
+        near = _nearest(np.concatenate([_distances(vector, part.view.segment.signs) for part in parts]), allowed)
+    return _chosen(allowed, matching, near, extra)
 
 
-def _nearest(distance: NDArray[np.uint16]) -> NDArray[np.bool_]:
-    """Which are among the `CANDIDATES` smallest, or as small as the last of these."""
+def _nearest(distance: NDArray[np.uint16], allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The `CANDIDATES` allowed rows with the smallest distances, and those as near as the last of these."""
     step = max(1, len(distance) // _SAMPLE)
-    sample = distance[::step]
-    enough = min(2 * CANDIDATES // step + 8, len(sample) - 1)
-    few = distance[distance <= np.partition(sample, enough)[enough]]  # most probably holds them
-    if len(few) < CANDIDATES:
-        few = distance
-    found: NDArray[np.bool_] = distance <= np.partition(few, CANDIDATES - 1)[CANDIDATES - 1]
-    return found
+    sample = distance[::step][allowed[::step]]
+    enough = 2 * CANDIDATES // step + 8
+    edge = np.partition(sample, enough)[enough] if enough < len(sample) else _FAR
+    rows = np.flatnonzero((distance <= edge) & allowed)  # most probably holds them
+    if len(rows) < CANDIDATES:
+        rows = np.flatnonzero(allowed)
+    if len(rows) <= CANDIDATES:
+        return rows
+    few = distance[rows]
+    near: NDArray[np.int64] = rows[few <= np.partition(few, CANDIDATES - 1)[CANDIDATES - 1]]
+    return near
 
 
 def _distances(vector: NDArray[np.int8], signs: NDArray[np.uint64]) -> NDArray[np.uint16]:

@@ -11,7 +11,7 @@ from recollect.index.stored import Stored
 from recollect.index.terms import term_key
 from recollect.model import SymbolHit
 from recollect.search import rank
-from recollect.search.find import Source
+from recollect.search.hits import Source
 from recollect.search.query import SEPARATOR
 from recollect.search.signatures import Signatures
 from recollect.sync.tree import printable

@@ -8,7 +8,7 @@ from typing import Final
 from recollect import languages
 from recollect.errors import UserError
 from recollect.search.filters import Filters
-from recollect.search.find import Shape
+from recollect.search.hits import Shape
 
 MOST_HITS: Final = 200
 _CONTENTS: Final = ("code", "docs", "config", "all")

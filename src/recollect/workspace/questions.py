@@ -23,7 +23,7 @@ from recollect.model import (
 )
 from recollect.search import find, regex, repo_map
 from recollect.search.filters import Filters
-from recollect.search.find import Source
+from recollect.search.hits import Source
 from recollect.search.query import parse
 from recollect.search.related import related
 from recollect.search.symbols import outline, symbol_hits

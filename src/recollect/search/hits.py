@@ -1,0 +1,166 @@
+"""Ranked files → hits: which chunks of them are shown, and how much of each."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from recollect.index.snapshot import Definition, FileInfo, Snapshot
+from recollect.index.stored import Stored
+from recollect.model import Hit
+from recollect.search import snippet
+from recollect.search.score import Part
+from recollect.sync.tree import printable
+
+_GOOD: Final = 0.5  # of the score of a file's best chunk: others that reach it are named …
+_NAMED: Final = 5  # … these many at most
+_TOKENS_OF_A_LINE: Final = 10
+_TOKENS_OF_A_HIT: Final = 20  # beside snippet and path
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An index to search: its repository's name and root, and the snapshot to read."""
+
+    name: str
+    root: Path
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How hits are given: how many, how many lines of each, and at most how many tokens in all."""
+
+    limit: int = 10
+    snippet_lines: int = 12
+    max_tokens: int | None = None
+    chunks: bool = False  # each chunk a hit of its own, rather than each file
+    explain: bool = False
+
+    def lines_of_each(self) -> int:
+        """Lines that a snippet may have, so that the budget is enough for all."""
+        if self.max_tokens is None:
+            return self.snippet_lines
+        fair = self.max_tokens // max(self.limit, 1) // _TOKENS_OF_A_LINE
+        return min(self.snippet_lines, max(1, fair))
+
+
+@dataclass(frozen=True, slots=True)
+class RankedFile:
+    """A file with all that made its score; `chunks`: (overall row, score), best first; `copies`: where else its content is."""
+
+    source: int
+    info: FileInfo
+    chunks: list[tuple[int, float]]
+    score: float
+    addends: dict[str, float]
+    copies: tuple[str, ...] = ()
+
+
+class _Shown(NamedTuple):
+    """A chunk that becomes a hit; `more`: others of its file that are good too (overall rows)."""
+
+    file: RankedFile
+    row: int
+    score: float
+    more: Sequence[int] = ()
+
+
+class Hits:
+    """Makes the hits of one question."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        parts: Sequence[Part],
+        terms: Sequence[str],
+        defined: Mapping[int, Definition],
+        shape: Shape,
+    ) -> None:
+        """`defined`: overall row → the definition in it that was asked for by name."""
+        self._sources = sources
+        self._parts = parts
+        self._terms = terms
+        self._defined = defined
+        self._shape = shape
+
+    def of(self, files: Sequence[RankedFile]) -> tuple[Hit, ...]:
+        """Hits of these files, best first, within the budget of tokens."""
+        shown = [item for file in files for item in self._shown(file)]
+        if self._shape.chunks:
+            shown.sort(key=lambda item: -item.score)
+        shown = shown[: self._shape.limit]
+        wanted: dict[int, list[_Shown]] = defaultdict(list)
+        for item in shown:
+            wanted[item.file.source].append(item)
+        texts, names = {}, {}
+        for source, items in wanted.items():
+            snapshot = self._sources[source].snapshot
+            texts[source] = snapshot.all_stored([item.file.info.id for item in items])
+            unnamed = [item for item in items if item.row not in self._defined]
+            names[source] = snapshot.chunk_names([(item.file.info.id, self._chunk_id(item.row)) for item in unnamed])
+        made: list[Hit] = []
+        left = self._shape.max_tokens
+        for item in shown:
+            hit = self._hit(item, texts[item.file.source].get(item.file.info.id), names[item.file.source])
+            if left is not None:
+                cost = snippet.tokens(hit.snippet) + snippet.tokens(hit.path) + _TOKENS_OF_A_HIT
+                if made and cost > left:
+                    break
+                left -= cost
+            made.append(hit)
+        return tuple(made)
+
+    def _shown(self, file: RankedFile) -> list[_Shown]:
+        best = file.chunks[0][1]
+        if self._shape.chunks:
+            return [_Shown(file, row, file.score * score / best) for row, score in file.chunks]
+        good = [row for row, score in file.chunks[1:] if score >= _GOOD * best]
+        return [_Shown(file, file.chunks[0][0], file.score, good[:_NAMED])]
+
+    def _hit(self, item: _Shown, text: Stored | None, names: Mapping[int, tuple[str, str]]) -> Hit:
+        source, info = self._sources[item.file.source], item.file.info
+        start, end = self._span(item.row)
+        lines = text.lines(start, end) if text is not None else []
+        size = self._shape.lines_of_each()
+        defined = self._defined.get(item.row)
+        if defined is None:
+            kind, symbol = names.get(self._chunk_id(item.row), ("", ""))
+            first, last = snippet.window(lines, self._terms, size)
+        else:  # what was asked for by name is shown from its first line
+            kind, symbol = defined.kind, defined.qualified_name
+            first = max(0, min(defined.start_line - start, len(lines) - size))
+            last = min(first + size, len(lines))
+        explain = {name: round(value, 4) for name, value in item.file.addends.items()} if self._shape.explain else None
+        return Hit(
+            repository=source.name,
+            path=printable(info.path),
+            absolute_path=printable(os.path.join(source.root, info.path)),
+            start_line=start,
+            end_line=end,
+            language=info.language,
+            symbol=symbol or None,
+            kind=kind or None,
+            score=round(item.score, 4),
+            snippet=snippet.shown(lines[first:last]),
+            snippet_line=start + first,
+            more=tuple(sorted(map(self._span, item.more))),
+            also_in=item.file.copies,
+            explain=explain,
+        )
+
+    def _part(self, row: int) -> Part:
+        return next(part for part in reversed(self._parts) if part.offset <= row)
+
+    def _chunk_id(self, row: int) -> int:
+        part = self._part(row)
+        return int(part.view.segment.chunk_id[row - part.offset])
+
+    def _span(self, row: int) -> tuple[int, int]:
+        part = self._part(row)
+        at = row - part.offset
+        return int(part.view.segment.start_line[at]), int(part.view.segment.end_line[at])
