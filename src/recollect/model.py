@@ -6,9 +6,10 @@ escaped as `\\xNN`. `to_dict()` gives the documented JSON shape of each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, cast
 
 from recollect.errors import UserError
 
@@ -62,12 +63,22 @@ class Record:
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        assert is_dataclass(self)
-        return {
-            item.name: _plain(value)
-            for item in fields(self)
-            if not ((value := getattr(self, item.name)) is None and item.metadata.get("optional"))
-        }
+        made, kind = {}, cast(Any, type(self))
+        for name, optional in _shape(kind):
+            value = getattr(self, name)
+            if value is None and optional:
+                continue
+            made[name] = value if type(value) in _SIMPLE else _plain(value)
+        return made
+
+
+_SIMPLE: Final = frozenset({str, int, float, bool, type(None)})
+
+
+@cache
+def _shape(record: Any) -> tuple[tuple[str, bool], ...]:
+    """(name, whether it vanishes when None) of the fields of a dataclass."""
+    return tuple((item.name, bool(item.metadata.get("optional"))) for item in fields(record))
 
 
 def _optional() -> Any:

@@ -6,7 +6,8 @@ its segment until then; `View` is a segment together with the mask of its live c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
@@ -21,6 +22,7 @@ from recollect.index.terms import term_at
 
 SIGN_WORDS = DIMENSIONS // 64
 _NO_ROWS, _NO_COUNTS = np.zeros(0, np.int64), np.zeros(0, np.uint8)
+_NO_VECTORS = np.zeros((0, DIMENSIONS), np.int8)
 _BLOCK = 1024  # rows whose products add up exactly in float32: 1024 · 127² < 2²⁴
 
 
@@ -54,6 +56,14 @@ class Segment:
             self.memo["last_file"] = int(self.file_id.max(initial=0))
         last: int = self.memo["last_file"]
         return last
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """(first, last) chunk id; (0, -1) where there is none."""
+        if "span" not in self.memo:
+            self.memo["span"] = (int(self.chunk_id[0]), int(self.chunk_id[-1])) if len(self) else (0, -1)
+        span: tuple[int, int] = self.memo["span"]
+        return span
 
     def postings(self, key: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """(rows, counts) of the chunks, dead ones included, that hold the term with this key."""
@@ -227,9 +237,10 @@ class Moment:
     def of(cls, views: Sequence[View]) -> Self:
         return cls(sum((view.second_moment() for view in views), np.zeros((DIMENSIONS, DIMENSIONS), np.float64)))
 
-    def following(self, before: Sequence[View], now: Sequence[View]) -> Moment:
-        """The moment of `now`, where this is that of `before`."""
+    def following(self, before: Sequence[View], now: Sequence[View], switched: Sequence[int]) -> Moment:
+        """The moment of `now`, where this is that of `before`; `switched`: ids of all chunks that died or came back since."""
         old = {id(view.segment): view for view in before}
+        changed = sorted(set(switched))
         new: list[View] = []
         came, went = list(self.came), list(self.went)
         for view in now:
@@ -237,9 +248,10 @@ class Moment:
             if previous is None:
                 new.append(view)
             elif previous is not view:
-                switched = np.flatnonzero(previous.live != view.live)
-                came.append(view.segment.vectors[switched[view.live[switched]]])
-                went.append(view.segment.vectors[switched[previous.live[switched]]])
+                rows = view.rows_of(changed)
+                rows = rows[previous.live[rows] != view.live[rows]]
+                came.append(view.segment.vectors[rows[view.live[rows]]])
+                went.append(view.segment.vectors[rows[previous.live[rows]]])
         here, gone = _live_rows(new), _live_rows(list(old.values()))
         if len(gone[0]):
             came.append(here[1][~np.isin(here[0], gone[0])])  # the others were merged into another segment
@@ -269,11 +281,12 @@ class Moment:
 
 def _live_rows(views: Sequence[View]) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
     """(chunk ids, vectors) of the live chunks."""
+    if not views:
+        return _NO_ROWS, _NO_VECTORS
     rows = [np.flatnonzero(view.live) for view in views]
     ids = [view.segment.chunk_id[at] for view, at in zip(views, rows, strict=True)]
     vectors = [view.segment.vectors[at] for view, at in zip(views, rows, strict=True)]
-    none = np.zeros((0, DIMENSIONS), np.int8)
-    return np.concatenate([np.zeros(0, np.int64), *ids]), np.concatenate([none, *vectors])
+    return np.concatenate(ids), np.concatenate(vectors)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -297,23 +310,26 @@ class View:
             segment.vectors.sum(axis=0, dtype=np.int64),
         )
 
-    def without(self, chunk_ids: Iterable[int]) -> View:
-        """This view with some chunks (those of them that are here and live) dead."""
-        at = self._rows_of(chunk_ids)
+    def without(self, chunk_ids: Sequence[int]) -> View:
+        """This view with some chunks (those of them that are here and live) dead. The ids ascend."""
+        at = self.rows_of(chunk_ids)
         at = at[self.live[at]]
         return self._switched(at, False) if len(at) else self
 
-    def with_live(self, chunk_ids: Iterable[int]) -> View:
-        """This view with some chunks (those of them that are here and dead) live again."""
-        at = self._rows_of(chunk_ids)
+    def with_live(self, chunk_ids: Sequence[int]) -> View:
+        """This view with some chunks (those of them that are here and dead) live again. The ids ascend."""
+        at = self.rows_of(chunk_ids)
         at = at[~self.live[at]]
         return self._switched(at, True) if len(at) else self
 
-    def _rows_of(self, chunk_ids: Iterable[int]) -> NDArray[np.int64]:
-        wanted = np.fromiter(chunk_ids, np.int64)
+    def rows_of(self, chunk_ids: Sequence[int]) -> NDArray[np.int64]:
+        """Rows of those of these chunks that are here. The ids ascend."""
+        first, last = self.segment.span
+        here = chunk_ids[bisect_left(chunk_ids, first) : bisect_right(chunk_ids, last)]
+        if not here:  # as in most segments, whatever changed
+            return _NO_ROWS
+        wanted = np.array(here, np.int64)
         at: NDArray[np.int64] = np.searchsorted(self.segment.chunk_id, wanted)
-        inside = at < len(self.segment)
-        at, wanted = at[inside], wanted[inside]
         found: NDArray[np.int64] = at[self.segment.chunk_id[at] == wanted]
         return found
 

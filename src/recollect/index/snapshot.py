@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recollect.errors import Corrupt
+from recollect.index import overlay
 from recollect.index.analyse import decompress, lines_using, unzipped
 from recollect.index.connections import Connections
 from recollect.index.embed import DIMENSIONS
@@ -229,9 +230,8 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
             return old
         if old is not None and int(meta.get("removed_floor", 0)) > old.generation:
             old = None  # it is too old for the list of removed files: read everything
-        sql = "SELECT chunk_id FROM revived WHERE generation > ?"
-        revived = [row[0] for row in connection.execute(sql, (old.generation,))] if old is not None else []
-        views = _views(connection, folder, old, segment_ids, revived)
+        dead, revived = _switched(connection, old) if old is not None else ([], [])
+        views = _views(connection, folder, old, segment_ids, dead, revived)
         files, paths, changes = _files(connection, old)
         return Snapshot(
             folder=folder,
@@ -243,7 +243,7 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
             paths=paths.sized(1 + max((view.segment.last_file for view in views), default=0)),
             views=views,
             segment_ids=segment_ids,
-            moment=old.moment.following(old.views, views) if old is not None else Moment.of(views),
+            moment=old.moment.following(old.views, views, dead + revived) if old is not None else Moment.of(views),
             history=_history(connection, meta, old, files, changes),
             history_generation=int(meta.get("history_generation", 0)),
             _db=connection,
@@ -279,29 +279,35 @@ def _indexed(files: Iterable[FileInfo]) -> Iterator[tuple[str, int]]:
     return ((info.path, info.id) for info in files if info.status == "indexed")
 
 
+def _switched(connection: sqlite3.Connection, old: Snapshot) -> tuple[list[int], list[int]]:
+    """Ids, ascending, of the chunks that (died, came back) since `old`."""
+    sql = "SELECT chunk_id FROM {} WHERE generation > ? ORDER BY chunk_id"
+    dead, revived = (
+        [row[0] for row in connection.execute(sql.format(table), (old.generation,))]
+        for table in ("dead_chunks", "revived")
+    )
+    return dead, revived
+
+
 def _views(
     connection: sqlite3.Connection,
     folder: Path,
     old: Snapshot | None,
     segment_ids: tuple[int, ...],
+    dead: Sequence[int],
     revived: Sequence[int],
 ) -> tuple[View, ...]:
+    """`dead`, `revived`: ids of the chunks that died or came back since `old`."""
     known = dict(zip(old.segment_ids, old.views, strict=True)) if old is not None else {}
-    since = old.generation if old is not None else 0
-    newly_dead = [
-        row[0] for row in connection.execute("SELECT chunk_id FROM dead_chunks WHERE generation > ?", (since,))
-    ]
     views = []
     for identity in segment_ids:
         if identity in known:
-            views.append(known[identity].without(newly_dead).with_live(revived))
+            views.append(known[identity].without(dead).with_live(revived))
             continue
         name, block = connection.execute("SELECT name, block FROM segments WHERE id = ?", (identity,)).fetchone()
         segment = load_segment(folder, name, block)
-        ids = segment.chunk_id  # ascending
-        span = (int(ids[0]), int(ids[-1])) if len(ids) else (0, -1)
-        dead = connection.execute("SELECT chunk_id FROM dead_chunks WHERE chunk_id BETWEEN ? AND ?", span)
-        views.append(View.whole(segment).without([row[0] for row in dead]))
+        sql = "SELECT chunk_id FROM dead_chunks WHERE chunk_id BETWEEN ? AND ? ORDER BY chunk_id"
+        views.append(View.whole(segment).without([row[0] for row in connection.execute(sql, segment.span)]))
     return tuple(views)
 
 
@@ -314,11 +320,10 @@ def _files(connection: sqlite3.Connection, old: Snapshot | None) -> tuple[Mappin
     changes = Changes(changed, gone)
     if old is not None and not changed and not gone:
         return old.files, old.paths, changes
-    files = dict(old.files) if old is not None else {}
+    old_files: Mapping[int, FileInfo] = old.files if old is not None else {}
     paths = old.paths if old is not None else PathIndex.empty()
-    removed = [file_id for file_id in gone if files.pop(file_id, None) is not None]
-    files.update(changed)
+    removed = [file_id for file_id in gone if file_id in old_files]
     indexed = {info.id: info.path for info in changed.values() if info.status == "indexed"}
     removed += [info.id for info in changed.values() if info.status != "indexed"]
     added = {file_id: path for file_id, path in indexed.items() if file_id not in paths.words or file_id in gone}
-    return files, paths.with_changes(removed, added), changes
+    return overlay.changed(old_files, changed, gone), paths.with_changes(removed, added), changes

@@ -493,7 +493,7 @@ class IndexWriter:
         return 0
 
     def _merge(self, rows: Sequence[tuple[int, str | None, bytes | None]]) -> None:
-        dead = [row[0] for row in self._db.execute("SELECT chunk_id FROM dead_chunks")]
+        dead = [row[0] for row in self._db.execute("SELECT chunk_id FROM dead_chunks ORDER BY chunk_id")]
         views = [View.whole(load_segment(self._folder, name, block)).without(dead) for _, name, block in rows]
         segment = merge([view for view in views if view.n_live]) if any(view.n_live for view in views) else None
         lowest = min((int(view.segment.chunk_id[0]) for view in views if len(view.segment)), default=0)
