@@ -12,7 +12,9 @@ STEPS = st.lists(st.tuples(st.dictionaries(KEYS, st.text(max_size=2), max_size=3
 
 
 @given(st.integers(0, 400), STEPS, st.sets(st.integers(0, 20)))
-def test_changed_equals_a_copy(size: int, steps: list[tuple[dict[int, str], set[int]]], looked_through: set[int]) -> None:
+def test_changed_equals_a_copy(
+    size: int, steps: list[tuple[dict[int, str], set[int]]], looked_through: set[int]
+) -> None:
     expected = {key: str(key) for key in range(size)}
     found = overlay.changed({}, expected)
     for number, (entries, gone) in enumerate(steps):
