@@ -36,9 +36,9 @@ class _Ahead(NamedTuple):
     result: analyse.Analysed
     key: bytes | None
 
-    def serves(self, task: Task, content_hash: bytes) -> bool:
-        """Whether this is what a task, whose file now holds this, asks for."""
-        same = self.hash == content_hash and self.path == os.path.join(task.root, task.path)
+    def serves(self, task: Task) -> bool:
+        """Whether this is what a task asks for."""
+        same = self.hash == task.hash and self.path == os.path.join(task.root, task.path)
         return same and task.hurry and task.use_cache and task.grammar == self.grammar
 
 
@@ -54,8 +54,10 @@ def work_ahead(tasks: Sequence[Task], cache: ParseCache) -> _Ahead | None:
 def work(task: Task, cache: ParseCache, ahead: _Ahead | None) -> tuple[Answer, bytes | None]:
     """Read one file and analyse it: the answer, and the key under which what parsing found is worth being kept.
 
-    `ahead` has the analysis already, if the file is what it was then.
+    `ahead` has the analysis already, if the file was then what it was when it was scanned.
     """
+    if ahead is not None and ahead.serves(task):
+        return Answer(task.path, "done", result=ahead.result), ahead.key
     try:
         content, stat, steady = _read(task)
     except FileNotFoundError:
@@ -66,8 +68,6 @@ def work(task: Task, cache: ParseCache, ahead: _Ahead | None) -> tuple[Answer, b
         return Answer(task.path, "changed", stat=stat), None  # became too large, or no regular file any more
     content_hash = blake3(content).digest(16)
     steady_stat = stat if steady else stat._replace(mtime_ns=-1)
-    if ahead is not None and ahead.serves(task, content_hash):
-        return Answer(task.path, "done", stat=steady_stat, result=ahead.result), ahead.key
     key = analyse.cache_key(content_hash, task.path)
     cached = cache.get(key) if task.use_cache else None
     try:
