@@ -22,7 +22,9 @@ from recollect.errors import Unavailable, from_dict
 from recollect.jobs.pipe import Pipe, Started, start_indexer
 from recollect.jobs.synchronise import Ended, Options
 from recollect.model import EmbedderChoice, Progress
+from recollect.sync.ignore import INDEX_CHANGED
 
+_FEW_NAMES: Final = 4  # of an edit: a file, and what an editor wrote beside it
 _ATTEMPTS: Final = 3  # times that a sync is started again because the indexer died
 log = logging.getLogger("recollect.indexer")
 
@@ -99,6 +101,7 @@ class IndexerProcess:
         on_commit: Callable[[], None] = lambda: None,
     ) -> tuple[int, Future[Ended]]:
         """Start a sync: (number to cancel it by, its future)."""
+        self._foresee(root, options)
         with self._lock:
             copied = os.fspath(sibling) if sibling is not None else None
             request = Request(next(self._ids), os.fspath(folder), os.fspath(root), options, verify, copied)
@@ -109,6 +112,15 @@ class IndexerProcess:
                     del self._commits[old]
             self._start(request.id, running)
         return request.id, running.future
+
+    def _foresee(self, root: Path, options: Options) -> None:
+        """Of an edit that a question waits for, the file is analysed while it is found out what changed."""
+        names = options.dirty if options.interactive and options.dirty is not None else ()
+        if 0 < len(names) <= _FEW_NAMES:
+            files = tuple(name for name in names if name and name != INDEX_CHANGED)
+            with suppress(OSError):
+                if self._pipe is not None:
+                    self._pipe.send(("foresee", (os.fspath(root), files, options.max_file_bytes)))
 
     def forget(self, folder: Path) -> Future[None]:
         """Remove an index folder, after the sync that uses it."""
@@ -204,6 +216,8 @@ class IndexerProcess:
             return
         if event == "progress":
             running.on_progress(value)
+        elif event == "synced":
+            running.future.set_result(Ended.unpacked(value))
         elif event == "done":
             running.future.set_result(value)
         else:

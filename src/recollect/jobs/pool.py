@@ -175,16 +175,14 @@ class ParsePool:
         At most once for each worker until it is given something, so that guesses never pile up before what is asked for.
         """
         grammars = {grammar for _, grammar in self._quarantine}
-        tasks = [
-            Task(root, path, b"", 0, max_file_bytes, hurry=True) for path in paths if _grammar(path) not in grammars
-        ]
+        files = tuple(path for path in paths if _grammar(path) not in grammars)
         with self._changed:
             free = [number for number in self._ready() if number not in self._ahead]
-            worker = self._idle[free[0]] if free and tasks else None
+            worker = self._idle[free[0]] if free and files else None
             if worker is not None:
-                self._ahead[free[0]] = {(root, task.path) for task in tasks}
+                self._ahead[free[0]] = {(root, path) for path in files}
         if worker is not None:
-            worker.send(tuple(tasks))
+            worker.send((root, files, max_file_bytes))
 
     def _ready(self) -> list[int]:
         """Workers that could take a file now. The first has had most of the single ones: its caches are the warmest."""
@@ -298,8 +296,8 @@ class _Worker:
         self.process, self._pipe = pipe.start(start, [os.fspath(cache_path)])
         self._pipe.limit(_DEADLINE_S)
 
-    def send(self, batch: Sequence[Task]) -> None:
-        """Hand over files; where it is dead, `pass_on` tells. A tuple: it answers nothing, see `ParsePool.foresee`."""
+    def send(self, batch: list[Task] | tuple[str, Sequence[str], int]) -> None:
+        """Hand over files; where it is dead, `pass_on` tells. A tuple (see `ParsePool.foresee`): it answers nothing."""
         with suppress(OSError):
             self._pipe.send(batch)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from recollect.errors import Cancelled, Unavailable
 from recollect.index import analyse
@@ -75,6 +76,18 @@ class Ended(NamedTuple):
     folders: tuple[str, ...]
     partial: bool = False
     ignored: tuple[str, ...] = ()
+
+    def packed(self) -> tuple[Any, ...]:
+        """As plain values, which take a third of the time to send."""
+        return _values(self.result), *self[1:]
+
+    @classmethod
+    def unpacked(cls, packed: tuple[Any, ...]) -> Ended:
+        result, folders, partial, ignored = packed
+        return cls(SyncResult(*result), folders, partial, ignored)
+
+
+_values = attrgetter(*(item.name for item in fields(SyncResult)))
 
 
 def new_history(writer: IndexWriter, root: Path) -> HistoryRead | None:

@@ -37,14 +37,12 @@ from recollect.jobs.synchronise import Control, Ended, new_history, synchronise
 from recollect.model import EmbedderChoice, FileError, Progress
 from recollect.search.repo_map import Graph
 from recollect.store.database import translated
-from recollect.sync.ignore import INDEX_CHANGED
 
 _PATIENCE_S: Final = 2.0  # for another sync's end, before an index is made from files rather than copied
 _OPEN_INDEXES: Final = 16  # writers kept open with their trees, most recently used last …
 _OPEN_FILES: Final = 40_000  # … if these hold no more files together: each takes about a kilobyte
 _QUIET_S: Final = 0.05  # after an edit, until what nobody waits for is done: a question that waited is answered by then
 _MOST_UNTIDIED: Final = 10  # edits in quick succession
-_FEW_NAMES: Final = 4  # of an edit: a file, and what an editor wrote beside it
 _EDITS_AT_ONCE: Final = 32  # syncs of what is known to have changed, which are short
 _MANY_CHUNKS: Final = 5_000  # a sync after which memory is worth being given back
 log = logging.getLogger("recollect.indexer")
@@ -150,7 +148,6 @@ class Indexer:
             verb, argument = message
             if verb == "sync":
                 self._cancelled[argument.id] = threading.Event()
-                self._foresee(argument)
                 if argument.options.dirty is not None:
                     self._editing.submit(
                         self._sync, argument
@@ -159,6 +156,8 @@ class Indexer:
                     threading.Thread(
                         target=self._sync, args=(argument,), name=f"sync-{argument.id}", daemon=True
                     ).start()
+            elif verb == "foresee":
+                self._pool.foresee(*argument)
             elif verb == "cancel":
                 event = self._cancelled.get(argument)
                 if event is not None:
@@ -175,13 +174,6 @@ class Indexer:
                 }
                 threading.Thread(target=verbs[verb], args=argument, daemon=True).start()
 
-    def _foresee(self, request: Request) -> None:
-        """Of an edit that a question waits for, the file is analysed while it is found out what changed."""
-        options = request.options
-        if options.interactive and options.dirty is not None and len(options.dirty) <= _FEW_NAMES:
-            names = [name for name in options.dirty if name and name != INDEX_CHANGED]
-            self._pool.foresee(request.root, names, options.max_file_bytes)
-
     def _sync(self, request: Request) -> None:
         cancelled = self._cancelled[request.id]
         self._last[request.folder] = request.id
@@ -191,7 +183,7 @@ class Indexer:
                 try:
                     ended = self._synchronise(request, cancelled)
                     chunks = ended.result.chunks_new
-                    self._send("done", request.id, ended)
+                    self._send("synced", request.id, ended.packed())
                 finally:
                     self._untidied[request.folder] += 1
                     can_wait &= self._untidied[request.folder] <= _MOST_UNTIDIED

@@ -32,22 +32,21 @@ class _Ahead(NamedTuple):
 
     path: str
     hash: bytes
-    grammar: bool
     result: analyse.Analysed
     key: bytes | None
 
     def serves(self, task: Task) -> bool:
         """Whether this is what a task asks for."""
         same = self.hash == task.hash and self.path == os.path.join(task.root, task.path)
-        return same and task.hurry and task.use_cache and task.grammar == self.grammar
+        return same and task.hurry and task.use_cache and task.grammar
 
 
-def work_ahead(tasks: Sequence[Task], cache: ParseCache) -> _Ahead | None:
+def work_ahead(root: str, paths: Sequence[str], max_file_bytes: int, cache: ParseCache) -> _Ahead | None:
     """Analyse the first of these files that can be read."""
-    for task in tasks:
-        answer, key = work(task, cache, None)
+    for path in paths:
+        answer, key = work(Task(root, path, b"", 0, max_file_bytes, hurry=True), cache, None)
         if answer.result is not None:
-            return _Ahead(os.path.join(task.root, task.path), answer.result.hash, task.grammar, answer.result, key)
+            return _Ahead(os.path.join(root, path), answer.result.hash, answer.result, key)
     return None
 
 
@@ -115,10 +114,10 @@ def main() -> None:
     ahead: _Ahead | None = None
     while True:
         try:
-            batch: Sequence[Task] = pipe.receive()
+            batch: list[Task] | tuple[str, Sequence[str], int] = pipe.receive()
             if isinstance(batch, tuple):  # to be asked for in a moment, if it belongs to the repository
                 signal.setitimer(signal.ITIMER_PROF, DEADLINE_CPU_S)
-                ahead = work_ahead(batch, cache)
+                ahead = work_ahead(*batch, cache)
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 continue
             given, ahead = ahead, None
