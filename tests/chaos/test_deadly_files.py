@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
+from recollect.errors import Unavailable
 from recollect.index.snapshot import Snapshot
 from recollect.index.writer import IndexWriter
 from recollect.jobs.pool import ParsePool, Task
@@ -48,6 +49,25 @@ def test_crashing_and_hanging_files_are_quarantined_and_indexed_by_lines(tmp_pat
     snapshot.close()
     assert sorted(pool.cache.quarantined().values()) == ["parse_timeout", "parser_crashed", "parser_crashed"]
     writer.close()
+
+
+def test_workers_that_cannot_start_fail_the_sync_and_blame_no_file(tmp_path: Path) -> None:
+    write(tmp_path / "root", {f"f{number}.py": "x = 1\n" for number in range(300)})
+    broken = tmp_path / "broken"
+    broken.touch()
+    start = f"import sys, pathlib\nif pathlib.Path({str(broken)!r}).exists(): sys.exit(1)\nfrom recollect.server.worker import main; main()"
+    pool = ParsePool(tmp_path / "cache.db", 2, command=(sys.executable, "-c", start))
+    writer = IndexWriter(tmp_path / "index")
+    for _ in range(2):
+        with pytest.raises(Unavailable) as caught:
+            synchronise(writer, tmp_path / "root", pool, Options(), Control())
+        assert caught.value.to_dict()["code"] == "no_worker"
+    assert not pool.cache.quarantined()
+    broken.unlink()
+    result = synchronise(writer, tmp_path / "root", pool, Options(), Control()).result
+    assert (result.total_files, result.errors) == (300, ())
+    writer.close()
+    pool.close()
 
 
 def test_quarantined_content_is_not_tried_again_and_new_content_is(tmp_path: Path, pool: ParsePool) -> None:

@@ -31,6 +31,7 @@ from recollect.sync.tree import Stat
 DEADLINE_CPU_S: Final = 10.0  # processor time for one file; the slowest of 20,000 real files took 0.9 s
 _DEADLINE_S: Final = 120.0  # by the clock: a worker that answers nothing for so long (a hung mount) is ended
 WORKER: Final = (sys.executable, "-m", "recollect.server.worker")
+_STARTS: Final = 3  # of a worker that fail one after another before its sync does
 _BATCH_FILES: Final = 16
 _CHUNK_BYTES: Final = 2_000  # about, of a file that is to be cut
 
@@ -213,6 +214,7 @@ class ParsePool:
 
     def _drive(self, number: int) -> None:
         worker = self._started(number)
+        failures = 0  # to start, one after another
         while True:
             taken = self._take(number, worker)
             if taken is None:
@@ -220,13 +222,20 @@ class ParsePool:
             job, batch, sent = taken
             worker = worker or self._started(number)
             if worker is None:
-                job.fail(Unavailable("a parse worker cannot be started", code="no_worker"))
+                self._not_started(job)
                 continue
             if not sent:
                 worker.send(batch)
             done = worker.pass_on(len(batch), job)
+            failures = 0 if worker.began else failures + 1
             if done < len(batch):
-                self._lost(job, batch[done:], worker)
+                if worker.began:
+                    self._lost(job, batch[done:], worker)
+                else:  # not for what it was given, which it never saw
+                    worker.end()
+                    self._again(job, batch)
+                    if failures >= _STARTS:
+                        self._not_started(job)
                 worker = None
         if worker is not None:
             worker.end()
@@ -277,13 +286,20 @@ class ParsePool:
             retry = replace(culprit, grammar=False, attempt=culprit.attempt + 1)
         else:
             retry = replace(culprit, attempt=culprit.attempt + 1)
+        self._again(job, [retry, *others] if retry is not None else others)
+
+    def _again(self, job: Job, tasks: Sequence[Task]) -> None:
+        """Have these files of a job done before its others."""
         with self._changed:
-            job.tasks.extendleft(reversed(others))
-            if retry is not None:
-                job.tasks.appendleft(retry)
+            job.tasks.extendleft(reversed(tasks))
             if job.tasks:
                 heapq.heappush(self._jobs, (0 if job.interactive else 1, next(self._order), job))
                 self._changed.notify_all()
+
+    @staticmethod
+    def _not_started(job: Job) -> None:
+        hint = "Why, is at the end of run/indexer.log; a broken installation is mended by installing again."
+        job.fail(Unavailable("a parse worker cannot be started", hint=hint, code="no_worker"))
 
     def _checked(self, task: Task) -> Task:
         if (task.hash, _grammar(task.path)) in self._quarantine:
@@ -293,6 +309,7 @@ class ParsePool:
 
 class _Worker:
     def __init__(self, start: Sequence[str], cache_path: Path) -> None:
+        self.began = False  # to work: it has said so
         self.process, self._pipe = pipe.start(start, [os.fspath(cache_path)])
         self._pipe.limit(_DEADLINE_S)
 
@@ -306,8 +323,12 @@ class _Worker:
         done = 0
         with suppress(EOFError, OSError):
             while done < files:
-                job.put(self._pipe.receive())
-                done += 1
+                answer: Answer | None = self._pipe.receive()
+                if answer is None:
+                    self.began = True
+                else:
+                    job.put(answer)
+                    done += 1
         return done
 
     def end(self) -> int:

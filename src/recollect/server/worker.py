@@ -111,6 +111,7 @@ def main() -> None:
     pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
     cache = ParseCache(Path(sys.argv[2]))
     analyse.analyse(b"def warm_up(): pass\n", "warm_up.py")  # loads what the first file would have to wait for
+    pipe.send(None)  # whatever it dies of from now on is the fault of a file
     ahead: _Ahead | None = None
     while True:
         try:
