@@ -6,11 +6,14 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from recollect.index import segment
 from recollect.index.analyse import analyse
 from recollect.index.snapshot import Snapshot
 from recollect.index.writer import IndexWriter
+from recollect.jobs.library import Library
 from recollect.search.filters import Filters, allowed_files
 from recollect.sync.tree import EMPTY
 
@@ -144,6 +147,43 @@ def test_what_was_derived_outlasts_generations_that_nobody_asked(tmp_path: Path)
     assert found is not None
     assert [info.path for info in later.files.values() if found[info.id]] == ["c.py"]
     later.close()
+
+
+def test_an_index_that_only_grows_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment, "_PENDING", 10)
+    direction = np.arange(-128, 128, dtype=np.int8)
+    writer = IndexWriter(tmp_path)
+    followed: list[Snapshot] = []
+    for number in range(4):
+        content = "".join(f"def f_{number}_{i}(a, b):\n    return a + b + {i}\n\n\n" * 9 for i in range(40))
+        writer.commit(tree=EMPTY, analysed=[analyse(content.encode(), f"f{number}.py")], removed=[], complete=False)
+        followed.append(followed[-1].advance() if followed else Snapshot.open(tmp_path))
+        fresh = Snapshot.open(tmp_path)
+        assert followed[-1].n_chunks == fresh.n_chunks > 10 * (number + 1)
+        assert followed[-1].moment.along(direction) == fresh.moment.along(direction)
+        fresh.close()
+    for snapshot in followed:
+        snapshot.close()
+    writer.close()
+
+
+def test_a_snapshot_that_cannot_follow_is_opened_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Library(lambda name: tmp_path / name, lambda name, error: None)
+    write(tmp_path / "index", b"def before(): pass\n")
+    with library.reading("index") as snapshot:
+        assert snapshot is not None
+        assert numbers(snapshot) == ["before"]
+    write(tmp_path / "index", b"def after(): pass\n")
+
+    def broken(self: Snapshot) -> Snapshot:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(Snapshot, "advance", broken)
+    assert library.publish("index")
+    with library.reading("index") as snapshot:
+        assert snapshot is not None
+        assert numbers(snapshot) == ["after"]
+    library.close()
 
 
 def test_a_commit_that_was_begun_and_given_up_leaves_nothing(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recollect.index import overlay, segment
 from recollect.index.snapshot import Snapshot
 from recollect.index.writer import IndexWriter
 from recollect.jobs.pool import ParsePool
@@ -146,9 +147,11 @@ def test_an_incremental_index_equals_one_from_scratch(seed: int, tmp_path: Path,
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("LAW_SEEDS", "6"))))
 def test_a_reader_that_follows_commits_sees_what_one_sees_that_opens_afresh(
-    seed: int, tmp_path: Path, pool: ParsePool
+    seed: int, tmp_path: Path, pool: ParsePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choice = random.Random(f"reader {seed}")
+    monkeypatch.setattr(segment, "_PENDING", (0, 8, 2_000)[seed % 3])  # as in large indexes, and between
+    monkeypatch.setattr(overlay, "_SHARED", (0, 4)[seed % 2])
     root = tmp_path / "root"
     root.mkdir()
     writer = IndexWriter(tmp_path / "index")

@@ -264,8 +264,8 @@ class Moment:
         if pending > sum(view.n_live for view in now):
             return Moment.of(now)
         matrix = self.matrix.copy()
-        add_moment(matrix, np.concatenate(came))
-        add_moment(matrix, np.concatenate(went), -1)
+        for sign, rows_of in ((1, came), (-1, went)):
+            add_moment(matrix, np.concatenate([_NO_VECTORS, *rows_of]), sign)
         return Moment(matrix)
 
     def along(self, vector: NDArray[np.int8]) -> int:

@@ -200,7 +200,13 @@ class IndexerProcess:
                 event, number, value = pipe.receive()
             except EOFError:
                 break
-            self._handle(event, number, value)
+            except Exception:  # what it sends is not to be understood: it is beyond help
+                log.exception("the indexer is ended")
+                break
+            try:
+                self._handle(event, number, value)
+            except Exception:  # all the others wait for this thread
+                log.exception("%s of request %s", event, number)
         _end(process)
         self._died(pipe, process)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -12,6 +13,8 @@ from pathlib import Path
 from recollect.errors import Corrupt
 from recollect.index.snapshot import Snapshot
 from recollect.index.summary import Summary, summary_of
+
+log = logging.getLogger("recollect.library")
 
 
 class Library:
@@ -133,3 +136,8 @@ class Library:
         except Corrupt as error:
             self._on_corrupt(repository_id, error)
             return None
+        except Exception:  # a bug of ours must not leave the old generation in place
+            if old is None:
+                raise
+            log.exception("an open index could not follow a commit: it is opened anew")
+            return self._read(repository_id, None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import os
 import signal
 import subprocess
@@ -34,6 +35,7 @@ WORKER: Final = (sys.executable, "-m", "recollect.server.worker")
 _STARTS: Final = 3  # of a worker that fail one after another before its sync does
 _BATCH_FILES: Final = 16
 _CHUNK_BYTES: Final = 2_000  # about, of a file that is to be cut
+log = logging.getLogger("recollect.pool")
 
 
 @pipe.quick_to_send
@@ -321,7 +323,7 @@ class _Worker:
     def pass_on(self, files: int, job: Job) -> int:
         """Pass the answers to so many files on; how many there were before the worker died, if it did."""
         done = 0
-        with suppress(EOFError, OSError):
+        try:
             while done < files:
                 answer: Answer | None = self._pipe.receive()
                 if answer is None:
@@ -329,6 +331,10 @@ class _Worker:
                 else:
                     job.put(answer)
                     done += 1
+        except (EOFError, OSError):
+            pass
+        except Exception:  # a grammar has damaged its memory
+            log.exception("the answer of a parse worker is not to be understood: it is ended")
         return done
 
     def end(self) -> int:

@@ -287,8 +287,11 @@ class Watcher:
             descriptor.wait(3600.0)
             if self._closed.is_set():
                 return
-            with self._reading:
-                self._take_in(descriptor.read())
+            try:
+                with self._reading:
+                    self._take_in(descriptor.read())
+            except Exception:  # whoever asks hears of it; nobody else would see events any more
+                log.exception("reading events failed")
             self._closed.wait(_STORM_PAUSE_S)
 
     def _take_in(self, events: list[Event], cookie: bytes = b"") -> bool:
