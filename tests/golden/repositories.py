@@ -137,6 +137,10 @@ def main():
     "tests/test_transaction.py": """from ledger.transaction import Transaction, UnbalancedError
 
 
+def two_postings(amount):
+    return [("cash", amount), ("shop", -amount)]
+
+
 def test_an_unbalanced_transaction_is_refused():
     try:
         Transaction("2024-01-01", "shop", []).validate()
@@ -438,6 +442,7 @@ QUESTIONS: Final = [
     ("ledger", "parse command line arguments", "ledger/cli.py"),
     ("ledger", "test that unbalanced transactions are refused", "tests/test_transaction.py"),
     ("ledger", "posting.inverted", "ledger/posting.py"),
+    ("ledger", "two_postings", "tests/test_transaction.py"),
     ("ledger", "tree of accounts with parent and children", "ledger/account.py"),
     ("harbor", "where does the http server start listening", "internal/server/server.go"),
     ("harbor", "log duration of each request", "internal/server/middleware.go"),

@@ -135,6 +135,7 @@ class _Search:
         self._path_weight = weights.path * (weights.symbol_path if query.symbol else 1.0)
         self._addends: dict[int, dict[str, float]] = defaultdict(dict)  # overall row → addends beyond the fused score
         self._defines: dict[int, Definition] = {}  # overall row → the asked name's definition in it
+        self._excused: set[tuple[int, int]] = set()  # (source, file id): no penalties
         self._history = score.history(query.terms, [source.snapshot for source in sources], allowed)
         several = len(sources) > 1
         identities = [(source.name, source.root.parts[-_FOLDERS:]) for source in sources] if several else []
@@ -162,7 +163,16 @@ class _Search:
         ]
         for name in names:
             exact = [(i, item) for i, item in found if item.name == name]
-            self._boost(name, exact or [(i, item) for i, item in found if item.name.lower() == name.lower()])
+            exact = exact or [(i, item) for i, item in found if item.name.lower() == name.lower()]
+            self._boost(name, exact)
+            if query.symbol:
+                self._excuse({(i, item.file_id) for i, item in exact})
+
+    def _excuse(self, files: set[tuple[int, int]]) -> None:
+        """A symbol that is defined in tests and the like alone is looked for there: they are not penalised for what they are."""
+        paths = (self._sources[source].snapshot.files[file_id].path for source, file_id in files)
+        if all(rank.kept(path, self._query.asked_for) < 1.0 for path in paths):
+            self._excused |= files
 
     def _boost(self, name: str, definitions: Sequence[tuple[int, Definition]]) -> None:
         query, weights = self._query, self._weights
@@ -242,7 +252,10 @@ class _Search:
             if self._query.paths:
                 bound[here] += self._weights.path_given
             if not self._query.asked_for:
-                bound[here] *= table.kept[ids] ** self._weights.penalties
+                kept = table.kept[ids]
+                if self._excused:
+                    kept[np.isin(ids, [file_id for of, file_id in self._excused if of == number])] = 1.0
+                bound[here] *= kept**self._weights.penalties
         return bound
 
     def _scored(self, number: int) -> _Ranked:
@@ -255,8 +268,15 @@ class _Search:
             total += self._path_weight * self._path_match(info.path)
         if self._query.paths and self._is_given(info.path):
             total += self._weights.path_given
-        kept = rank.kept(info.path, self._query.asked_for) ** self._weights.penalties
-        return _Ranked(total * kept, source, info, number)
+        for factor in self._penalties(source, info).values():
+            total *= factor
+        return _Ranked(total, source, info, number)
+
+    def _penalties(self, source: int, info: FileInfo) -> dict[str, float]:
+        """Factors that apply to a file for this question, by name."""
+        if (source, info.id) in self._excused:
+            return {}
+        return {name: factor**self._weights.penalties for name, factor in rank.penalty(info.path, self._query).items()}
 
     def _is_given(self, path: str) -> bool:
         return any(f"/{path}".endswith(f"/{given}") for given in self._query.paths)
@@ -356,8 +376,7 @@ class _Search:
         addends |= {name: value for name, value in also if value > 0}
         addends.update(self._path_addends(info.path))
         total = sum(addends.values())
-        for name, factor in rank.penalty(info.path, self._query).items():
-            factor **= self._weights.penalties
+        for name, factor in self._penalties(ranked.source, info).items():
             addends[f"penalty_{name}"] = total * (factor - 1.0)
             total *= factor
         return RankedFile(ranked.source, info, chunks, ranked.score, addends, tuple(copies))
