@@ -116,11 +116,11 @@ class IndexerProcess:
     def _foresee(self, root: Path, options: Options) -> None:
         """Of an edit that a question waits for, the file is analysed while it is found out what changed."""
         names = options.dirty if options.interactive and options.dirty is not None else ()
-        if 0 < len(names) <= _FEW_NAMES:
+        pipe = self._pipe  # it may go at any moment
+        if pipe is not None and 0 < len(names) <= _FEW_NAMES:
             files = tuple(name for name in names if name and name != INDEX_CHANGED)
             with suppress(OSError):
-                if self._pipe is not None:
-                    self._pipe.send(("foresee", (os.fspath(root), files, options.max_file_bytes)))
+                pipe.send(("foresee", (os.fspath(root), files, options.max_file_bytes)))
 
     def forget(self, folder: Path) -> Future[None]:
         """Remove an index folder, after the sync that uses it."""
