@@ -107,6 +107,21 @@ def test_a_file_that_was_begun_ahead_comes_out_as_it_is_when_it_is_asked_for(tmp
     pool.close()
 
 
+def test_a_file_begun_ahead_for_a_repository_around_has_its_own_path_in_the_inner_one(tmp_path: Path) -> None:
+    pool = ParsePool(tmp_path / "cache.db", 1)
+    pool.warm()
+    wait_until(pool._ready)
+    content = "def shared(): pass\n"
+    write(tmp_path, {"inner/a.py": content})
+    pool.foresee(str(tmp_path), ["inner/a.py"], 1_000_000)
+    digest = blake3(content.encode()).digest(16)
+    task = Task(str(tmp_path / "inner"), "a.py", digest, len(content), 1_000_000, hurry=True)
+    (answer,) = [answer for answer in pool.submit([task]).answers() if answer is not None]
+    assert answer.result is not None
+    assert answer.result.path == "a.py"
+    pool.close()
+
+
 def test_what_dies_of_a_file_begun_ahead_is_no_fault_of_another(tmp_path: Path, pool: ParsePool) -> None:
     root = tmp_path / "root"
     write(root, {"bad.py": "DEADLY = 1\n", "good.py": "def good(): pass\n"})

@@ -30,14 +30,14 @@ from recollect.sync.tree import Stat
 class _Ahead(NamedTuple):
     """A file that was analysed before it was asked for; `key` as in `work`."""
 
-    path: str
+    file: tuple[str, str]  # root and path: the same file has another path in a repository around or within this one
     hash: bytes
     result: analyse.Analysed
     key: bytes | None
 
     def serves(self, task: Task) -> bool:
         """Whether this is what a task asks for."""
-        same = self.hash == task.hash and self.path == os.path.join(task.root, task.path)
+        same = self.hash == task.hash and self.file == (task.root, task.path)
         return same and task.hurry and task.use_cache and task.grammar
 
 
@@ -46,7 +46,7 @@ def work_ahead(root: str, paths: Sequence[str], max_file_bytes: int, cache: Pars
     for path in paths:
         answer, key = work(Task(root, path, b"", 0, max_file_bytes, hurry=True), cache, None)
         if answer.result is not None:
-            return _Ahead(os.path.join(root, path), answer.result.hash, answer.result, key)
+            return _Ahead((root, path), answer.result.hash, answer.result, key)
     return None
 
 
