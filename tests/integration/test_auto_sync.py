@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -409,3 +412,25 @@ def test_a_work_tree_that_equals_its_sibling_is_synced_once_in_the_background(ho
         time.sleep(0.6)
         assert workspace.auto_sync.metrics["syncs_completed"] <= before + 1  # it was synced twenty times a second
         assert workspace.search("two", "second").hits[0].path == "b.py"
+
+
+def test_a_sync_that_ends_after_the_snapshot_was_taken_does_not_vouch_for_it(
+    home: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Workspace(home, settings=Settings(recollect_fresh_budget_ms=1)) as workspace:
+        root = make_repository({"a.py": "def before(): pass\n"})
+        workspace.sync(root)
+        wait_until(lambda: bool(workspace.search("before", "project").freshness.fresh))
+        taken = workspace._upkeep.library.reading
+
+        @contextmanager
+        def reading(repository_id: str) -> Iterator[Any]:
+            with taken(repository_id) as snapshot:
+                wait_until(lambda: fresh(workspace, "project"))
+                yield snapshot
+
+        (root / "a.py").write_text("def after(): pass\n" * 3)
+        with monkeypatch.context() as patched:
+            patched.setattr(workspace._upkeep.library, "reading", reading)
+            answer = workspace.search("after", "project")
+        assert not answer.freshness.fresh or answer.hits[0].symbol == "after"

@@ -279,13 +279,10 @@ class Questions:
             parts = []
             for target in targets:
                 repository = self._catalog.get(target.repository.id) or target.repository
+                watch = self._upkeep.watch(repository, seen)
                 snapshot = stack.enter_context(self._library.reading(repository.id))
-                parts.append(
-                    (
-                        repository.name,
-                        self._upkeep.freshness(repository, snapshot is not None and snapshot.complete, seen),
-                    )
-                )
+                complete = snapshot is not None and snapshot.complete
+                parts.append((repository.name, self._upkeep.freshness(repository, complete, watch)))
                 if snapshot is not None:
                     sources.append((target, Source(repository.name, repository.path, snapshot)))
                 self._catalog.touch(repository.id)

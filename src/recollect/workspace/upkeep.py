@@ -178,16 +178,19 @@ class Upkeep:
         keys = [item.id for item in repositories]
         return Seen(self.watcher.barrier(keys, self.settings.recollect_barrier_ms / 1000))
 
-    def freshness(self, repository: Repository, complete: bool, seen: Seen) -> Freshness:
-        """What an answer from an index (`complete`: that has its first sync behind it) reflects of the writes before
-        `seen`.
+    def watch(self, repository: Repository, seen: Seen) -> reports.Watch:
+        """How a repository stands to the writes before `seen`. To be asked before its snapshot is taken: what is settled now,
+        is published; a sync that ends between the two must not vouch for the snapshot before it.
         """
-        watch = reports.Watch(
+        return reports.Watch(
             self._settled(repository, seen),
             self.watcher.pending(repository.id),
             self.watcher.reason(repository.id) if self.watcher.unavailable is None else self.watcher.unavailable,
             self.checked_at(repository),
         )
+
+    def freshness(self, repository: Repository, complete: bool, watch: reports.Watch) -> Freshness:
+        """What an answer from an index (`complete`: that has its first sync behind it) reflects of the writes before."""
         return reports.freshness(repository, complete, self.syncs.current(repository.id), watch)
 
     def _settled(self, repository: Repository, seen: Seen) -> bool:

@@ -405,7 +405,9 @@ class Workspace(Questions):
         seen = self._upkeep.look(shown)
         for item in shown:
             index = self._library.summary(item.id)
-            fresh = self._upkeep.freshness(item, index is not None and index.complete, seen).fresh
+            fresh = self._upkeep.freshness(
+                item, index is not None and index.complete, self._upkeep.watch(item, seen)
+            ).fresh
             rows.append(reports.summary(item, index, self._syncs.current(item.id), fresh))
         for record in self.clones.unregistered():
             if wanted in name_of(record).lower() or wanted in record.url.lower():
@@ -428,7 +430,7 @@ class Workspace(Questions):
         seen = self._upkeep.look([found])
         index = self._library.summary(found.id)
         upkept = reports.Upkept(
-            self._upkeep.freshness(found, index is not None and index.complete, seen),
+            self._upkeep.freshness(found, index is not None and index.complete, self._upkeep.watch(found, seen)),
             self._upkeep.watcher.reason(found.id) is None,
             self.auto_sync.next_sync_at(found),
             self.auto_sync.paused,
