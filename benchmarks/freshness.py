@@ -56,7 +56,7 @@ def _ms(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms" if seconds < 0.1 else f"{seconds * 1000:.0f} ms"
 
 
-def _word(number: int) -> str:
+def word(number: int) -> str:
     """A name that occurs nowhere else, and shares no part with others."""
     return "zq" + "".join(chr(ord("a") + int(digit)) for digit in f"{number:06}") + "kvx"
 
@@ -90,7 +90,7 @@ def _resident(pid: int) -> int:
 
 def edits(work: Path) -> list[tuple[str, ...]]:
     """Edit one file of a large repository, ask at once; and what a question costs where nothing changed."""
-    root = _copy(trees.make("large", work), work / "edited")
+    root = copied(trees.make("large", work), work / "edited")
     files = sorted(root.rglob("*.py"))
     files = [path for path in files if path.stat().st_size < 60_000][:: max(1, len(files) // _EDITS)][:_EDITS]
     rows = []
@@ -103,7 +103,7 @@ def edits(work: Path) -> list[tuple[str, ...]]:
             _search(daemon, "warm up", name)
             took, quiet, barrier, not_fresh = [], [], [], 0
             for number, path in enumerate(files):
-                marker = _word(number)
+                marker = word(number)
                 with open(path, "a") as file:
                     file.write(f"\n\ndef {marker}():\n    return {number}\n")
                 started = time.perf_counter()
@@ -162,7 +162,7 @@ def languages(work: Path) -> list[tuple[str, ...]]:
 
 def branches(work: Path) -> list[tuple[str, ...]]:
     """Switch to a branch that changes a thousand files, and back."""
-    root = _copy(trees.make("large", work), work / "branches")
+    root = copied(trees.make("large", work), work / "branches")
     subprocess.run(["git", "checkout", "-q", "-b", "other"], cwd=root, check=True)
     for number, path in enumerate(sorted(root.rglob("*.py"))[::10][:1000]):
         with open(path, "a") as file:
@@ -194,7 +194,7 @@ def branches(work: Path) -> list[tuple[str, ...]]:
 
 def worktrees(work: Path) -> list[tuple[str, ...]]:
     """A second work tree of a large repository."""
-    root = _copy(trees.make("large", work), work / "first-tree")
+    root = copied(trees.make("large", work), work / "first-tree")
     second = work / "second-tree"
     shutil.rmtree(second, ignore_errors=True)
     subprocess.run(["git", "worktree", "prune"], cwd=root, check=True)
@@ -256,7 +256,7 @@ def memory(work: Path) -> list[tuple[str, ...]]:
         os.environ["RECOLLECT_HOME"] = environment["RECOLLECT_HOME"]
         with Connection() as daemon:
             for number in range(4):
-                root = _copy(source, work / f"watched-{number}")
+                root = copied(source, work / f"watched-{number}")
                 daemon.call("sync", {"path": str(root)})
                 _until_fresh(daemon, [root.name])
                 time.sleep(3)
@@ -273,7 +273,7 @@ def memory(work: Path) -> list[tuple[str, ...]]:
 
 def storm(work: Path) -> list[tuple[str, ...]]:
     """Twenty clients edit and ask at once."""
-    root = _copy(trees.make("middle", work), work / "storm")
+    root = copied(trees.make("middle", work), work / "storm")
     took: list[float] = []
     wrong: list[str] = []
     not_fresh = [0]
@@ -287,7 +287,7 @@ def storm(work: Path) -> list[tuple[str, ...]]:
         def client(number: int) -> None:
             with Connection() as daemon:
                 for turn in range(20):
-                    marker = _word(number * 1000 + turn)
+                    marker = word(number * 1000 + turn)
                     path = root / f"stdlib/storm_{number}.py"
                     path.parent.mkdir(exist_ok=True)
                     path.write_text(f"def {marker}():\n    return {turn}\n")
@@ -319,7 +319,7 @@ def _empty(path: Path) -> Path:
     return path
 
 
-def _copy(source: Path, target: Path) -> Path:
+def copied(source: Path, target: Path) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     subprocess.run(["cp", "-r", source, target], check=True)
     subprocess.run(["git", "checkout", "-q", "-f", "--", "."], cwd=target, check=True)

@@ -11,7 +11,6 @@ import argparse
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +19,12 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import trees
+from benchmarks.freshness import copied, word
 from benchmarks.speed import home, percentile, recollect
 from recollect.client import Connection
 from recollect.errors import RecollectError
@@ -69,7 +70,7 @@ class _Soak:
         self.took: dict[str, list[float]] = defaultdict(list)
 
     def run(self) -> None:
-        jobs: list[Callable[[], None]] = [lambda n=n: self._edit(n) for n in range(len(self._roots))]  # type: ignore[misc]
+        jobs: list[Callable[[], None]] = [partial(self._edit, n) for n in range(len(self._roots))]
         threads = [
             threading.Thread(target=self._guarded, args=(job,)) for job in [*jobs, self._ask, self._ask, self._kill]
         ]
@@ -99,7 +100,7 @@ class _Soak:
             path = choice.choice(files)
             if not path.exists() or b"generated" in path.read_bytes()[:3000].lower():
                 continue
-            name = f"zq{count:x}".translate(str.maketrans("0123456789", "ghijklmnop")) + "kvx"
+            name = word(count)
             kind = choice.choice(("edit",) * 5 + ("new", "rename", "delete", "stash", "atomic", "many", "later"))
             expected = self._change(kind, name, path, root, files, choice, client)
             started = time.monotonic()
@@ -221,11 +222,7 @@ def main() -> int:
         os.environ["RECOLLECT_HOME"] = environment["RECOLLECT_HOME"]
         roots = []
         for number, tree in enumerate(_TREES):
-            root = Path(shutil.copytree(trees.make(tree, given.work), Path(folder, f"soak{number}"), symlinks=True))
-            if not (root / ".git").exists():
-                subprocess.run([*_GIT, "init", "-q"], cwd=root, check=True)
-            subprocess.run([*_GIT, "add", "-A"], cwd=root, check=True)
-            subprocess.run([*_GIT, "commit", "-q", "--allow-empty", "-m", "all"], cwd=root, check=True)
+            root = copied(trees.make(tree, given.work), Path(folder, f"soak{number}"))
             recollect(["sync", str(root)], environment)
             roots.append(root)
         soak = _Soak(roots, given.seconds)
