@@ -214,27 +214,38 @@ def test_a_repository_deleted_during_its_sync_is_missing_and_nothing_is_emptied(
 
 
 def test_a_check_in_the_middle_of_a_deletion_waits_for_its_end(
-    workspace: Workspace, make_repository: MakeRepository
+    tmp_path: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_repository({f"{i % 9}/f{i}.py": f"def f_{i}():\n    return {i}\n" for i in range(900)})
-    workspace.sync(root)
-    paths = sorted(path for path in root.rglob("*.py"))
-    for path in paths[:400]:
-        path.unlink()
+    pool = ParsePool(tmp_path / "cache.db", 1)
+    writer = IndexWriter(tmp_path / "index")
+    synchronise(writer, root, pool, Options(), Control())
+    before = (writer.generation, writer.root_hash)
+    left = sorted(root.rglob("*.py"))
+    looks = 0
 
-    def go_on() -> None:
-        for path in paths[400:]:
+    def delete(files: int) -> None:
+        for path in left[:files]:
             path.unlink()
-            time.sleep(0.001)
-        shutil.rmtree(root)
+        del left[:files]
 
-    deleting = threading.Thread(target=go_on)
-    deleting.start()
-    result = workspace.sync(root)
-    deleting.join()
-    assert (result.status, result.errors[0].kind) == ("failed", "missing")
-    status = workspace.status("project")
-    assert (status.state, status.files) == (RepositoryState.MISSING, 900)
+    def look_again(seconds: float) -> None:
+        """A deletion that also pauses: between looks it goes on only now and then."""
+        nonlocal looks
+        looks += 1
+        if looks % 4 == 1 and left:
+            delete(200)
+            if not left:
+                shutil.rmtree(root)
+
+    delete(400)
+    monkeypatch.setattr(time, "sleep", look_again)
+    with pytest.raises(Unavailable, match="No such file"):
+        synchronise(writer, root, pool, Options(), Control())
+    assert (looks > 4, root.exists()) == (True, False)
+    assert (writer.generation, writer.root_hash) == before
+    writer.close()
+    pool.close()
 
 
 def test_many_deleted_files_leave_at_once(workspace: Workspace, make_repository: MakeRepository) -> None:

@@ -34,6 +34,7 @@ _FEW_FILES: Final = 50  # of an edit: whatever can be done before they are analy
 _MANY_GONE: Final = 50  # files: more, and a tenth of all, may be the first of a repository that is being deleted
 _SAMPLE: Final = 500  # of the others, looked at again every _LOOK_S, _LOOKS times at most
 _LOOK_S, _LOOKS = 0.05, 200
+_QUIET_LOOKS: Final = 5  # without another file gone end a deletion that was seen: it too waits for disk and processor
 _ERRORS_KEPT: Final = 100
 _PROGRESS_S: Final = 0.1
 
@@ -227,14 +228,16 @@ class _Sync:
         """Whether files of `tree` vanished after it was scanned. Waits until no more do, for some seconds at most."""
         paths = [row.path for row in tree.files()]
         sample = left = paths[:: len(paths) // _SAMPLE + 1]
+        quiet = 0
         for _ in range(_LOOKS):
             time.sleep(_LOOK_S)
             if self._control.cancelled():
                 raise Cancelled("the sync was cancelled")
             still = [path for path in left if os.path.lexists(self._root / path)]
-            if len(still) == len(left):
-                break
+            quiet = quiet + 1 if len(still) == len(left) else 0
             left = still
+            if len(left) == len(sample) or quiet == _QUIET_LOOKS:
+                break
         return len(left) < len(sample)
 
     def _check_still_there(self) -> None:
