@@ -79,11 +79,14 @@ class Session:
     def call(self, tool: str, arguments: dict[str, Any]) -> float:
         """Seconds that a call took."""
         started = time.perf_counter()
+        self.answer(tool, arguments)
+        return time.perf_counter() - started
+
+    def answer(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         answer = self._ask("tools/call", {"name": tool, "arguments": arguments})
-        took = time.perf_counter() - started
         if "error" in answer or answer["result"].get("isError"):
-            raise SystemExit(f"{tool}: {answer}")
-        return took
+            raise RuntimeError(f"{tool}: {answer}")
+        return dict(answer["result"]["structuredContent"])
 
     def _ask(self, method: str, params: dict[str, Any]) -> Any:
         self._number += 1

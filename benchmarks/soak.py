@@ -1,8 +1,10 @@
 """Everything at once, for as long as wanted: `python -m benchmarks.soak [--work FOLDER] [--seconds N]`.
 
-Four repositories are edited, renamed, deleted from and stashed, each change followed by a question; others ask about all of
-them; workers, the indexer and the daemon are killed. No answer that says it is fresh may be stale, no process may end by
-itself, the log may hold no traceback, and at the end each index must hold exactly its repository's files.
+Four repositories, and a folder of each as a repository of its own, are edited, renamed, deleted from, stashed and switched to
+other branches, each change followed by a question; others ask about all of them; agents store and recall memories and search
+over stdio; workers, the indexer and the daemon are killed. No answer that says it is fresh may be stale, no memory that was
+stored may be missing, no process may end by itself, the log may hold no traceback, and at the end each index must hold exactly
+its repository's files.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any
 
 from benchmarks import trees
 from benchmarks.freshness import copied, word
+from benchmarks.memory import Session, sentences
 from benchmarks.speed import home, percentile, recollect
 from recollect.client import Connection
 from recollect.errors import RecollectError
@@ -38,6 +41,7 @@ _QUESTIONS = (
     "Session.close",
     "error retry",
 )
+_KINDS = ("edit",) * 5 + ("new", "rename", "delete", "stash", "branch", "atomic", "many", "later")
 _PATIENCE_S = 20.0  # for a daemon that was killed
 
 
@@ -62,18 +66,18 @@ class _Client:
 
 
 class _Soak:
-    def __init__(self, roots: list[Path], seconds: float) -> None:
-        self._roots = roots
+    def __init__(self, roots: list[Path], inner: list[Path], environment: dict[str, str], seconds: float) -> None:
+        self._roots, self._inner, self._environment = roots, inner, environment
         self._until = time.monotonic() + seconds
         self.done: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.took: dict[str, list[float]] = defaultdict(list)
+        self.stored: list[str] = []  # ids of memories
 
     def run(self) -> None:
         jobs: list[Callable[[], None]] = [partial(self._edit, n) for n in range(len(self._roots))]
-        threads = [
-            threading.Thread(target=self._guarded, args=(job,)) for job in [*jobs, self._ask, self._ask, self._kill]
-        ]
+        jobs += [self._ask, self._ask, partial(self._agent, 1), partial(self._agent, 2), self._kill]
+        threads = [threading.Thread(target=self._guarded, args=(job,)) for job in jobs]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -101,13 +105,15 @@ class _Soak:
             if not path.exists() or b"generated" in path.read_bytes()[:3000].lower():
                 continue
             name = word(count)
-            kind = choice.choice(("edit",) * 5 + ("new", "rename", "delete", "stash", "atomic", "many", "later"))
+            kind = choice.choice(_KINDS)
             expected = self._change(kind, name, path, root, files, choice, client)
-            started = time.monotonic()
-            answer = client.call("search", query=name, repositories=root.name, limit=5)
-            self.took[kind].append(time.monotonic() - started)
             self.done[kind] += 1
-            self._hold(answer, name, expected, kind)
+            around = [one for one in (root, self._inner[number]) if (expected or path).is_relative_to(one)]
+            for one in choice.sample(around, len(around)):
+                started = time.monotonic()
+                answer = client.call("search", query=name, repositories=str(one), limit=5)
+                self.took[kind].append(time.monotonic() - started)
+                self._hold(answer, name, expected, f"{kind} in {one.name}")
 
     def _change(
         self, kind: str, name: str, path: Path, root: Path, files: list[Path], choice: random.Random, client: _Client
@@ -127,7 +133,7 @@ class _Soak:
             beside.replace(path)
         else:
             _append(path, definition)
-        if kind in ("delete", "stash") and choice.random() < 0.5:
+        if kind in ("delete", "stash", "branch") and choice.random() < 0.5:
             client.call("search", query=name, repositories=root.name)
         if kind == "rename":
             path = path.replace(path.with_name(f"renamed_{name}.py"))
@@ -140,6 +146,15 @@ class _Soak:
                 subprocess.run([*_GIT, "stash", "drop", "-q"], cwd=root, check=True)
                 return None
             subprocess.run([*_GIT, "stash", "pop", "-q"], cwd=root, check=True)
+        elif kind == "branch":
+            main = subprocess.check_output(["git", "branch", "--show-current"], cwd=root, text=True).strip()
+            subprocess.run([*_GIT, "checkout", "-q", "-b", name], cwd=root, check=True)
+            subprocess.run([*_GIT, "add", "-A"], cwd=root, check=True)
+            subprocess.run([*_GIT, "commit", "-q", "-m", f"Add {name}"], cwd=root, check=True)
+            if choice.random() < 0.5:
+                client.call("search", query=name, repositories=root.name)
+            subprocess.run([*_GIT, "checkout", "-q", main], cwd=root, check=True)
+            return None
         elif kind == "later":
             time.sleep(choice.choice((0.03, 0.06, 0.2, 1.0)))
         return path
@@ -170,6 +185,40 @@ class _Soak:
             self.took["about all"].append(time.monotonic() - started)
             time.sleep(choice.random() * 0.2)
 
+    def _agent(self, number: int) -> None:
+        choice, known = random.Random(number), sentences()
+        with Session(self._environment) as session:
+            while not self._over():
+                self._remember(number, choice, known, session)
+
+    def _remember(self, number: int, choice: random.Random, known: list[str], session: Session) -> None:
+        name = word(10_000_000 * number + len(self.stored))
+        content = f"{name}: {choice.choice(known)}"
+        kept = self._said(session, "store_memory", {"content": content})["id"]
+        self.stored.append(kept)
+        found = self._said(session, "retrieve_memory", {"query": name})["memories"]
+        if kept not in [memory["id"] for memory in found]:
+            self.wrong.append(f"{name} was stored and is not found: {found}")
+        root = choice.choice(self._roots)
+        self._said(session, "search_code", {"query": choice.choice(_QUESTIONS), "repository": str(root)})
+        time.sleep(choice.random() * 0.2)
+
+    def _said(self, session: Session, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            started = time.monotonic()
+            try:
+                answer = session.answer(tool, arguments)
+            except RuntimeError:  # the daemon was killed while it answered
+                if time.monotonic() > until:
+                    raise
+                self.done["asked again"] += 1
+                time.sleep(0.1)
+            else:
+                self.done["agents' calls"] += 1
+                self.took[tool].append(time.monotonic() - started)
+                return answer
+
     def _kill(self) -> None:
         choice = random.Random(9)
         while not self._over(15.0):
@@ -198,11 +247,16 @@ def _processes(what: str) -> list[int]:
     return found
 
 
-def _afterwards(roots: list[Path]) -> list[str]:
-    """What is wrong with the indexes, and what the logs tell."""
+def _afterwards(roots: list[Path], stored: list[str]) -> list[str]:
+    """What is wrong with the indexes and the memories, and what the logs tell."""
     client, wrong = _Client(), []
+    for kept in stored:
+        try:
+            client.call("memory_get", key=kept)
+        except RecollectError as error:
+            wrong.append(f"a memory is gone: {error}")
     for root in roots:
-        finding = client.call("check", name=root.name)
+        finding = client.call("check", name=str(root))
         if finding["level"] != "ok":
             wrong.append(f"{finding['subject']}: {finding['message']}")
     said = "".join(
@@ -220,14 +274,17 @@ def main() -> int:
     given.work.mkdir(parents=True, exist_ok=True)
     with home(given.work) as environment, tempfile.TemporaryDirectory(prefix="soak-", dir=given.work) as folder:
         os.environ["RECOLLECT_HOME"] = environment["RECOLLECT_HOME"]
-        roots = []
+        roots, inner = [], []
         for number, tree in enumerate(_TREES):
             root = copied(trees.make(tree, given.work), Path(folder, f"soak{number}"))
-            recollect(["sync", str(root)], environment)
             roots.append(root)
-        soak = _Soak(roots, given.seconds)
+            counts = Counter(path.parent for path in root.rglob("*.py") if path.parent != root)
+            inner.append(counts.most_common(1)[0][0])
+            recollect(["sync", str(roots[-1])], environment)
+            recollect(["sync", str(inner[-1])], environment)
+        soak = _Soak(roots, inner, environment, given.seconds)
         soak.run()
-        wrong = soak.wrong + _afterwards(roots)
+        wrong = soak.wrong + _afterwards([*roots, *inner], soak.stored)
     print(", ".join(f"{name}: {count}" for name, count in sorted(soak.done.items())))
     for kind, took in sorted(soak.took.items()):
         print(f"{kind}: p50 {percentile(took, 0.5) * 1000:.0f} ms, p99 {percentile(took, 0.99) * 1000:.0f} ms")
