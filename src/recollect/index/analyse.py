@@ -87,6 +87,7 @@ class _Zstd(threading.local):
 
     def __init__(self) -> None:
         self.compressor = zstandard.ZstdCompressor(level=_LEVEL)
+        self.quick = zstandard.ZstdCompressor(level=1)
         self.decompressor = zstandard.ZstdDecompressor()
 
 
@@ -97,8 +98,9 @@ def compress(content: str) -> bytes:
     return zipped(content.encode("utf-8", "surrogatepass"))
 
 
-def zipped(data: bytes) -> bytes:
-    return _zstd.compressor.compress(data)
+def zipped(data: bytes, *, quick: bool = False) -> bytes:
+    """`quick`: of numbers, of which more thorough levels make nothing smaller."""
+    return (_zstd.quick if quick else _zstd.compressor).compress(data)
 
 
 def decompress(block: bytes) -> str:
@@ -118,8 +120,8 @@ def unzipped(block: bytes) -> bytes:
     """Bytes of a block made by `zipped`, or by `compress`: UTF-8, lone surrogates passed. Raises Corrupt where it is damaged."""
     try:
         return _zstd.decompressor.decompress(block) if block else b""
-    except zstandard.ZstdError as error:
-        raise Corrupt("the stored text of a file is damaged") from error
+    except (zstandard.ZstdError, MemoryError) as error:  # a damaged size may ask for more memory than there is
+        raise Corrupt("a stored block is damaged") from error
 
 
 def cache_key(content_hash: bytes, path: str) -> bytes:

@@ -30,6 +30,10 @@ def pack(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> bytes:
     return _MAGIC + blake3(rest).digest(16) + rest
 
 
+def is_packed(block: Any) -> bool:
+    return bytes(memoryview(block)[:4]) == _MAGIC
+
+
 def unpack(block: Any, *, check: bool = True) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """(meta, arrays) of a block made by `pack` (bytes or a memory map). The arrays are views, not copies.
 

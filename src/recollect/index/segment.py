@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recollect.index import packing, postings
-from recollect.index.analyse import Analysed
+from recollect.index.analyse import Analysed, unzipped, zipped
 from recollect.index.embed import DIMENSIONS
 from recollect.index.postings import Postings
 from recollect.index.terms import term_at
@@ -84,21 +84,33 @@ class Segment:
         return moment_of(self.vectors) if self.moment is None else self.moment
 
     def pack(self) -> bytes:
+        """A large segment lies there as it is used, to be mapped into memory; a small one is zipped to little more than half."""
         arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _COLUMNS}
-        if len(self) > DIMENSIONS:  # smaller than the vectors, and cheaper to read than to make again
+        if len(self) > _MOMENT_KEPT:
             arrays["moment"] = _half(self.second_moment())
-        return packing.pack(arrays, {})
+        if not _AS_IT_IS < len(self) <= _ZIPPED:
+            return packing.pack(arrays, {})
+        arrays |= {name: np.diff(arrays[name], prepend=arrays[name].dtype.type(0)) for name in _STEADY}
+        return zipped(packing.pack(arrays, {}), quick=True)
 
     @classmethod
     def unpack(cls, block: Any) -> Self:
         """Segment over a block made by `pack` (bytes or a memory map). Raises Corrupt."""
+        steady: tuple[str, ...] = ()
+        if not packing.is_packed(block):
+            block, steady = unzipped(block), _STEADY
         arrays: dict[str, Any] = packing.unpack(block)[1]
+        arrays |= {name: np.cumsum(arrays[name], dtype=arrays[name].dtype) for name in steady}
         arrays["signs"] = _signs(arrays["vectors"])
         if "moment" in arrays:
             arrays["moment"] = _whole(arrays["moment"])
         return cls(**arrays)
 
 
+_AS_IT_IS: Final = DIMENSIONS  # chunks up to which a segment is of an edit, which waits for it
+_ZIPPED: Final = 8_192  # up to which it costs nobody much to read one into memory
+_MOMENT_KEPT: Final = 2_048  # from which on it takes as much room as a tenth of the others, and 10 ms to make again
+_STEADY: Final = ("chunk_id", "file_id", "keys", "indptr", "start")  # ascend, or almost: zipped as differences
 _HALF = np.triu_indices(DIMENSIONS)
 
 
