@@ -33,7 +33,7 @@ from recollect.client import Connection
 from recollect.errors import RecollectError
 
 _TREES = ("middle", "middle", "small", "large")
-_GIT = ("git", "-c", "user.name=soak", "-c", "user.email=soak@example.org")
+_GIT = ("git", "-c", "gc.auto=0", "-c", "user.name=soak", "-c", "user.email=soak@example.org")
 _QUESTIONS = (
     "parse configuration file",
     "open connection",

@@ -43,8 +43,12 @@ class Weights:
     penalties: float = 1.0  # exponent: 0 leaves them out
 
     def of_chunks(self) -> Weights:
-        """Where chunks are the hits, what a file has on top of its chunks does not count: it would put its others too high."""
-        return replace(self, path=0.0, coherence=0.0, breadth=0.0, history=0.0, size=0.0)
+        """Where chunks are the hits, what a file has on top of its chunks does not count: it would put its others too high.
+        Words say more of one chunk than of a whole file, and count for more.
+        """
+        more = min(0.1, self.dense)
+        features = dict.fromkeys(("path", "coherence", "breadth", "history", "size"), 0.0)
+        return replace(self, lexical=self.lexical + more, dense=self.dense - more, **features)
 
 
 WEIGHTS = Weights()
