@@ -155,6 +155,7 @@ def start_daemon(home: Path) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={"MALLOC_ARENA_MAX": "1", **os.environ},  # as in `jobs/pipe.py`
                 pass_fds=[writing],
                 start_new_session=True,
                 cwd="/",

@@ -88,7 +88,8 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output if leader else None,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            # One arena: with one for each thread, what threads that come and go freed would stay with the process.
+            env={"MALLOC_ARENA_MAX": "1", **os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             start_new_session=leader,
         )
     return process, Pipe(ours)
