@@ -25,7 +25,7 @@ from recollect.store.database import translated
 from recollect.sync.ignore import INDEX_CHANGED, GitNames, Rules
 from recollect.sync.scan import scan
 from recollect.workspace import Caller, Workspace
-from tests.conftest import SHOP, MakeRepository, git, write
+from tests.conftest import SHOP, MakeRepository, git, wait_until, write
 
 
 @pytest.fixture
@@ -82,6 +82,28 @@ def test_a_file_that_was_renamed_or_copied_is_not_parsed_again(tmp_path: Path) -
     assert names == {"from_the_cache"}
     synchronise(writer, root, pool, Options(full=True), Control())
     assert {row[0] for row in writer._db.execute("SELECT name FROM symbols")} == {"parsed_once"}
+    writer.close()
+    pool.close()
+
+
+def test_a_worker_that_did_much_is_renewed_once_it_is_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recollect.jobs.pool._IDLE_S", 0.3)
+    monkeypatch.setattr("recollect.jobs.pool._MANY_FILES", 2)
+    root = tmp_path / "root"
+    write(root, {f"f{i}.py": f"def f_{i}(): pass\n" for i in range(3)})
+    pool = ParsePool(tmp_path / "cache.db", 1)
+    writer = IndexWriter(tmp_path / "index")
+    synchronise(writer, root, pool, Options(), Control())
+    first = pool._processes[0]
+    wait_until(lambda: pool._processes[0] is not first)
+    assert first.poll() is not None
+    second = pool._processes[0]
+    write(root, {"new.py": "def by_the_new_one(): pass\n"})
+    result = synchronise(writer, root, pool, Options(), Control()).result
+    assert (result.new_files, result.errors) == (1, ())
+    assert "by_the_new_one" in [row[0] for row in writer._db.execute("SELECT name FROM symbols")]
+    time.sleep(0.7)
+    assert pool._processes[0] is second  # it did little
     writer.close()
     pool.close()
 

@@ -32,6 +32,8 @@ from recollect.sync.tree import Stat
 DEADLINE_CPU_S: Final = 10.0  # processor time for one file; the slowest of 20,000 real files took 0.9 s
 _DEADLINE_S: Final = 120.0  # by the clock: a worker that answers nothing for so long (a hung mount) is ended
 WORKER: Final = (sys.executable, "-m", "recollect.server.worker")
+_MANY_FILES: Final = 500  # of a worker that holds 100 MB of what it has seen: it is renewed …
+_IDLE_S: Final = 300.0  # … when there was nothing to do for so long
 _STARTS: Final = 3  # of a worker that fail one after another before its sync does
 _BATCH_FILES: Final = 16
 _CHUNK_BYTES: Final = 2_000  # about, of a file that is to be cut
@@ -219,8 +221,11 @@ class ParsePool:
         failures = 0  # to start, one after another
         while True:
             taken = self._take(number, worker)
-            if taken is None:
+            if taken is None and self._closed:
                 break
+            if taken is None:
+                worker = self._renewed(number, worker)
+                continue
             job, batch, sent = taken
             worker = worker or self._started(number)
             if worker is None:
@@ -242,6 +247,11 @@ class ParsePool:
         if worker is not None:
             worker.end()
 
+    def _renewed(self, number: int, worker: _Worker | None) -> _Worker | None:
+        if worker is not None:
+            worker.end()
+        return self._started(number)
+
     def _started(self, number: int) -> _Worker | None:
         try:
             worker = _Worker(self._command, self._cache_path)
@@ -252,8 +262,10 @@ class ParsePool:
 
     def _take(self, number: int, worker: _Worker | None) -> tuple[Job, list[Task], bool] | None:
         """What `submit` gave to this worker already, else the next few files of the most urgent job (and whether they were
-        sent to it); None at the end of the pool.
+        sent to it); None at the end of the pool, or where the worker is to be renewed: it did much, and keeps what it has
+        seen, which is of no use to who does nothing.
         """
+        much, idle = worker is not None and worker.files > _MANY_FILES, False
         with self._changed:
             self._idle[number] = worker
             try:
@@ -265,7 +277,9 @@ class ParsePool:
                     if self._jobs:
                         job = self._jobs[0][2]
                         return job, _batch(job.tasks, len(self._threads), self._batch_bytes), False
-                    self._changed.wait()
+                    if idle:
+                        return None
+                    idle = not self._changed.wait(_IDLE_S if much else None)  # then looked at once more
                 return None
             finally:
                 self._idle.pop(number, None)
@@ -312,6 +326,7 @@ class ParsePool:
 class _Worker:
     def __init__(self, start: Sequence[str], cache_path: Path) -> None:
         self.began = False  # to work: it has said so
+        self.files = 0  # that it has answered for
         self.process, self._pipe = pipe.start(start, [os.fspath(cache_path)])
         self._pipe.limit(_DEADLINE_S)
 
@@ -335,6 +350,7 @@ class _Worker:
             pass
         except Exception:  # a grammar has damaged its memory
             log.exception("the answer of a parse worker is not to be understood: it is ended")
+        self.files += done
         return done
 
     def end(self) -> int:
