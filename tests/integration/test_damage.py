@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
+from string import ascii_lowercase
 
 import pytest
 
@@ -53,7 +55,12 @@ def test_a_damaged_index_that_a_question_finds_is_made_again(home: Path, make_re
 
 
 def test_a_damaged_segment_is_made_again_from_the_rows(home: Path, make_repository: MakeRepository) -> None:
-    root = make_repository({f"f{i}.py": f"def func_{i}():\n    return {i}\n" * 40 for i in range(1200)})
+    letters = random.Random(3)
+
+    def names() -> str:  # of their own: what is alike would be zipped to less than has a file of its own
+        return "".join(f"    {''.join(letters.choices(ascii_lowercase, k=9))} = 1\n" for _ in range(60))
+
+    root = make_repository({f"f{i}.py": f"def func_{i}():\n{names()}" for i in range(1200)})
     with Workspace(home) as workspace:
         workspace.sync(root, full=True)
         folder = index_folder(home) / "segments"
