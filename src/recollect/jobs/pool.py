@@ -221,10 +221,12 @@ class ParsePool:
         failures = 0  # to start, one after another
         while True:
             taken = self._take(number, worker)
-            if taken is None and self._closed:
-                break
             if taken is None:
-                worker = self._renewed(number, worker)
+                if worker is not None:
+                    worker.end()
+                if self._closed:
+                    return
+                worker = self._started(number)
                 continue
             job, batch, sent = taken
             worker = worker or self._started(number)
@@ -244,13 +246,6 @@ class ParsePool:
                     if failures >= _STARTS:
                         self._not_started(job)
                 worker = None
-        if worker is not None:
-            worker.end()
-
-    def _renewed(self, number: int, worker: _Worker | None) -> _Worker | None:
-        if worker is not None:
-            worker.end()
-        return self._started(number)
 
     def _started(self, number: int) -> _Worker | None:
         try:
