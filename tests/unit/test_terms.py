@@ -1,14 +1,32 @@
 import numpy as np
 import pytest
 
-from recollect import text
+from recollect import native, text
 from recollect.errors import Corrupt
-from recollect.index import embed, packing
+from recollect.index import embed, packing, terms
 from recollect.index.terms import count_terms, term_key
 
 CHUNKS = ["def parse_header(line): return HTTPHeader(line)", "x = 1", "", "größe parse parse"]
 
 
+@pytest.fixture(params=["compiled", "python"])
+def table(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting by both twins, each from an empty table."""
+    if request.param == "python":
+        monkeypatch.setattr(native, "library", None)
+    elif native.library is None:
+        pytest.skip("there was no C compiler when Recollect was installed")
+    monkeypatch.setattr(terms, "_table", None)
+
+
+@pytest.mark.usefixtures("table")
+def test_a_full_table_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terms, "_MAX_IDENTIFIERS", 3)
+    for chunk in ("one two three four", "größe five six", "größe seven"):
+        assert set(count_terms([chunk]).keys.tolist()) == {term_key(term) for term in text.terms(chunk)}
+
+
+@pytest.mark.usefixtures("table")
 def test_counts_are_those_of_the_plain_tokenisation() -> None:
     counted = count_terms(CHUNKS)
     for number, chunk in enumerate(CHUNKS):
@@ -18,6 +36,7 @@ def test_counts_are_those_of_the_plain_tokenisation() -> None:
         assert int(counted.lengths[number]) == sum(text.terms(chunk).values())
 
 
+@pytest.mark.usefixtures("table")
 def test_body_vectors_are_sums_of_weighted_rows() -> None:
     counted = count_terms(CHUNKS)
     expected = np.zeros(embed.DIMENSIONS)
@@ -27,6 +46,7 @@ def test_body_vectors_are_sums_of_weighted_rows() -> None:
     assert np.allclose(counted.body[0], expected, atol=0.02 * np.abs(expected).max() + 1e-3)
 
 
+@pytest.mark.usefixtures("table")
 def test_chunks_without_words_have_no_terms() -> None:
     counted = count_terms(["", "!!"])
     assert counted.indptr.tolist() == [0, 0, 0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -38,12 +38,15 @@ class Vocabulary:
     def __init__(self, words: Sequence[str], counts: Sequence[int]) -> None:
         self._id = {word: number for number, word in enumerate(words)}
         total = sum(counts)
-        self._log_probability = [math.log(count / total) for count in counts]
+        self.log_probability = [math.log(count / total) for count in counts]
         self._longest = max(map(len, self._id))
         self._cache: dict[str, tuple[int, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._id)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -71,7 +74,7 @@ class Vocabulary:
             for start in range(max(0, end - self._longest), end):
                 piece = self._id.get(word[start:end])
                 if piece is not None:
-                    gain = self._log_probability[piece] + (_SHORT_PIECE if end - start < 3 else 0.0)
+                    gain = self.log_probability[piece] + (_SHORT_PIECE if end - start < 3 else 0.0)
                 elif end - start == 1:
                     gain = _UNKNOWN_LETTER
                 else:
@@ -97,7 +100,8 @@ class StaticModel:
     def __init__(self, folder: Path = _FOLDER) -> None:
         self.quantised: NDArray[np.int8] = np.load(folder / "rows.npy", mmap_mode="r").view(np.ndarray)
         self.scale: NDArray[np.float32] = np.load(folder / "scale.npy").astype(np.float32)
-        self.pieces = Vocabulary.read(folder / "vocabulary.txt").pieces
+        self.vocabulary = Vocabulary.read(folder / "vocabulary.txt")
+        self.pieces = self.vocabulary.pieces
 
     def row(self, piece: int) -> NDArray[np.float32]:
         """The row of a word of the vocabulary, `float32[DIMENSIONS]`."""

@@ -6,7 +6,9 @@ With a million distinct terms the chance of any two colliding is below one in te
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
+import os
 from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,15 +16,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recollect import text
+from recollect import native, text
 from recollect.index import embed
+from recollect.index.embed import DIMENSIONS
 
 _MAX_IDENTIFIERS = 400_000  # interned per process; beyond, the table starts afresh
 
 
 def term_key(term: str) -> int:
     """Key of a term: the first 8 bytes of its BLAKE2b hash."""
-    return int.from_bytes(hashlib.blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+    return int.from_bytes(hashlib.blake2b(_utf8(term), digest_size=8).digest(), "little")
+
+
+def _utf8(term: str) -> bytes:
+    return term.encode("utf-8", "surrogatepass")
 
 
 def term_at(keys: NDArray[np.uint64], key: int) -> int | None:
@@ -95,6 +102,9 @@ class _Interned(dict[str, int]):
         self._term_keys.append(term_key(term))
         return number
 
+    def count(self, chunks: Sequence[str]) -> TermCounts:
+        return _count(self, chunks)
+
     @property
     def n_terms(self) -> int:
         return len(self._term_number)
@@ -105,7 +115,77 @@ class _Interned(dict[str, int]):
         return keys
 
 
-_interned: _Interned | None = None
+class _Compiled:
+    """The same table, kept by the compiled twin of this module. What is not ASCII is told apart and split here."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        model = embed.model()
+        self._library = library
+        # Named by the table, so they must live as long as it does.
+        self._words = "".join(model.vocabulary).encode()
+        self._ends = np.cumsum([len(word) for word in model.vocabulary], dtype=np.uint32)
+        self._log_probability = np.array(model.vocabulary.log_probability, np.float64)
+        self._rows, self._scale = np.ascontiguousarray(model.quantised), np.ascontiguousarray(model.scale)
+        self._handle = library.terms_new(
+            self._words,
+            self._ends.ctypes.data,
+            len(self._ends),
+            self._log_probability.ctypes.data,
+            self._rows.ctypes.data,
+            self._scale.ctypes.data,
+            DIMENSIONS,
+            int.from_bytes(os.urandom(8)),
+        )
+        if not self._handle:
+            raise MemoryError
+        self._defined: set[str] = set()
+
+    def __del__(self) -> None:
+        self._library.terms_free(self._handle)
+
+    def __len__(self) -> int:
+        size: int = self._library.terms_size(self._handle)
+        return size
+
+    def count(self, chunks: Sequence[str]) -> TermCounts:
+        n = len(chunks)
+        texts = [chunk.encode() if chunk.isascii() else self._plain(chunk) for chunk in chunks]
+        ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+        indptr, lengths = np.zeros(n + 1, np.int64), np.zeros(n, np.uint32)
+        body = np.zeros((n, DIMENSIONS), np.float32)
+        found = self._library.terms_count(
+            self._handle,
+            b"".join(texts),
+            ends.ctypes.data,
+            n,
+            indptr.ctypes.data,
+            lengths.ctypes.data,
+            body.ctypes.data,
+        )
+        if found < 0:
+            raise MemoryError
+        keys, counts = np.zeros(found, np.uint64), np.zeros(found, np.uint16)
+        self._library.terms_take(self._handle, keys.ctypes.data, counts.ctypes.data)
+        return TermCounts(indptr, keys, counts, lengths, body.astype(np.float16))
+
+    def _plain(self, chunk: str) -> bytes:
+        """The identifiers of a text that is not ASCII, of which the table knows those that are not."""
+        names = text.identifiers(chunk)
+        for name in {name for name in names if not name.isascii()} - self._defined:
+            parts = text.split_identifier(name)
+            whole = text.whole_term(name, parts)
+            terms = [_utf8(term) for term in (parts if whole is None else (*parts, whole))]
+            ends = np.cumsum([len(term) for term in terms], dtype=np.int64)
+            own = _utf8(name)
+            if self._library.terms_define(
+                self._handle, own, len(own), b"".join(terms), ends.ctypes.data, len(terms), whole is not None
+            ):
+                raise MemoryError
+            self._defined.add(name)
+        return _utf8("\n".join(names))
+
+
+_table: _Interned | _Compiled | None = None
 
 
 def chunk_texts(lines: Sequence[str], chunks: Sequence[tuple[int, int, str, str]]) -> list[str]:
@@ -113,12 +193,15 @@ def chunk_texts(lines: Sequence[str], chunks: Sequence[tuple[int, int, str, str]
     return ["\n".join((*lines[start - 1 : end], symbol)) for start, end, _, symbol in chunks]
 
 
-def count_terms(chunks: list[str]) -> TermCounts:
+def count_terms(chunks: Sequence[str]) -> TermCounts:
     """Terms, lengths and body vectors of the texts of one file's chunks."""
-    global _interned
-    if _interned is None or len(_interned) > _MAX_IDENTIFIERS:
-        _interned = _Interned()
-    table = _interned
+    global _table
+    if _table is None or len(_table) > _MAX_IDENTIFIERS:
+        _table = _Interned() if native.library is None else _Compiled(native.library)
+    return _table.count(chunks)
+
+
+def _count(table: _Interned, chunks: Sequence[str]) -> TermCounts:
     names: list[str] = []
     sizes: list[int] = []
     for chunk in chunks:
@@ -166,7 +249,7 @@ def _sum(
 def _body(n: int, rows: NDArray[np.int64], pieces: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float16]:
     """Sum over words of log(1 + count) times the word's row, as float16 so that a cached body equals a fresh one."""
     if not len(pieces):
-        return np.zeros((n, embed.DIMENSIONS), np.float16)
+        return np.zeros((n, DIMENSIONS), np.float16)
     used, column = np.unique(pieces, return_inverse=True)
     model = embed.model()
     weights = np.zeros((n, len(used)), np.float32)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from recollect import __version__
+from recollect import __version__, native
 from recollect.errors import Corrupt, Unavailable
 from recollect.index.summary import folders_of
 from recollect.model import Finding, SyncResult, SyncStatus
@@ -65,6 +65,11 @@ def _programs() -> Iterator[Finding]:
     digits = [int(part) for part in said.rpartition(" ")[2].split(".")[:2] if part.isdigit()]
     old = tuple(digits) < _OLDEST_GIT
     yield Finding("problem" if old else "ok", "git", said, "Install git 2.25 or newer." if old else "")
+    if native.library is None:
+        mend = "Install a C compiler and then Recollect again, if first syncs take you too long."
+        yield Finding("note", "compiled parts", "there was no C compiler when Recollect was installed", mend)
+    else:
+        yield Finding("ok", "compiled parts", "in use")
 
 
 def _home(home: Path) -> Iterator[Finding]:
