@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from recollect import native
 from recollect.index import embed, terms
 from recollect.index.terms import TermCounts
+from recollect.search import score
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="there was no C compiler when Recollect was installed")
 
@@ -39,3 +40,34 @@ def test_terms_and_vectors_are_the_same(chunks: list[str]) -> None:
         vectors = [embed.chunk_vectors(each.body, path).astype(int) for each in (found, expected)]
         assert np.abs(vectors[0] - vectors[1]).max(initial=0) <= 1  # the order of their sums differs
     assert len(ours) <= len(theirs)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.sampled_from([0, 1, 40, 3_000, 17_000]), min_size=1, max_size=3),
+    st.floats(0, 1),
+    st.sampled_from([0, 3, 60, 64]),
+    st.integers(0, 2**32 - 1),
+)
+def test_the_same_rows_are_nearest(sizes: list[int], share: float, spread: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bits = rng.integers(0, 2**63, 4, np.uint64)
+    # Few bits in which rows differ: many are equally far.
+    signs = [
+        bits[:, None] ^ (rng.integers(0, 2**63, (4, size), np.uint64) >> np.uint64(64 - spread or 63)) for size in sizes
+    ]
+    allowed = rng.random(sum(sizes)) < share
+    expected = score._nearest(np.concatenate([score._distances(bits, each) for each in signs]), allowed)
+    assert score._near(bits, signs, allowed).tolist() == expected.tolist()
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_products_are_the_same(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.integers(-127, 128, (100, embed.DIMENSIONS)).astype(np.int8)
+    vectors[:2] = -127
+    rows = np.sort(rng.choice(100, rng.integers(0, 100), replace=False))
+    for vector in vectors[:3]:
+        assert (
+            score._products(vector, vectors, rows).tolist() == (vectors[rows].astype(int) @ vector.astype(int)).tolist()
+        )

@@ -21,6 +21,8 @@ _SIGNATURES: Final = {
     "terms_define": (_SIZE, [_POINTER, ctypes.c_char_p, _SIZE, ctypes.c_char_p, _POINTER, _SIZE, _SIZE]),
     "terms_count": (_SIZE, [_POINTER, ctypes.c_char_p, _POINTER, _SIZE, _POINTER, _POINTER, _POINTER]),
     "terms_take": (None, [_POINTER, _POINTER, _POINTER]),
+    "search_nearest": (_SIZE, [_POINTER, _POINTER, _POINTER, _SIZE, _POINTER, _SIZE, _POINTER, _POINTER]),
+    "search_products": (None, [_POINTER, _POINTER, _POINTER, _SIZE, _POINTER]),
 }
 
 

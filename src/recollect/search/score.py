@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recollect import native
 from recollect.index import embed
 from recollect.index.embed import DIMENSIONS
 from recollect.index.memo import Changes
@@ -353,11 +354,23 @@ def _chosen(
 
 def products_of(vector: NDArray[np.int8], parts: Sequence[Part], rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Exact products of the stored vectors of `rows` (ascending) with a stored-form vector."""
-    wide = vector.astype(np.float32)  # 256 products of at most 127² add up exactly below 2²⁴
     found = np.zeros(len(rows), np.float64)
     for part, span in split(parts, rows):
-        chosen = np.take(part.view.segment.vectors, rows[span] - part.offset, axis=0)  # faster than by index
-        found[span] = chosen.astype(np.float32) @ wide
+        found[span] = _products(vector, part.view.segment.vectors, rows[span] - part.offset)
+    return found
+
+
+def _products(
+    vector: NDArray[np.int8], vectors: NDArray[np.int8], rows: NDArray[np.int64]
+) -> NDArray[np.float32] | NDArray[np.int32]:
+    """Exact: 256 products of at most 127² add up to less than 2²⁴."""
+    if native.library is None:
+        floats: Floats = np.take(vectors, rows, axis=0).astype(np.float32) @ vector.astype(np.float32)
+        return floats
+    found = np.empty(len(rows), np.int32)
+    native.library.search_products(
+        vector.ctypes.data, vectors.ctypes.data, rows.ctypes.data, len(rows), found.ctypes.data
+    )
     return found
 
 
@@ -380,12 +393,34 @@ def _candidates(
         return np.flatnonzero(allowed)
     near = np.zeros(0, np.int64)
     if vector.any():
-        near = _nearest(np.concatenate([_distances(vector, part.view.segment.signs) for part in parts]), allowed)
+        near = _near(sign_bits(vector), [part.view.segment.signs for part in parts], allowed)
     return _chosen(allowed, matching, near, extra)
 
 
+def _near(
+    bits: NDArray[np.uint64], signs: Sequence[NDArray[np.uint64]], allowed: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """The `CANDIDATES` allowed rows with the smallest distances, and those as near as the last of these. `signs`: of each part."""
+    if native.library is None:
+        return _nearest(np.concatenate([_distances(bits, each) for each in signs]), allowed)
+    pointers = np.array([each.ctypes.data for each in signs], np.uintp)
+    sizes = np.array([each.shape[1] for each in signs], np.int64)
+    distance, rows = np.empty(len(allowed), np.uint16), np.empty(len(allowed), np.int64)
+    found = native.library.search_nearest(
+        bits.ctypes.data,
+        pointers.ctypes.data,
+        sizes.ctypes.data,
+        len(signs),
+        allowed.ctypes.data,
+        CANDIDATES,
+        distance.ctypes.data,
+        rows.ctypes.data,
+    )
+    return rows[:found]
+
+
 def _nearest(distance: NDArray[np.uint16], allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The `CANDIDATES` allowed rows with the smallest distances, and those as near as the last of these."""
+    """`_near` of distances that were all worked out."""
     step = max(1, len(distance) // _SAMPLE)
     sample = distance[::step][allowed[::step]]
     enough = 2 * CANDIDATES // step + 8
@@ -400,9 +435,8 @@ def _nearest(distance: NDArray[np.uint16], allowed: NDArray[np.bool_]) -> NDArra
     return near
 
 
-def _distances(vector: NDArray[np.int8], signs: NDArray[np.uint64]) -> NDArray[np.uint16]:
+def _distances(bits: NDArray[np.uint64], signs: NDArray[np.uint64]) -> NDArray[np.uint16]:
     """Hamming distances `uint16[n]` between a vector's sign bits and those of a segment, column by column."""
-    bits = sign_bits(vector)
     distance = np.zeros(signs.shape[1], np.uint16)
     for column, word in zip(signs, bits, strict=True):
         distance += np.bitwise_count(column ^ word)
