@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 
 from recollect.config import Settings
 from recollect.errors import Refused, UserError
+from recollect.server.indexer import _Indexes
 from recollect.workspace import Caller, Workspace
 from recollect.workspace.auto_sync import battery
 from tests.conftest import MakeRepository, git, wait_until, write
@@ -363,6 +366,25 @@ def test_a_second_work_tree_begins_as_a_copy_of_the_first(home: Path, make_repos
         (other / "f9.py").write_text("def changed_here(): pass\n")
         assert workspace.search("changed_here", "*").hits[0].repository == "tree"
         assert workspace.search("shared_9", "project").hits[0].path == "f9.py"
+
+
+def test_the_index_of_a_sibling_is_waited_for(home: Path, make_repository: MakeRepository, tmp_path: Path) -> None:
+    root = make_repository({"a.py": "def shared(): pass\n"})
+    with Workspace(home, settings=PATIENT) as workspace:
+        workspace.sync(root)
+        (sibling,) = (home / "repositories").iterdir()
+    indexes, cancelled = _Indexes(), threading.Event()
+    with indexes.lock(str(sibling)), ThreadPoolExecutor(1) as pool:  # as if it were being tidied up
+        copying = pool.submit(indexes.copy, str(sibling), str(tmp_path / "given-up"), cancelled)
+        cancelled.set()
+        copying.result()
+        cancelled.clear()
+        copying = pool.submit(indexes.copy, str(sibling), str(tmp_path / "copied"), cancelled)
+        indexes.lock(str(sibling)).release()
+        copying.result()
+        indexes.lock(str(sibling)).acquire()
+    assert (tmp_path / "copied" / "index.db").exists()
+    assert not (tmp_path / "given-up").exists()
 
 
 def test_memory_over_the_limit_is_given_back(home: Path, make_repository: MakeRepository) -> None:

@@ -38,7 +38,10 @@ from recollect.model import EmbedderChoice, FileError, Progress
 from recollect.search.repo_map import Graph
 from recollect.store.database import translated
 
-_PATIENCE_S: Final = 2.0  # for another sync's end, before an index is made from files rather than copied
+_LEAST_PATIENCE_S: Final = 2.0  # for another sync's end, before an index is made from files rather than copied
+_COPIED_A_SECOND: Final = (
+    10_000_000  # bytes of an index that are worth waiting for: from files they take three times as long
+)
 _OPEN_INDEXES: Final = 16  # writers kept open with their trees, most recently used last …
 _OPEN_FILES: Final = 40_000  # … if these hold no more files together: each takes about a kilobyte
 _QUIET_S: Final = 0.05  # after an edit, until what nobody waits for is done: a question that waited is answered by then
@@ -46,6 +49,23 @@ _MOST_UNTIDIED: Final = 10  # edits in quick succession
 _EDITS_AT_ONCE: Final = 32  # syncs of what is known to have changed, which are short
 _MANY_CHUNKS: Final = 5_000  # a sync after which memory is worth being given back
 log = logging.getLogger("recollect.indexer")
+
+
+def _patience(sibling: Path) -> float:
+    """Seconds that an index is waited for: after a first sync, merging its segments takes a tenth of the time that the sync took."""
+    try:
+        size = sum(part.stat().st_size for part in sibling.glob("index.db*"))  # what is still in the log, too
+        return max(_LEAST_PATIENCE_S, size / _COPIED_A_SECOND)
+    except OSError:
+        return _LEAST_PATIENCE_S
+
+
+def _acquired(lock: threading.Lock, wait_s: float, cancelled: threading.Event) -> bool:
+    until = time.monotonic() + wait_s
+    while not cancelled.is_set() and (left := until - time.monotonic()) > 0:
+        if lock.acquire(timeout=min(left, 0.2)):
+            return True
+    return False
 
 
 class _Indexes:
@@ -72,10 +92,10 @@ class _Indexes:
         self._keep(folder, writer)
         return writer, None
 
-    def copy(self, sibling: str, folder: str) -> None:
+    def copy(self, sibling: str, folder: str, cancelled: threading.Event) -> None:
         """Begin the index at `folder` as a copy of another one, if there is none yet and that one is free soon."""
         lock = self.lock(sibling)
-        if Path(folder, "index.db").exists() or not lock.acquire(timeout=_PATIENCE_S):
+        if Path(folder, "index.db").exists() or not _acquired(lock, _patience(Path(sibling)), cancelled):
             return
         try:
             copy_index(Path(sibling), Path(folder))
@@ -214,7 +234,7 @@ class Indexer:
             self._send("committed", request.id, generation)
 
         if request.sibling is not None:
-            self._indexes.copy(request.sibling, request.folder)
+            self._indexes.copy(request.sibling, request.folder, cancelled)
         if request.verify:  # a reader found damage: open everything again, which checks it
             self._indexes.forget(request.folder)
         writer, said = self._indexes.writer(request.folder)
