@@ -186,6 +186,32 @@ def test_a_snapshot_that_cannot_follow_is_opened_anew(tmp_path: Path, monkeypatc
     library.close()
 
 
+@pytest.mark.parametrize("meanwhile", ["committed", "begun anew"])
+def test_what_is_committed_while_an_index_is_opened_is_not_missed(
+    meanwhile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(lambda name: tmp_path / name, lambda name, error: None)
+    write(tmp_path / "index", b"def before(): pass\n")
+    opened = Snapshot.open
+
+    def opening(folder: Path) -> Snapshot:
+        snapshot = opened(folder)
+        monkeypatch.setattr(Snapshot, "open", opened)
+        if meanwhile == "begun anew":
+            library.drop("index")
+            shutil.rmtree(folder)
+        write(folder, b"def after(): pass\n")
+        assert library.publish("index")  # nobody has it open yet
+        return snapshot
+
+    monkeypatch.setattr(Snapshot, "open", opening)
+    for _ in range(2):
+        with library.reading("index") as snapshot:
+            assert snapshot is not None
+            assert numbers(snapshot) == ["after"]
+    library.close()
+
+
 def test_a_commit_that_was_begun_and_given_up_leaves_nothing(tmp_path: Path) -> None:
     write(tmp_path, b"def one(): pass\n")
     writer = IndexWriter(tmp_path)

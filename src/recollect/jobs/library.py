@@ -28,6 +28,7 @@ class Library:
         self._used: dict[str, float] = {}
         self._summaries: dict[str, Summary] = {}
         self._versions: Counter[str] = Counter()  # of what was published
+        self._drops: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @contextmanager
@@ -76,6 +77,7 @@ class Library:
         """Forget the open snapshot of a repository (its folder was removed or is rebuilt)."""
         with self._lock:
             self._summaries.pop(repository_id, None)
+            self._drops[repository_id] += 1
             old = self._open.pop(repository_id, None)
         if old is not None:
             old.release()
@@ -109,24 +111,29 @@ class Library:
         with self._lock:
             opening = self._opening.setdefault(repository_id, threading.Lock())
         with opening:  # one at a time per repository; readers of the old one are not held up
-            old = self._retained(repository_id)
-            try:
-                new = self._read(repository_id, old)
-            finally:
-                if old is not None:
-                    old.release()
-            if new is None:
-                return None
-            with self._lock:
-                replaced = self._open.get(repository_id)
-                if new is old and replaced is not new:
-                    return None  # dropped meanwhile
-                if replaced is not new:
-                    self._open[repository_id] = new
-                new.retain()
-            if replaced is not None and replaced is not new:
-                replaced.release()
-            return new
+            while True:
+                with self._lock:
+                    version, drops = self._versions[repository_id], self._drops[repository_id]
+                old = self._retained(repository_id)
+                try:
+                    new = self._read(repository_id, old)
+                finally:
+                    if old is not None:
+                        old.release()
+                if new is None:
+                    return None
+                with self._lock:
+                    dropped = self._drops[repository_id] != drops  # its folder may be another by now
+                    if not dropped and new is not old:
+                        self._open[repository_id] = new
+                    current = not dropped and self._versions[repository_id] == version
+                    if current:
+                        new.retain()
+                unused = new if dropped else old
+                if unused is not None and new is not old:
+                    unused.release()
+                if current:  # else there was a commit meanwhile, and nobody to publish it to
+                    return new
 
     def _read(self, repository_id: str, old: Snapshot | None) -> Snapshot | None:
         try:
