@@ -212,6 +212,27 @@ def test_what_is_committed_while_an_index_is_opened_is_not_missed(
     library.close()
 
 
+def test_an_index_that_was_made_anew_is_not_taken_for_an_older_generation(tmp_path: Path) -> None:
+    library = Library(lambda name: tmp_path / name, lambda name, error: None)
+    for body in (b"def one(): pass\n", b"def two(): pass\n"):
+        write(tmp_path / "index", body)
+    with library.reading("index") as held:
+        assert held is not None
+        for name in ("three", "four"):  # of as many generations, and of fewer
+            before = Snapshot.open(tmp_path / "index")
+            shutil.rmtree(tmp_path / "index")
+            write(tmp_path / "index", f"def {name}(): pass\n".encode())
+            assert library.publish("index", 1)
+            before.close()  # its connection is to what was removed
+            for _ in range(2):
+                with library.reading("index") as snapshot:
+                    assert snapshot is not None
+                    assert numbers(snapshot) == [name]
+                assert library.publish("index")
+        assert numbers(held) == ["two"]
+    library.close()
+
+
 def test_a_commit_that_was_begun_and_given_up_leaves_nothing(tmp_path: Path) -> None:
     write(tmp_path, b"def one(): pass\n")
     writer = IndexWriter(tmp_path)

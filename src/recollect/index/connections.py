@@ -14,22 +14,26 @@ from recollect.index import schema
 class Connections:
     """Connections to the database of one index: what a generation is done with serves a later one, which spares opening the
     file, reading its schema and preparing statements again. All are closed when no generation is open any longer.
+
+    An index that is made anew is another file, and has connections of its own.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._file: tuple[int, int] | None = None
+        self._file = _identity(folder)
         self._free: list[sqlite3.Connection] = []
         self._taken = 0
         self._lock = threading.Lock()
 
+    def current(self) -> bool:
+        """Whether the index is still the same file."""
+        return _identity(self._folder) == self._file
+
     def take(self) -> sqlite3.Connection:
         """One with a read transaction begun. Raises Corrupt, FileNotFoundError."""
-        found = os.stat(self._folder / "index.db")  # another file where the index was made anew
+        if self._file is None:
+            raise FileNotFoundError(self._folder / "index.db")
         with self._lock:
-            if self._file != (found.st_dev, found.st_ino):
-                self._close_free()
-                self._file = (found.st_dev, found.st_ino)
             connection = self._free.pop() if self._free else None
             self._taken += 1
         try:
@@ -58,3 +62,11 @@ class Connections:
         for connection in self._free:
             connection.close()
         self._free.clear()
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(folder / "index.db")
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

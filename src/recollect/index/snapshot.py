@@ -117,6 +117,10 @@ class Snapshot:
         """The last committed generation, sharing what is unchanged with this one; this one where there is none newer."""
         return _read(self.folder, self)
 
+    def of_this_index(self) -> bool:
+        """Whether the index was not made anew since."""
+        return self._connections.current()
+
     # -- look-ups -----------------------------------------------------------------------------------------------------
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -218,9 +222,20 @@ def _file(row: tuple[Any, ...]) -> FileInfo:
     return FileInfo(row[0], os.fsdecode(row[1]), *row[2:])
 
 
+def _connected(folder: Path, old: Snapshot | None) -> tuple[Connections, sqlite3.Connection, Snapshot | None]:
+    """A connection to the index, and `old` where that is of the same one: what was made anew counts its generations anew."""
+    while True:
+        if old is not None and not old.of_this_index():
+            old = None
+        connections = old._connections if old is not None else Connections(folder)
+        connection = connections.take()
+        if connections.current():
+            return connections, connection, old
+        connections.give_back(connection, damaged=True)
+
+
 def _read(folder: Path, old: Snapshot | None) -> Snapshot:
-    connections = old._connections if old is not None else Connections(folder)
-    connection = connections.take()
+    connections, connection, old = _connected(folder, old)
     try:
         meta = dict(connection.execute("SELECT key, value FROM meta"))
         segment_ids = tuple(row[0] for row in connection.execute("SELECT id FROM segments ORDER BY id"))

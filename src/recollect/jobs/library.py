@@ -51,7 +51,9 @@ class Library:
             self._summaries.pop(repository_id, None)
             self._versions[repository_id] += 1
             known = self._open.get(repository_id)
-            if known is None or (generation is not None and known.generation >= generation):
+            if known is None:
+                return True
+            if generation is not None and known.generation >= generation and known.of_this_index():
                 return True
         snapshot = self._publish_and_retain(repository_id)
         if snapshot is not None:
