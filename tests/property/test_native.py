@@ -6,7 +6,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recollect import native
-from recollect.index import embed, terms
+from recollect.errors import Corrupt
+from recollect.index import embed, segment, terms
+from recollect.index.segment import Segment, View
 from recollect.index.terms import TermCounts
 from recollect.search import score
 
@@ -71,3 +73,55 @@ def test_products_are_the_same(seed: int) -> None:
         assert (
             score._products(vector, vectors, rows).tolist() == (vectors[rows].astype(int) @ vector.astype(int)).tolist()
         )
+
+
+def random_segment(rng: np.random.Generator, size: int, first: int) -> Segment:
+    """With terms that many rows hold and terms that few do; keys that differ in their highest bits alone, too."""
+    keys = np.unique(np.concatenate([np.arange(5), np.arange(5) << 60, rng.integers(0, 2**62, 20)])).astype(np.uint64)
+    held = [(key, rng.random(size) < share) for key, share in zip(keys, rng.random(len(keys)) ** 6, strict=True)]
+    posting_keys = np.concatenate([np.full(int(rows.sum()), key, np.uint64) for key, rows in held])
+    rows = np.concatenate([np.flatnonzero(rows) for _, rows in held])
+    by_row = np.argsort(rows, kind="stable")
+    counts = rng.integers(1, 400, len(rows)).astype(np.uint16)
+    columns: dict[str, np.ndarray] = {
+        "chunk_id": np.arange(first, first + size),
+        "file_id": np.zeros(size, np.int32),
+        "start_line": np.ones(size, np.int32),
+        "end_line": np.ones(size, np.int32),
+        "length": np.ones(size, np.uint32),
+        "vectors": rng.integers(-50, 50, (size, embed.DIMENSIONS)).astype(np.int8),
+    }
+    found = segment._terms(posting_keys[by_row], rows[by_row], counts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "library", None)
+        expected = segment._terms(posting_keys[by_row], rows[by_row], counts)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == theirs.dtype
+        assert ours.tolist() == theirs.tolist()
+    return segment._segment(columns, found)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([1, 2, 300, 3_000, 70_000]), min_size=1, max_size=4), st.integers(0, 2**32 - 1))
+def test_segments_are_built_and_merged_alike(sizes: list[int], seed: int) -> None:
+    assert native.library is not None
+    rng = np.random.default_rng(seed)
+    views = []
+    for number, size in enumerate(sizes):
+        whole = View.whole(random_segment(rng, size, number * 100_000))
+        views.append(whole.without(whole.segment.chunk_id[rng.random(size) < rng.random() ** 3].tolist()))
+    for ours, theirs in zip(segment._merged_at_once(native.library, views), segment._merged(views), strict=True):
+        assert ours.dtype == theirs.dtype
+        assert ours.tolist() == theirs.tolist()
+    made = segment.merge(views)
+    assert np.array_equal(made.second_moment(), segment.moment_of(made.vectors))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("gaps", 254), ("start", 2**32 - 1), ("indptr", 2**32 - 1), ("indptr", 0)]
+)
+def test_a_damaged_segment_is_not_merged(column: str, value: int) -> None:
+    made = random_segment(np.random.default_rng(1), 300, 0)
+    getattr(made, column)[1:-1] = value
+    with pytest.raises(Corrupt):
+        segment.merge([View.whole(made)])

@@ -7,11 +7,14 @@ such loop as variable-length integers need. Of code, a row takes 1.4 bytes.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from recollect import native
 
 _FULL: Final = (255, 65_535)  # the full digit of one byte, of two
 _BLOCK: Final = 1_000_000  # rows that are worked on at once
@@ -27,11 +30,22 @@ class Postings(NamedTuple):
 
 def encode(rows: NDArray[np.integer[Any]], indptr: NDArray[np.integer[Any]]) -> Postings:
     """Of `rows`, which ascend within each term; those of term i are `rows[indptr[i]:indptr[i + 1]]`, at least one."""
+    if native.library is not None:
+        return _encode(native.library, np.ascontiguousarray(rows, np.int64), np.ascontiguousarray(indptr, np.int64))
     parts = [_encoded(rows[indptr[a] : indptr[b]], indptr[a : b + 1] - indptr[a]) for a, b in _blocks(indptr)]
     sizes = np.concatenate([np.zeros(1, np.int64), *(part[1] for part in parts)])
     gaps = np.concatenate([np.zeros(0, np.uint8), *(part[0] for part in parts)])
     wide = np.concatenate([np.zeros(0, np.bool_), *(part[2] for part in parts)])
     return Postings(gaps, np.cumsum(sizes).astype(np.uint32), wide)
+
+
+def _encode(library: ctypes.CDLL, rows: NDArray[np.int64], indptr: NDArray[np.int64]) -> Postings:
+    terms = len(indptr) - 1
+    start, wide = np.empty(terms + 1, np.uint32), np.empty(terms, np.bool_)
+    given = rows.ctypes.data, indptr.ctypes.data, terms, start.ctypes.data, wide.ctypes.data
+    gaps = np.empty(library.postings_encode(*given, None), np.uint8)
+    library.postings_encode(*given, gaps.ctypes.data)
+    return Postings(gaps, start, wide)
 
 
 def decode(found: Postings, term: int) -> NDArray[np.int64]:

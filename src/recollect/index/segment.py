@@ -6,14 +6,17 @@ its segment until then; `View` is a segment together with the mask of its live c
 
 from __future__ import annotations
 
+import ctypes
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recollect import native
+from recollect.errors import Corrupt
 from recollect.index import packing, postings
 from recollect.index.analyse import Analysed, unzipped, zipped
 from recollect.index.embed import DIMENSIONS
@@ -166,43 +169,116 @@ def build(files: Sequence[tuple[Analysed, int, int]]) -> Segment:
     counts = [item.counts for item, _, _ in kept if item.counts is not None]
     chunk_rows = np.arange(sum(sizes))
     per_chunk = [np.diff(part.indptr) for part in counts]
-    vectors = _join([item.vectors for item, _, _ in kept if item.vectors is not None], np.int8, DIMENSIONS)
     spans = np.array([chunk[:2] for item, _, _ in kept for chunk in item.chunks], np.int32).reshape(-1, 2)
-    return _assemble(
-        chunk_id=_join([np.arange(first, first + n) for (_, _, first), n in zip(kept, sizes, strict=True)], np.int64),
-        file_id=np.repeat(np.array([file_id for _, file_id, _ in kept], np.int32), sizes),
-        start_line=np.ascontiguousarray(spans[:, 0]),
-        end_line=np.ascontiguousarray(spans[:, 1]),
-        length=_join([part.lengths for part in counts], np.uint32),
-        vectors=vectors,
-        posting_keys=_join([part.keys for part in counts], np.uint64),
-        posting_rows=np.repeat(chunk_rows, _join(per_chunk, np.int64)),
-        posting_counts=_join([part.counts for part in counts], np.uint16),
+    columns = {
+        "chunk_id": _join(
+            [np.arange(first, first + n) for (_, _, first), n in zip(kept, sizes, strict=True)], np.int64
+        ),
+        "file_id": np.repeat(np.array([file_id for _, file_id, _ in kept], np.int32), sizes),
+        "start_line": np.ascontiguousarray(spans[:, 0]),
+        "end_line": np.ascontiguousarray(spans[:, 1]),
+        "length": _join([part.lengths for part in counts], np.uint32),
+        "vectors": _join([item.vectors for item, _, _ in kept if item.vectors is not None], np.int8, DIMENSIONS),
+    }
+    return _segment(
+        columns,
+        _terms(
+            _join([part.keys for part in counts], np.uint64),
+            np.repeat(chunk_rows, _join(per_chunk, np.int64)),
+            _join([part.counts for part in counts], np.uint16),
+        ),
     )
 
 
 def merge(views: Sequence[View]) -> Segment:
-    """One segment of all live chunks of several."""
+    """One segment of all live chunks of several. Raises Corrupt: one of them is damaged."""
+
+    def column(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(view.segment, name)[view.live] for view in views])
+
+    columns = {name: column(name) for name in ("chunk_id", "file_id", "start_line", "end_line", "length", "vectors")}
+    terms = _merged(views) if native.library is None else _merged_at_once(native.library, views)
+    large = len(columns["chunk_id"]) > _MOMENT_KEPT  # then a sum of what is known is quicker than beginning anew
+    return _segment(columns, terms, Moment.of(views).matrix if large else None)
+
+
+class _Terms(NamedTuple):
+    """The columns of a segment that are about terms."""
+
+    keys: NDArray[np.uint64]
+    indptr: NDArray[np.uint32]
+    gaps: NDArray[np.uint8]
+    start: NDArray[np.uint32]
+    wide: NDArray[np.bool_]
+    counts: NDArray[np.uint8]
+
+
+def _segment(columns: dict[str, Any], terms: _Terms, moment: NDArray[np.float64] | None = None) -> Segment:
+    return Segment(**columns, signs=_signs(columns["vectors"]), **terms._asdict(), moment=moment)
+
+
+def _new_rows(views: Sequence[View]) -> Iterator[NDArray[np.int64]]:
+    """By row of each view, which one it is in the segment that they are merged into, if it is live."""
     offset = 0
-    keys, rows, counts = [], [], []
     for view in views:
+        yield np.cumsum(view.live) - 1 + offset
+        offset += int(np.count_nonzero(view.live))
+
+
+def _merged(views: Sequence[View]) -> _Terms:
+    keys, rows, counts = [], [], []
+    for view, new_row in zip(views, _new_rows(views), strict=True):
         segment = view.segment
-        new_row = np.cumsum(view.live) - 1 + offset
         old_rows = segment.all_rows()
         keep = view.live[old_rows]
         keys.append(np.repeat(segment.keys, np.diff(segment.indptr))[keep])
         rows.append(new_row[old_rows[keep]])
         counts.append(segment.counts[keep])
-        offset += int(view.live.sum())
+    return _terms(np.concatenate(keys), np.concatenate(rows), np.concatenate(counts))
 
-    def column(name: str) -> NDArray[Any]:
-        return np.concatenate([getattr(view.segment, name)[view.live] for view in views])
 
-    return _assemble(
-        **{name: column(name) for name in ("chunk_id", "file_id", "start_line", "end_line", "length", "vectors")},
-        posting_keys=np.concatenate(keys),
-        posting_rows=np.concatenate(rows),
-        posting_counts=np.concatenate(counts),
+def _merged_at_once(library: ctypes.CDLL, views: Sequence[View]) -> _Terms:
+    """`_merged` term by term, without all their rows in memory."""
+    segments = [view.segment for view in views]
+    new_rows = [
+        np.where(view.live, rows, -1).astype(np.int32) for view, rows in zip(views, _new_rows(views), strict=True)
+    ]
+    parts = np.array(
+        [
+            (
+                *(getattr(segment, name).ctypes.data for name in _Terms._fields),
+                rows.ctypes.data,
+                len(segment.keys),
+                len(rows),
+                len(segment.gaps),
+                len(segment.counts),
+            )
+            for segment, rows in zip(segments, new_rows, strict=True)
+        ],
+        np.int64,
+    )
+    n_rows, n_terms = sum(map(len, segments)), sum(len(segment.keys) for segment in segments)
+    n_postings = sum(len(segment.counts) for segment in segments)
+    rows, turn = np.empty(n_rows + 1, np.int64), np.empty(len(views), np.int64)
+    made = _Terms(
+        np.empty(n_terms, np.uint64),
+        np.empty(n_terms + 1, np.uint32),
+        np.empty(2 * (n_postings + n_terms * (n_rows // 65_535 + 1)), np.uint8),
+        np.empty(n_terms + 1, np.uint32),
+        np.empty(n_terms, np.bool_),
+        np.empty(n_postings + 1, np.uint8),
+    )
+    places = (column.ctypes.data for column in (made.keys, made.indptr, made.start, made.wide, made.counts, made.gaps))
+    n = library.postings_merge(parts.ctypes.data, len(views), turn.ctypes.data, rows.ctypes.data, *places)
+    if n < 0:
+        raise Corrupt("a segment is damaged")
+    return _Terms(
+        made.keys[:n].copy(),
+        made.indptr[: n + 1].copy(),
+        made.gaps[: int(made.start[n])].copy(),
+        made.start[: n + 1].copy(),
+        made.wide[:n].copy(),
+        made.counts[: int(made.indptr[n])].copy(),
     )
 
 
@@ -211,30 +287,25 @@ def _join(parts: Sequence[NDArray[Any]], dtype: Any, width: int | None = None) -
     return np.concatenate([empty, *parts]).astype(dtype, copy=False)
 
 
-def _assemble(
-    *,
-    posting_keys: NDArray[np.uint64],
-    posting_rows: NDArray[np.int64],
-    posting_counts: NDArray[np.unsignedinteger[Any]],
-    vectors: NDArray[np.int8],
-    **columns: Any,
-) -> Segment:
-    order = np.argsort(posting_keys, kind="stable")  # rows came ascending and stay so within a term
-    sorted_keys = posting_keys[order]
+def _terms(keys: NDArray[np.uint64], rows: NDArray[np.int64], counts: NDArray[np.unsignedinteger[Any]]) -> _Terms:
+    """Of postings in any order of keys; rows came ascending and stay so within a term."""
+    order = _order(keys)
+    sorted_keys = keys[order]
     first = np.flatnonzero(np.concatenate(([True], sorted_keys[1:] != sorted_keys[:-1]))[: len(sorted_keys)])
-    indptr = np.append(first, len(sorted_keys)).astype(np.uint32)
-    found = postings.encode(posting_rows[order], indptr.astype(np.int64))
-    return Segment(
-        **columns,
-        vectors=vectors,
-        signs=_signs(vectors),
-        keys=sorted_keys[first],
-        indptr=indptr,
-        gaps=found.gaps,
-        start=found.start,
-        wide=found.wide,
-        counts=np.minimum(posting_counts[order], 255).astype(np.uint8),
-    )
+    indptr = np.append(first, len(sorted_keys))
+    found = postings.encode(rows[order], indptr)
+    narrow = np.minimum(counts[order], 255).astype(np.uint8)
+    return _Terms(sorted_keys[first], indptr.astype(np.uint32), found.gaps, found.start, found.wide, narrow)
+
+
+def _order(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """In which keys ascend, equal ones as they came."""
+    if native.library is None:
+        return np.argsort(keys, kind="stable")
+    order = np.empty(len(keys), np.int64)
+    if native.library.postings_order(keys.ctypes.data, len(keys), order.ctypes.data):
+        raise MemoryError
+    return order
 
 
 @dataclass(frozen=True, slots=True, eq=False)

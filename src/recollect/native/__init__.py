@@ -23,18 +23,26 @@ _SIGNATURES: Final = {
     "terms_take": (None, [_POINTER, _POINTER, _POINTER]),
     "search_nearest": (_SIZE, [_POINTER, _POINTER, _POINTER, _SIZE, _POINTER, _SIZE, _POINTER, _POINTER]),
     "search_products": (None, [_POINTER, _POINTER, _POINTER, _SIZE, _POINTER]),
+    "postings_encode": (_SIZE, [_POINTER, _POINTER, _SIZE, _POINTER, _POINTER, _POINTER]),
+    "postings_order": (_SIZE, [_POINTER, _SIZE, _POINTER]),
+    "postings_merge": (_SIZE, [_POINTER, _SIZE, *[_POINTER] * 8]),
 }
 
 
 def _loaded() -> ctypes.CDLL | None:
-    """The library, whose functions hold the interpreter's lock: they take microseconds, and a table is not for several at once."""
+    """The library. What takes microseconds keeps the interpreter's lock: a table of terms is not for several at once, and who
+    lets the lock go may wait for it longer than the work takes. Whole segments are worked on without it.
+    """
+    path = str(Path(__file__).with_name("kernels.so"))
     try:
-        found = ctypes.PyDLL(str(Path(__file__).with_name("kernels.so")))
+        found = ctypes.PyDLL(path)
         if found.native_version() != _VERSION:
             return None
+        unlocked = ctypes.CDLL(path)
         for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(found, name)
+            function = getattr(unlocked if name.startswith("postings_") else found, name)
             function.restype, function.argtypes = result, arguments
+            setattr(found, name, function)
     except (OSError, AttributeError):
         return None
     return found
