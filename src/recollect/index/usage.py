@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +80,9 @@ def save(folder: Path, usage: Usage) -> None:
     part.replace(folder / _NAME)
 
 
-def collect(folder: Path, before: Usage | None) -> Usage:
+def collect(folder: Path, before: Usage | None, between: Callable[[], None] = lambda: None) -> Usage:
     """Of the last committed generation; only files that changed since `before` are looked at. Ranks are not made.
+    `between` is called after each file.
 
     Raises:
         Corrupt: the index cannot be read. FileNotFoundError: there is none.
@@ -91,12 +92,12 @@ def collect(folder: Path, before: Usage | None) -> Usage:
     with closing(schema.open_for_reading(folder)) as database:
         try:
             database.execute("BEGIN")
-            return _collect(database, before)
+            return _collect(database, before, between)
         except sqlite3.DatabaseError as error:
             raise Corrupt(f"the index cannot be read: {error}") from error
 
 
-def _collect(database: sqlite3.Connection, before: Usage | None) -> Usage:
+def _collect(database: sqlite3.Connection, before: Usage | None, between: Callable[[], None]) -> Usage:
     meta = dict(database.execute("SELECT key, value FROM meta WHERE key IN ('generation', 'removed_floor')"))
     generation = int(meta.get("generation", 0))
     if before is not None and (int(meta.get("removed_floor", 0)) > before.generation or before.generation > generation):
@@ -127,6 +128,7 @@ def _collect(database: sqlite3.Connection, before: Usage | None) -> Usage:
                 decompress(uses),
                 decompress(text),
             )
+            between()
     return new.joined(kept, generation)
 
 

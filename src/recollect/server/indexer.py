@@ -45,6 +45,9 @@ _COPIED_A_SECOND: Final = (
 _OPEN_INDEXES: Final = 16  # writers kept open with their trees, most recently used last …
 _OPEN_FILES: Final = 40_000  # … if these hold no more files together: each takes about a kilobyte
 _QUIET_S: Final = 0.05  # after an edit, until what nobody waits for is done: a question that waited is answered by then
+_WAY_S: Final = (
+    0.05  # that the map gives way to edits after each of its files: where they never end, it ends all the same
+)
 _MOST_UNTIDIED: Final = 10  # edits in quick succession
 _EDITS_AT_ONCE: Final = 32  # syncs of what is known to have changed, which are short
 _MANY_CHUNKS: Final = 5_000  # a sync after which memory is worth being given back
@@ -151,6 +154,7 @@ class Indexer:
         self._pool.warm()
         self._cancelled: dict[int, threading.Event] = {}
         self._editing = ThreadPoolExecutor(_EDITS_AT_ONCE, thread_name_prefix="edit")
+        self._edits: set[int] = set()  # syncs of what is known to have changed that go on
         self._untidied: Counter[str] = Counter()  # edits since what comes afterwards was last done
         self._last: dict[str, int] = {}  # folder → number of its last sync, by which readers are told of commits
         self._mapping = threading.Lock()  # one at a time
@@ -169,6 +173,7 @@ class Indexer:
             if verb == "sync":
                 self._cancelled[argument.id] = threading.Event()
                 if argument.options.dirty is not None:
+                    self._edits.add(argument.id)
                     self._editing.submit(
                         self._sync, argument
                     )  # a thread that is there already is quicker than a new one
@@ -220,6 +225,7 @@ class Indexer:
             self._send("failed", request.id, RecollectError(f"{type(error).__name__}: {error}").to_dict())
         finally:
             self._cancelled.pop(request.id, None)
+            self._edits.discard(request.id)
         if can_wait:
             time.sleep(_QUIET_S)
             if self._last[request.folder] == request.id:  # else it is left to the one that came since
@@ -296,7 +302,7 @@ class Indexer:
 
         def collect() -> None:
             with self._mapping:
-                found = usage.collect(Path(folder), usage.load(Path(folder)))
+                found = usage.collect(Path(folder), usage.load(Path(folder)), self._give_way)
                 usage.save(Path(folder), replace(found, rank=Graph(found).ranked()[0]))
 
         self._answer(number, "the map", collect)
@@ -304,6 +310,12 @@ class Indexer:
             writer = self._indexes.opened(folder)
             if writer is not None and folder in self._last:  # a long log could not be cut while this was reading it
                 self._cut_log(folder, writer, LOG_KEPT)
+
+    def _give_way(self) -> None:
+        """A question may wait for an edit; nobody waits for a map so urgently."""
+        until = time.monotonic() + _WAY_S
+        while self._edits and time.monotonic() < until:
+            time.sleep(0.002)
 
     def _embed(self, number: int, folder: str, choice: EmbedderChoice) -> None:
         """Make the vectors of another model that an index lacks. Reads the index as any reader does."""
