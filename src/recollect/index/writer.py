@@ -26,7 +26,7 @@ from recollect.testing import crash_point
 
 INLINE_BYTES: Final = 512_000  # a larger segment is a file of its own
 LOG_KEPT: Final = 1_000_000  # bytes
-_READERS_MS: Final = 50
+_READERS_MS: Final = 2
 MERGE_AT: Final = 6  # segments; each costs a query some 20 µs a term
 DEAD_SHARE: Final = 0.3  # of a segment's chunks: beyond, it is written anew at the next merge
 _MANY_FILES: Final = 50  # of one commit
@@ -469,8 +469,8 @@ class IndexWriter:
             return 0
 
     def cut_log(self) -> None:
-        """Give back what a large sync took for the log, waiting a moment for those that read it."""
-        self._db.execute(f"PRAGMA busy_timeout={_READERS_MS}")  # who takes longer is waited for next time
+        """Give back what a large sync took for the log, unless somebody reads it."""
+        self._db.execute(f"PRAGMA busy_timeout={_READERS_MS}")
         try:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:

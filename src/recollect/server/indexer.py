@@ -50,6 +50,8 @@ _WAY_S: Final = (
 )
 _MOST_UNTIDIED: Final = 10  # edits in quick succession
 _EDITS_AT_ONCE: Final = 32  # syncs of what is known to have changed, which are short
+_READERS_S: Final = 0.03  # in which readers begin anew, unless they are in the middle of a question
+_CUTS: Final = 5  # attempts at giving back a log
 _MANY_CHUNKS: Final = 5_000  # a sync after which memory is worth being given back
 log = logging.getLogger("recollect.indexer")
 
@@ -213,7 +215,7 @@ class Indexer:
                     self._untidied[request.folder] += 1
                     can_wait &= self._untidied[request.folder] <= _MOST_UNTIDIED
                     if not can_wait:
-                        self._afterwards(request, chunks)
+                        self._afterwards(request)
         except RecollectError as error:
             self._send("failed", request.id, error.to_dict())
         except (sqlite3.Error, OSError) as error:
@@ -230,7 +232,11 @@ class Indexer:
             time.sleep(_QUIET_S)
             if self._last[request.folder] == request.id:  # else it is left to the one that came since
                 with self._indexes.lock(request.folder):
-                    self._afterwards(request, chunks)
+                    self._afterwards(request)
+        if chunks > _MANY_CHUNKS:
+            give_back_memory()
+        if request.options.dirty is None:
+            self._cut_log(request.folder, LOG_KEPT // 10)
 
     def _synchronise(self, request: Request, cancelled: threading.Event) -> Ended:
         def progress(now: Progress) -> None:
@@ -259,7 +265,7 @@ class Indexer:
             ended = ended._replace(result=replace(ended.result, errors=errors))
         return ended
 
-    def _afterwards(self, request: Request, chunks: int) -> None:
+    def _afterwards(self, request: Request) -> None:
         """What nobody waits for: read new commits, merge what the sync left in pieces. After the answer."""
         self._untidied[request.folder] = 0
         writer = self._indexes.opened(request.folder)
@@ -271,25 +277,32 @@ class Indexer:
                 writer.commit_history(said)
             if writer.compact() or said is not None:
                 self._send("committed", request.id, writer.generation)
-            if request.options.dirty is None:
-                self._cut_log(request.folder, writer, LOG_KEPT // 10)
-            elif writer.settle_log():  # of many edits: the next one writes over it, once readers have begun anew
+            # The log of many edits is written over by the next one, once readers have begun anew.
+            if request.options.dirty is not None and writer.settle_log():
                 self._send("committed", request.id, writer.generation)
-            if chunks > _MANY_CHUNKS:
-                give_back_memory()
         except (sqlite3.Error, OSError, Corrupt):
             log.warning("compacting %s failed", request.folder, exc_info=True)
             self._indexes.forget(request.folder)
 
-    def _cut_log(self, folder: str, writer: IndexWriter, kept_bytes: int) -> None:
-        """Give back a log that a large sync left: readers that begin anew find all in the database, and are waited for a
-        moment.
+    def _cut_log(self, folder: str, kept_bytes: int) -> None:
+        """Give back a log that a large sync left: readers that begin anew find all in the database. They are told and waited for
+        while nobody is kept from the index; what is written to it meanwhile has to be moved first.
         """
-        for _ in range(2):  # the first time, readers may only have come to the last commit
-            writer.settle_log()
-            if writer.log_bytes() > kept_bytes:
-                self._send("committed", self._last[folder], writer.generation)
-                writer.cut_log()
+        try:
+            for _ in range(_CUTS):
+                with self._indexes.lock(folder):
+                    writer = self._indexes.opened(folder)
+                    if writer is None or writer.log_bytes() <= kept_bytes:
+                        return
+                    writer.settle_log()
+                    self._send("committed", self._last[folder], writer.generation)
+                time.sleep(_READERS_S)
+                with self._indexes.lock(folder):
+                    if self._indexes.opened(folder) is writer:
+                        writer.cut_log()
+        except (sqlite3.Error, OSError):
+            log.warning("the log of %s cannot be cut", folder, exc_info=True)
+            self._indexes.forget(folder)
 
     def _forget(self, number: int, folder: str) -> None:
         with self._indexes.lock(folder):
@@ -306,10 +319,8 @@ class Indexer:
                 usage.save(Path(folder), replace(found, rank=Graph(found).ranked()[0]))
 
         self._answer(number, "the map", collect)
-        with self._indexes.lock(folder), suppress(sqlite3.Error):
-            writer = self._indexes.opened(folder)
-            if writer is not None and folder in self._last:  # a long log could not be cut while this was reading it
-                self._cut_log(folder, writer, LOG_KEPT)
+        if folder in self._last:
+            self._cut_log(folder, LOG_KEPT)  # it was being read: a long one could not be cut
 
     def _give_way(self) -> None:
         """A question may wait for an edit; nobody waits for a map so urgently."""
