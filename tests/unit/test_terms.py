@@ -1,3 +1,6 @@
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -24,6 +27,20 @@ def test_a_full_table_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terms, "_MAX_IDENTIFIERS", 3)
     for chunk in ("one two three four", "größe five six", "größe seven"):
         assert set(count_terms([chunk]).keys.tolist()) == {term_key(term) for term in text.terms(chunk)}
+
+
+@pytest.mark.usefixtures("table")
+def test_several_threads_may_count() -> None:
+    chunks = [" ".join(f"name_{number}_{i} größe{i}" for i in range(number % 40)) for number in range(400)]
+    expected = [sorted(term_key(term) for term in text.terms(chunk)) for chunk in chunks]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(count_terms, [[chunk] for chunk in chunks]))
+    finally:
+        sys.setswitchinterval(interval)
+    assert [sorted(counts.keys.tolist()) for counts in found] == expected
 
 
 @pytest.mark.usefixtures("table")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import threading
 from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -186,6 +187,7 @@ class _Compiled:
 
 
 _table: _Interned | _Compiled | None = None
+_counting = threading.Lock()  # a table is not for several threads at once, and an indexer may rebuild several indexes
 
 
 def chunk_texts(lines: Sequence[str], chunks: Sequence[tuple[int, int, str, str]]) -> list[str]:
@@ -196,9 +198,13 @@ def chunk_texts(lines: Sequence[str], chunks: Sequence[tuple[int, int, str, str]
 def count_terms(chunks: Sequence[str]) -> TermCounts:
     """Terms, lengths and body vectors of the texts of one file's chunks."""
     global _table
-    if _table is None or len(_table) > _MAX_IDENTIFIERS:
-        _table = _Interned() if native.library is None else _Compiled(native.library)
-    return _table.count(chunks)
+    with _counting:
+        table, _table = _table, None  # what fails leaves none behind that is half counted
+        if table is None or len(table) > _MAX_IDENTIFIERS:
+            table = _Interned() if native.library is None else _Compiled(native.library)
+        counts = table.count(chunks)
+        _table = table
+    return counts
 
 
 def _count(table: _Interned, chunks: Sequence[str]) -> TermCounts:
