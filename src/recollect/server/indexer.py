@@ -302,7 +302,6 @@ class Indexer:
                         writer.cut_log()
         except (sqlite3.Error, OSError):
             log.warning("the log of %s cannot be cut", folder, exc_info=True)
-            self._indexes.forget(folder)
 
     def _forget(self, number: int, folder: str) -> None:
         with self._indexes.lock(folder):
