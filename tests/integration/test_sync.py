@@ -19,6 +19,7 @@ from recollect.errors import Unavailable
 from recollect.index import analyse
 from recollect.index.writer import IndexWriter
 from recollect.jobs.pool import ParsePool
+from recollect.jobs.synchronise import _LOOK_S as LOOK_S
 from recollect.jobs.synchronise import Control, Options, synchronise
 from recollect.model import Progress, RepositoryState
 from recollect.store.database import translated
@@ -254,8 +255,8 @@ def test_a_check_in_the_middle_of_a_deletion_waits_for_its_end(
     def look_again(seconds: float) -> None:
         """A deletion that also pauses: between looks it goes on only now and then."""
         nonlocal looks
-        if threading.current_thread() is not syncing:  # what earlier tests left behind sleeps, too
-            sleep(seconds)
+        if threading.current_thread() is not syncing or seconds != LOOK_S:
+            sleep(seconds)  # what earlier tests left behind sleeps, too, and so does who waits for the end of git
             return
         looks += 1
         if looks % 4 == 1 and left:
@@ -272,6 +273,33 @@ def test_a_check_in_the_middle_of_a_deletion_waits_for_its_end(
     assert (writer.generation, writer.root_hash) == before
     writer.close()
     pool.close()
+
+
+@pytest.mark.parametrize("by_git", [True, False])
+def test_a_repository_that_goes_while_its_names_are_asked_for_is_missing(
+    make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch, by_git: bool
+) -> None:
+    root = make_repository(SHOP)
+    if not by_git:
+        shutil.rmtree(root / ".git")
+    listed, seen = GitNames.listed, Rules.read
+
+    def asked(names: GitNames) -> list[str] | None:
+        found = listed(names)
+        shutil.rmtree(root)
+        return found
+
+    def read(rules: Rules, base: str, folder: str, name: str) -> None:
+        seen(rules, base, folder, name)
+        shutil.rmtree(root, ignore_errors=True)
+
+    if by_git:
+        monkeypatch.setattr(GitNames, "listed", asked)
+    else:
+        monkeypatch.setattr(Rules, "read", read)
+    with pytest.raises(Unavailable) as caught:
+        scan(root)
+    assert caught.value.to_dict()["code"] == "missing"
 
 
 def test_many_deleted_files_leave_at_once(workspace: Workspace, make_repository: MakeRepository) -> None:

@@ -78,13 +78,31 @@ def scan(
     `exclude`: what else than the default names is left out where git does not decide (`Excluded`).
 
     Raises:
-        Unavailable: the root is gone or cannot be listed (code "missing").
+        Unavailable: the root is gone, or goes meanwhile, or cannot be listed (code "missing").
         Cancelled: `cancelled()` became true.
     """
     try:
         os.scandir(root).close()
     except OSError as error:
         raise Unavailable(f"{root}: {error.strerror}", code="missing") from error
+    try:
+        return _scan(root, previous, signature, dirty, max_file_bytes, exclude, cancelled, progress)
+    except FileNotFoundError as error:
+        if root.is_dir():
+            raise
+        raise Unavailable(f"{root} vanished while it was looked at", code="missing") from error
+
+
+def _scan(
+    root: Path,
+    previous: Tree | None,
+    signature: str,
+    dirty: Collection[str] | None,
+    max_file_bytes: int,
+    exclude: Sequence[str],
+    cancelled: Callable[[], bool],
+    progress: Callable[[int], None],
+) -> Scan:
     scanner = _Scanner(root, previous or EMPTY, max_file_bytes, exclude, cancelled, progress)
     known = previous is not None and bool(signature) and not scanner.rules.negated
     names = {path for path in dirty if path != INDEX_CHANGED} if dirty is not None else {""}
