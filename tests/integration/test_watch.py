@@ -63,6 +63,31 @@ def test_nothing_is_vouched_for_before_it_was_looked_through(watcher: Watcher, r
     assert watcher.vouches("r")
 
 
+def test_a_sync_that_looks_before_a_folder_is_watched_does_not_vouch_for_it(
+    watcher: Watcher, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = Watcher._add
+    seen: set[str] = set()
+
+    def add(watcher: Watcher, watched: watch._Watched, folder: str) -> None:
+        if folder == "a":  # as if another thread's sync looked through it just before
+            taken = watcher.take("r")
+            assert taken is not None
+            seen.update(path.name for path in (root / "a").iterdir())
+            (root / "a/three.py").write_text("3")
+            added(watcher, watched, folder)
+            watcher.finish("r", taken, done=True, folders=["", "a"])
+            mark = watcher.barrier(["r"], 1.0)
+            assert mark is not None
+            assert not watcher.settled("r", mark)
+        added(watcher, watched, folder)
+
+    monkeypatch.setattr(Watcher, "_add", add)
+    watcher.watch("r", root, ["", "a"])
+    assert "three.py" not in seen
+    assert dirty(watcher) is None  # everything is to be looked at again
+
+
 def test_each_kind_of_change_marks_its_name(watcher: Watcher, root: Path) -> None:
     begin(watcher, root, "a", "a/b")
     assert dirty(watcher) == set()

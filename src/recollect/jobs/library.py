@@ -113,29 +113,33 @@ class Library:
         with self._lock:
             opening = self._opening.setdefault(repository_id, threading.Lock())
         with opening:  # one at a time per repository; readers of the old one are not held up
+            old = self._retained(repository_id)
             while True:
                 with self._lock:
                     version, drops = self._versions[repository_id], self._drops[repository_id]
-                old = self._retained(repository_id)
+                new: Snapshot | None = None
                 try:
                     new = self._read(repository_id, old)
                 finally:
-                    if old is not None:
+                    if old is not None and new is not old:
                         old.release()
                 if new is None:
                     return None
                 with self._lock:
                     dropped = self._drops[repository_id] != drops  # its folder may be another by now
-                    if not dropped and new is not old:
-                        self._open[repository_id] = new
+                    # After a commit meanwhile, which may have found nobody to be published to, nobody must be shown
+                    # what was read before it.
                     current = not dropped and self._versions[repository_id] == version
-                    if current:
-                        new.retain()
-                unused = new if dropped else old
-                if unused is not None and new is not old:
-                    unused.release()
-                if current:  # else there was a commit meanwhile, and nobody to publish it to
+                    replaced = self._open.get(repository_id) if current else None
+                    if current and replaced is not new:
+                        self._open[repository_id] = new.retain()
+                if replaced is not None and replaced is not new:
+                    replaced.release()
+                if current:
                     return new
+                if dropped:
+                    new.release()
+                old = None if dropped else new
 
     def _read(self, repository_id: str, old: Snapshot | None) -> Snapshot | None:
         try:

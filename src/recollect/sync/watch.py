@@ -125,7 +125,12 @@ class Watcher:
             self._forget(key)
             self._repositories[key] = watched
             self._mark_dirty(watched, "", 0)  # older than any question
+            # Another thread's sync may look through a folder before it is watched here: what comes between the two is
+            # found by one that begins when all are.
+            before_all = Taken(None, 0, dict(watched.dirty), watched.rules)
+            watched.taken.append(before_all)
         self._cover(watched, folders)
+        self.finish(key, before_all, done=False)
 
     def unwatch(self, key: str) -> None:
         with self._lock:
