@@ -35,9 +35,9 @@ _STORM_PAUSE_S: Final = 0.02  # between two readings nobody waits for: many even
 log = logging.getLogger("recollect.watch")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Taken:
-    """Dirty names handed to a sync: `names` None means that everything has to be looked at."""
+    """Dirty names handed to a sync: `names` None means that everything has to be looked at. Compared by identity."""
 
     names: tuple[str, ...] | None
     first: int  # the oldest mark among them
