@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from recollect.errors import Unavailable, from_dict
+from recollect.errors import RecollectError, Unavailable, from_dict
 from recollect.jobs.pipe import Pipe, Started, start_indexer
 from recollect.jobs.synchronise import Ended, Options
 from recollect.model import EmbedderChoice, Progress
@@ -87,7 +87,10 @@ class IndexerProcess:
         """Start the process before it is needed."""
         with self._lock:
             if self._pipe is None and not self._closed:
-                self._launch()
+                try:
+                    self._launch()
+                except OSError as error:  # answers from what is indexed do not need it
+                    log.warning("the indexer cannot be started: %s", error.strerror)
 
     def sync(
         self,
@@ -176,14 +179,16 @@ class IndexerProcess:
     def _start(self, number: int, running: _Running) -> None:
         if self._closed:
             raise Unavailable("Recollect is shutting down", code="shutting_down")
-        self._running[number] = running
         try:
             if self._pipe is None:
                 self._launch()
-            assert self._pipe is not None
+        except OSError as error:  # no memory, no descriptor left
+            message = f"the indexer cannot be started: {error.strerror}"
+            raise Unavailable(message, hint="recollect doctor", code="no_indexer") from error
+        assert self._pipe is not None
+        self._running[number] = running
+        with suppress(OSError):  # it died this moment: the reading thread notices, and starts everything again
             self._pipe.send(running.message)
-        except OSError:
-            pass  # it died this moment: the reading thread notices, and starts everything again
 
     def _launch(self) -> None:
         started, self._ahead = self._ahead, None
@@ -222,30 +227,39 @@ class IndexerProcess:
             return
         if event == "progress":
             running.on_progress(value)
-        elif event == "synced":
-            running.future.set_result(Ended.unpacked(value))
-        elif event == "done":
-            running.future.set_result(value)
+            return
+        try:
+            found = Ended.unpacked(value) if event == "synced" else value
+            error = from_dict(value) if event == "failed" else None
+        except Exception as bug:  # whoever waits must not wait forever
+            log.exception("the end of request %s cannot be understood", number)
+            found, error = None, RecollectError(f"{type(bug).__name__}: {bug}")
+        if error is not None:
+            running.future.set_exception(error)
         else:
-            running.future.set_exception(from_dict(value))
+            running.future.set_result(found)
 
     def _died(self, pipe: Pipe, process: subprocess.Popen[bytes]) -> None:
-        lost: list[_Running] = []
+        lost: list[tuple[_Running, Unavailable]] = []
         with self._lock:
             if self._closed or self._pipe is not pipe:
                 return
             pipe.close()
             self._pipe = None
             log.warning("the indexer ended (%s); %d requests start again", process.returncode, len(self._running))
-            for number, running in list(self._running.items()):
+            again, self._running = self._running, {}
+            for number, running in again.items():
                 running.attempts += 1
                 if running.attempts > _ATTEMPTS:
-                    lost.append(self._running.pop(number))
-                else:
+                    message = f"the indexer died {_ATTEMPTS} times during this"
+                    lost.append((running, Unavailable(message, code="indexer_died")))
+                    continue
+                try:
                     self._start(number, running)
-        for running in lost:
-            message = f"the indexer died {_ATTEMPTS} times during this"
-            running.future.set_exception(Unavailable(message, code="indexer_died"))
+                except Unavailable as error:
+                    lost.append((running, error))
+        for running, reason in lost:
+            running.future.set_exception(reason)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -218,14 +218,15 @@ class Syncs:
             self._on_end(run, result)
         except RecollectError as failure:  # the catalog cannot be written: the sync itself ended as it ended
             log.warning("the end of a sync cannot be noted: %s", failure.message)
-        finally:
-            with self._lock:
-                run.status = SyncStatus(result.status)
-                if self._running.get(run.repository_id) is run:
-                    del self._running[run.repository_id]
-            run.future.set_result(result)
-            with self._lock:
-                self._start_due()
+        except Exception:  # whoever waits must not wait forever for a bug of ours
+            log.exception("the end of a sync cannot be noted")
+        with self._lock:
+            run.status = SyncStatus(result.status)
+            if self._running.get(run.repository_id) is run:
+                del self._running[run.repository_id]
+        run.future.set_result(result)
+        with self._lock:
+            self._start_due()
 
 
 def _merge(queued: Run, other: Run) -> None:

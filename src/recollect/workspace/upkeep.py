@@ -340,13 +340,15 @@ class Upkeep:
 
     def _ended(self, run: Run, result: SyncResult) -> None:
         """Publish what a sync committed, note how it ended, and tell the watcher what became of what it took."""
-        done = result.status == SyncStatus.COMPLETED
         self.meters.ended(result, run.progress.bytes_done)
         crash_point("before-note")
+        done = False  # unless what was committed is what readers get from now on
         try:
-            if not self._closed and self._catalog.get(run.repository_id) is not None:
-                done &= self.library.publish(run.repository_id, result.generation)
-                self._note(run, result)
+            repository = self._catalog.get(run.repository_id) if not self._closed else None
+            if repository is not None:
+                published = self.library.publish(run.repository_id, result.generation)
+                done = published and result.status == SyncStatus.COMPLETED
+                self._note(repository, run, result)
                 crash_point("after-note")
                 if done:
                     self.vectors.build(run.folder)
@@ -363,9 +365,7 @@ class Upkeep:
                 self.attend(repository, ended.folders if ended is not None and not ended.partial else None)
             self.on_change()
 
-    def _note(self, run: Run, result: SyncResult) -> None:
-        repository = self._catalog.get(run.repository_id)
-        assert repository is not None
+    def _note(self, repository: Repository, run: Run, result: SyncResult) -> None:
         for error in result.errors:
             if error.kind == "index_rebuilt":
                 self.notices.append(f"{repository.name}: {error.message}")
