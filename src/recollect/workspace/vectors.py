@@ -63,7 +63,11 @@ class Vectors:
             if folder in self._building:
                 self._stale.add(folder)
                 return
-            building = self._building[folder] = self._indexer.embed(folder, choice)
+            try:
+                building = self._building[folder] = self._indexer.embed(folder, choice)
+            except RecollectError as error:
+                self._failed(error)
+                return
         building.add_done_callback(lambda done: self._built(folder, done))
 
     def _built(self, folder: Path, done: Future[int]) -> None:
