@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 
 from recollect.config import Settings
 from recollect.errors import Refused, UserError
+from recollect.jobs.schedule import Due
 from recollect.server.indexer import _Indexes
 from recollect.workspace import Caller, Workspace
 from recollect.workspace.auto_sync import battery
@@ -79,6 +80,29 @@ def test_pause_stops_background_work_and_resume_catches_up(home: Path, make_repo
         assert not workspace.auto_sync.resume().paused
         wait_until(lambda: workspace.status("project").generation == generation + 2)
         wait_until(lambda: fresh(workspace, "project"))  # its end is noted a moment after its commit
+
+
+def test_a_pause_that_comes_while_it_is_looked_for_what_is_due_holds(
+    home: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_repository({"a.py": "def first(): pass\n"})
+    with Workspace(home) as workspace:
+        workspace.sync(root)
+        wait_until(lambda: fresh(workspace, "project"))
+        auto_sync, generation = workspace.auto_sync, workspace.status("project").generation
+        start_some = auto_sync._start_some
+
+        def paused_before(found: Sequence[Due]) -> None:
+            if found:
+                auto_sync.pause()
+            start_some(found)
+
+        monkeypatch.setattr(auto_sync, "_start_some", paused_before)
+        (root / "a.py").write_text("def second(): pass\n")
+        wait_until(lambda: auto_sync.paused)
+        time.sleep(0.5)
+        assert workspace.status("project").generation == generation
+        auto_sync.resume()
 
 
 def test_a_pause_halts_a_long_background_sync_and_resume_ends_it(home: Path, tmp_path: Path) -> None:

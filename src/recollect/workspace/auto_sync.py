@@ -250,6 +250,8 @@ class AutoSync:
             elif what is not None:
                 waits.append(max(0.0, what - now))
         self._start_some(found)
+        if not self.active:  # … and may have come just before the last of them was asked for
+            self._upkeep.syncs.halt_background()
         return min(waits)
 
     def _start_some(self, found: Sequence[Due]) -> None:
@@ -263,6 +265,8 @@ class AutoSync:
             repository = self._catalog.get(item.condition.id)
             if repository is None:
                 continue
+            if not self.active:  # a pause came since this look began
+                return
             whole = item.cause is Cause.CHECK
             run = self._upkeep.request(repository, Urgency.BACKGROUND, everything=whole)
             self._background[repository.id] = (run, item.cause)
