@@ -21,7 +21,7 @@ from recollect.sync.inotify import Event
 from recollect.sync.watch import Watcher
 from tests.turns import Lock, RLock, Turns
 
-ROOT = "/made/up"
+ROOT = "/usr"  # is there; nothing in it is looked at
 NAMES = ("a", "b", "x")
 BEGINNING = (("mkdir", "", "a", ""), ("mkdir", "a", "b", ""), ("write", "a/b", "x", ""), ("write", "a", "x", ""))
 
