@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Self
 from unittest import mock
 
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ from tests.turns import Lock, RLock, Turns
 
 ROOT = "/usr"  # is there; nothing in it is looked at
 NAMES = ("a", "b", "x")
-BEGINNING = (("mkdir", "", "a", ""), ("mkdir", "a", "b", ""), ("write", "a/b", "x", ""), ("write", "a", "x", ""))
+_BEGINNING = (("mkdir", "", "a", ""), ("mkdir", "a", "b", ""), ("write", "a/b", "x", ""), ("write", "a", "x", ""))
 
 
 @dataclass(eq=False)
@@ -40,6 +41,8 @@ class Files:
         self.events: list[Event] = []
         self.past: dict[str, list[int | None]] = {}
         self._writes = self._watches = 0
+        for change in _BEGINNING:
+            self.change(*change)
 
     def at(self, path: str) -> Folder | int | None:
         found: Folder | int | None = self.root
@@ -137,6 +140,21 @@ class Files:
         for entry in folder.entries.values():
             if isinstance(entry, Folder):
                 yield from self._folders(entry)
+
+
+class Used:
+    """What counts its users, as a snapshot does: none comes after the last has gone."""
+
+    users = 1
+
+    def retain(self) -> Self:
+        assert self.users > 0
+        self.users += 1
+        return self
+
+    def release(self) -> None:
+        assert self.users > 0
+        self.users -= 1
 
 
 class Look:

@@ -35,7 +35,7 @@ from recollect.workspace import upkeep as under_test
 from recollect.workspace.questions import Questions
 from recollect.workspace.registry import Target
 from recollect.workspace.upkeep import Upkeep
-from tests.made_up import BEGINNING, CHANGES, ROOT, Files, Look, made_up_watcher
+from tests.made_up import CHANGES, ROOT, Files, Look, Used, made_up_watcher
 from tests.turns import Lock, RLock, Turns
 
 LAST_SYNC = {"status": "completed", "started_at": 0.0, "errors": []}
@@ -65,7 +65,7 @@ REPOSITORY = Repository(
 
 
 @dataclass(eq=False)
-class _Snapshot:
+class _Snapshot(Used):
     """What is committed in one generation; usable until its last user has gone."""
 
     index: _Index
@@ -73,7 +73,6 @@ class _Snapshot:
     files: dict[str, int]
     folders: set[str]
     complete: bool = True
-    users: int = 1
 
     def of_this_index(self) -> bool:
         return True
@@ -82,15 +81,6 @@ class _Snapshot:
         assert self.users > 0
         self.index.turns.switch()
         return self if self.generation == self.index.generation else self.index.open()
-
-    def retain(self) -> _Snapshot:
-        assert self.users > 0
-        self.users += 1
-        return self
-
-    def release(self) -> None:
-        assert self.users > 0
-        self.users -= 1
 
 
 class _Index:
@@ -199,8 +189,6 @@ def test_what_is_said_to_be_fresh_has_every_write_before_the_question(
     patient: bool,
 ) -> None:
     turns, files, chance = Turns(seed), Files(), random.Random(seed)
-    for change in BEGINNING:
-        files.change(*change)
     index = _Index(turns, files, chance)
     seen = Look(turns, files, {}, ()).at(None)
     index.files, index.folders = seen.files, seen.folders

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from recollect.jobs import library as under_test
 from recollect.jobs.library import Library
+from tests.made_up import Used
 from tests.turns import Lock, Turns
 
 
@@ -38,10 +39,9 @@ class _Index:
 
 
 @dataclass(eq=False)
-class _Snapshot:
+class _Snapshot(Used):
     index: _Index
     version: tuple[int, int]
-    users: int = 1
 
     @property
     def generation(self) -> int:
@@ -54,15 +54,6 @@ class _Snapshot:
         assert self.users > 0
         self.index.turns.switch()
         return self if self.version == self.index.committed else self.index.open()
-
-    def retain(self) -> _Snapshot:
-        assert self.users > 0
-        self.users += 1
-        return self
-
-    def release(self) -> None:
-        assert self.users > 0
-        self.users -= 1
 
 
 @contextmanager

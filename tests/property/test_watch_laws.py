@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recollect.sync.watch import Watcher
-from tests.made_up import BEGINNING, CHANGES, ROOT, Files, Look, made_up_watcher
+from tests.made_up import CHANGES, ROOT, Files, Look, made_up_watcher
 from tests.turns import Lock, Turns
 
 
@@ -59,8 +59,6 @@ def test_what_is_settled_is_indexed(
     known: bool,
 ) -> None:
     turns, files, chance = Turns(seed), Files(), random.Random(seed)
-    for change in BEGINNING:
-        files.change(*change)
     with made_up_watcher(turns, files) as watcher:
         syncs = _Syncs(turns, files, watcher)
         syncs.sync()

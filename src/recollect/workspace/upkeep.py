@@ -344,11 +344,10 @@ class Upkeep:
         crash_point("before-note")
         done = False  # unless what was committed is what readers get from now on
         try:
-            repository = self._catalog.get(run.repository_id) if not self._closed else None
-            if repository is not None:
+            if not self._closed and self._catalog.get(run.repository_id) is not None:
                 published = self.library.publish(run.repository_id, result.generation)
                 done = published and result.status == SyncStatus.COMPLETED
-                self._note(repository, run, result)
+                self._note(run, result)
                 crash_point("after-note")
                 if done:
                     self.vectors.build(run.folder)
@@ -365,7 +364,10 @@ class Upkeep:
                 self.attend(repository, ended.folders if ended is not None and not ended.partial else None)
             self.on_change()
 
-    def _note(self, repository: Repository, run: Run, result: SyncResult) -> None:
+    def _note(self, run: Run, result: SyncResult) -> None:
+        repository = self._catalog.get(run.repository_id)
+        if repository is None:  # forgotten meanwhile
+            return
         for error in result.errors:
             if error.kind == "index_rebuilt":
                 self.notices.append(f"{repository.name}: {error.message}")
