@@ -80,6 +80,14 @@ class Files:
     def files(self) -> dict[str, int]:
         return dict(self._walk(self.root, ""))
 
+    def moment(self) -> dict[str, int]:
+        """How often each file had changed by now."""
+        return {path: len(past) - 1 for path, past in self.past.items()}
+
+    def older(self, indexed: Mapping[str, int], moment: Mapping[str, int]) -> list[str]:
+        """Paths that are indexed as they were before a moment."""
+        return [path for path, past in self.past.items() if indexed.get(path) not in past[moment.get(path, 0) :]]
+
     # -- inotify ------------------------------------------------------------------------------------------------------
 
     def add(self, path: bytes) -> int:

@@ -24,9 +24,19 @@ class Turns:
         self.running: _Thread | None = None
         self.failures: list[BaseException] = []
 
-    def run(self, programs: Sequence[Callable[[], None]]) -> None:
-        """Run all to their end; what they raised is in `failures`. Fails where they wait for each other."""
+    def run(self, programs: Sequence[Callable[[], None]], serve: Callable[[], bool] | None = None) -> None:
+        """Run all to their end; what they raised is in `failures`. Fails where they wait for each other.
+
+        `serve` does in a thread of its own, a piece at a time, what they ask of others, and says whether there is more.
+        """
         threads = [_Thread(self, program) for program in programs]
+
+        def serving() -> None:
+            assert serve is not None
+            while serve() or any(thread in self._runnable for thread in threads[: len(programs)]):
+                self.switch()
+
+        threads += [_Thread(self, serving)] if serve is not None else []
         self._runnable = self._chance.sample(threads, len(threads))
         for thread in threads:
             thread.start()

@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,27 +39,25 @@ from tests.turns import Lock, RLock, Turns
 
 LAST_SYNC = {"status": "completed", "started_at": 0.0, "errors": []}
 REPOSITORY = Repository(
-    *(
-        "r",
-        Path(ROOT),
-        "r",
-        None,
-        "git",
-        0.0,
-        None,
-        True,
-        False,
-        False,
-        0,
-        None,
-        LAST_SYNC,
-        False,
-        True,
-        None,
-        None,
-        None,
-        0,
-    )
+    id="r",
+    path=Path(ROOT),
+    name="r",
+    url=None,
+    type="git",
+    added_at=0.0,
+    last_access=None,
+    tracked=True,
+    missing=False,
+    wanted=False,
+    attempts=0,
+    next_sync_at=None,
+    last_sync=LAST_SYNC,
+    untracked=False,
+    asked_for=True,
+    sync_interval=None,
+    place=None,
+    language=None,
+    size_bytes=0,
 )
 
 
@@ -103,16 +100,15 @@ class _Index:
         self.going.append((options, on_commit, Future()))
         return 0, self.going[-1][2]
 
-    def work(self) -> None:
-        """Do what was asked for first, well or badly, and commit it."""
-        self.turns.switch()
+    def work(self) -> bool:
+        """Do what was asked for first, well or badly, and commit it; whether there was anything."""
         if not self.going:
-            return
+            return False
         options, on_commit, future = self.going.pop(0)
         seen = Look(self.turns, self._world, self.files, self.folders).at(options.dirty)
         if self._chance.random() < 0.2:
             future.set_exception(RecollectError("it failed"))
-            return
+            return True
         if (seen.files, seen.folders) != (self.files, self.folders):
             self.generation, self.files, self.folders = self.generation + 1, seen.files, seen.folders
             self.turns.switch()
@@ -120,6 +116,7 @@ class _Index:
                 on_commit()
         result = SyncResult("", "completed", generation=self.generation)
         future.set_result(Ended(result, tuple(seen.told), options.dirty is not None, ()))
+        return True
 
 
 class _Future(Future[SyncResult]):
@@ -192,7 +189,6 @@ def test_what_is_said_to_be_fresh_has_every_write_before_the_question(
     index = _Index(turns, files, chance)
     seen = Look(turns, files, {}, ()).at(None)
     index.files, index.folders = seen.files, seen.folders
-    left = askers + 1 + background
 
     with made_up_watcher(turns, files) as watcher, _upkeep(turns, index, watcher, patient) as upkeep:
         questions = Questions.__new__(Questions)
@@ -204,12 +200,11 @@ def test_what_is_said_to_be_fresh_has_every_write_before_the_question(
                 pass
 
         def ask() -> None:
-            then = {path: len(past) - 1 for path, past in files.past.items()}
+            then = files.moment()
             with questions._answering([Target(REPOSITORY)]) as (sources, freshness):
                 snapshot: Any = sources[0][1].snapshot
                 if freshness.fresh:
-                    for path, past in files.past.items():
-                        assert snapshot.files.get(path) in past[then.get(path, 0) :], path
+                    assert files.older(snapshot.files, then) == []
                     turns.switch()
                 assert snapshot.users > 0
 
@@ -230,21 +225,7 @@ def test_what_is_said_to_be_fresh_has_every_write_before_the_question(
                 upkeep.library.let_go()
                 turns.switch()
 
-        def counted(program: Callable[[], None]) -> None:
-            nonlocal left
-            try:
-                program()
-            finally:
-                left -= 1
-
-        def work() -> None:
-            while left or index.going:
-                index.work()
-
         programs = [write, *[ask_again] * askers, *([in_background] if background else [])]
-        turns.run([*(partial(counted, program) for program in programs), work])
+        turns.run(programs, index.work)
         assert turns.failures == []
-        for _ in range(100):  # and in the end an answer is fresh
-            if upkeep.syncs.runs():
-                index.work()
         assert upkeep.syncs.runs() == []

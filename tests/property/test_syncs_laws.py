@@ -6,7 +6,6 @@ An indexer that is made up ends them when its thread's turn comes, in any order,
 from __future__ import annotations
 
 import random
-from collections import Counter
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -70,11 +69,10 @@ class _World:
     def cancel(self, number: int) -> None:
         self.cancelled.add(number)
 
-    def work(self) -> None:
-        """End one of the syncs that go on."""
+    def work(self) -> bool:
+        """End one of the syncs that go on; whether there was one."""
         if not self.going:
-            self._turns.switch()
-            return
+            return False
         number = self._chance.choice(sorted(self.going))
         _, future = self.going.pop(number)
         if number in self.cancelled:
@@ -83,6 +81,7 @@ class _World:
             future.set_exception(RuntimeError("a bug"))
         else:
             future.set_result(ENDED)
+        return True
 
     def _ended(self, run: Run, result: SyncResult) -> None:
         self._turns.switch()
@@ -106,10 +105,6 @@ def test_every_request_ends_and_is_served_by_a_sync_that_began_after_it(
     turns, chance = Turns(seed), random.Random(seed)
     world = _World(turns, chance, most)
     served: list[tuple[int, bool, bool, Run]] = []
-    left = Counter(users=len(wanted) + 1)
-
-    def done() -> None:
-        left["users"] -= 1
 
     def ask(requests: list[tuple[str, Urgency, bool, bool]]) -> None:
         for repository, urgency, join, full in requests:
@@ -118,19 +113,13 @@ def test_every_request_ends_and_is_served_by_a_sync_that_began_after_it(
             run = Run(repository, Path(repository), Path("/"), Options(full=full), urgency)
             served.append((asked, join, full, world.syncs.request(run, join=join)))
             turns.switch()
-        done()
 
     def cancel() -> None:
         for repository in cancels:
             world.syncs.cancel(repository)
-        done()
-
-    def work() -> None:
-        while left["users"] or world.going:
-            world.work()
 
     with mock.patch.object(under_test.log, "exception"):
-        turns.run([*(partial(ask, requests) for requests in wanted), cancel, work])
+        turns.run([*(partial(ask, requests) for requests in wanted), cancel], world.work)
     assert turns.failures == []
     assert world.wrong == []
     assert world.syncs.runs() == []

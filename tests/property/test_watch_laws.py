@@ -75,15 +75,13 @@ def test_what_is_settled_is_indexed(
                     watcher._take_in(files.read())
 
         def ask() -> None:
-            then = {path: len(past) - 1 for path, past in files.past.items()}
+            then = files.moment()
             mark = watcher.barrier(["r"], 1.0)
             assert mark is not None
             if not watcher.settled("r", mark):
                 syncs.sync()
             if watcher.settled("r", mark):
-                indexed = syncs.indexed
-                for path, past in files.past.items():
-                    assert indexed.get(path) in past[then.get(path, 0) :], path
+                assert files.older(syncs.indexed, then) == []
 
         def ask_again() -> None:
             for _ in range(3):

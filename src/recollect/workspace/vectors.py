@@ -78,12 +78,14 @@ class Vectors:
             self._stale.discard(folder)
         if error is None:
             self.error = None
-        elif not isinstance(error, RecollectError) or error.code != "shutting_down":
+        else:
             self._failed(error)
         if again:
             self.build(folder)
 
     def _failed(self, error: BaseException) -> None:
+        if isinstance(error, RecollectError) and error.code == "shutting_down":
+            return
         said = error.message if isinstance(error, RecollectError) else f"{type(error).__name__}: {error}"
         if said != self.error:
             log.warning("%s: %s; the bundled vectors serve", self._choice().name, said)
