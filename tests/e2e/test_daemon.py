@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,20 @@ def test_nonsense_on_the_socket_harms_nobody(home: Path) -> None:
             raw.sendall(nonsense)
             raw.close()
         assert good.call("about", {})["pid"]
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="nobody can say what another process may open")
+def test_a_daemon_may_open_more_files_than_its_starter(home: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(10_240, hard) if hard != resource.RLIM_INFINITY else 10_240
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+        with client.Connection(home) as daemon:
+            pid = daemon.call("about", {})["pid"]
+            assert resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] == wanted
+            daemon.call("stop", {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_an_idle_daemon_ends_and_takes_its_children_along(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from string import ascii_lowercase
 
 import pytest
 
 from recollect.errors import AlreadyRunning
+from recollect.index.snapshot import Snapshot
+from recollect.index.summary import summary_of
 from recollect.index.writer import IndexWriter
 from recollect.workspace import Workspace
 from tests.conftest import SHOP, MakeRepository, wait_until
@@ -53,6 +58,56 @@ def test_a_damaged_index_that_a_question_finds_is_made_again(home: Path, make_re
         last = workspace.status("project").last_sync
         assert last is not None
         assert "index_rebuilt" in {error.kind for error in last.errors}
+
+
+def test_no_reader_ever_finds_an_index_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", stop)
+        with pytest.raises(InterruptedError):
+            IndexWriter(tmp_path)
+    assert summary_of(tmp_path) is None
+    with pytest.raises(FileNotFoundError):
+        Snapshot.open(tmp_path)
+    IndexWriter(tmp_path).close()
+    assert summary_of(tmp_path) is not None
+    assert not list(tmp_path.glob("index.new*"))
+
+
+def test_the_log_of_an_index_that_was_removed_is_not_taken_for_a_new_one_s(tmp_path: Path) -> None:
+    writer = IndexWriter(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "index.db")) as database:
+        database.execute("INSERT INTO meta VALUES ('generation', 7)")
+        database.commit()
+        shutil.copy(tmp_path / "index.db-wal", tmp_path / "kept")
+    writer.close()
+    (tmp_path / "index.db").unlink()
+    (tmp_path / "kept").rename(tmp_path / "index.db-wal")
+    writer = IndexWriter(tmp_path)
+    assert writer.generation == 0
+    writer.close()
+
+
+def test_an_index_that_a_kill_left_with_a_journal_is_made_again(home: Path, make_repository: MakeRepository) -> None:
+    root = make_repository(SHOP)
+    with Workspace(home) as workspace:
+        workspace.sync(root)
+    folder = index_folder(home)
+    left = folder / "left"
+    with closing(sqlite3.connect(left, isolation_level=None)) as database:
+        database.execute("PRAGMA cache_size=1")  # what is written goes to the file before it is committed
+        database.execute("CREATE TABLE t (x)")
+        database.execute("BEGIN")
+        database.executemany("INSERT INTO t VALUES (?)", ((b"x" * 500,) for _ in range(3000)))
+        for name in folder.glob("index.db*"):
+            name.unlink()
+        shutil.copy(left, folder / "index.db")
+        shutil.copy(f"{left}-journal", folder / "index.db-journal")
+    with Workspace(home) as workspace:
+        workspace.search("total_price", "project")
+        wait_until(lambda: workspace.search("total_price", "project").hits)
 
 
 def test_a_damaged_segment_is_made_again_from_the_rows(home: Path, make_repository: MakeRepository) -> None:

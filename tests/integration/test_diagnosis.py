@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 from pathlib import Path
+
+import pytest
 
 from recollect.workspace import Workspace
 from tests.conftest import MakeRepository, write
@@ -21,6 +24,13 @@ def test_a_sound_installation_has_no_problems(home: Path, make_repository: MakeR
         assert {subject: said for subject, said in problems(workspace).items() if subject != "disk"} == {}
         home.chmod(0o755)
         assert "permissions" in problems(workspace)
+
+
+def test_too_few_open_files_for_all_repositories_are_a_problem(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Workspace(home) as workspace:
+        assert "open files" not in problems(workspace)
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 100))
+        assert problems(workspace)["open files"].startswith("100 may be open")
 
 
 def test_a_check_finds_what_no_stat_shows(home: Path, make_repository: MakeRepository) -> None:

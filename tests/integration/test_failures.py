@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from recollect.errors import Unavailable
+from recollect.index import schema
 from recollect.jobs import indexer
 from recollect.workspace import Workspace
 from tests.conftest import SHOP, MakeRepository, wait_until
@@ -39,6 +42,31 @@ def test_what_cannot_be_published_is_not_said_to_be_fresh(
         assert not answer.freshness.fresh
     answer = workspace.search("zebra_crossing", "project")
     assert (answer.freshness.fresh, answer.hits[0].path) == (True, "new.py")
+
+
+def test_an_index_that_cannot_be_opened_now_keeps_no_other_from_answering(
+    workspace: Workspace, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "other"):
+        workspace.sync(make_repository(SHOP, name))
+    workspace._upkeep.library.close()
+    one = next(item for item in workspace._catalog.repositories() if item.name == "one")
+    opened, broken = schema.open_for_reading, workspace._upkeep.folder(one.id)
+
+    def open_for_reading(folder: Path) -> sqlite3.Connection:
+        if folder == broken:
+            raise schema.index_error(sqlite3.OperationalError("unable to open database file"))
+        return opened(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "open_for_reading", open_for_reading)
+        answer = workspace.search("settle", ["one", "other"])
+        assert {hit.repository for hit in answer.hits} == {"other"}
+        assert not answer.freshness.fresh
+        assert "one" in str(answer.freshness.reason)
+        with pytest.raises(Unavailable, match="unable to open"):
+            workspace.search("settle", "one")
+    assert workspace.search("settle", ["one", "other"]).freshness.fresh
 
 
 def test_a_sync_whose_end_cannot_be_noted_ends_all_the_same(

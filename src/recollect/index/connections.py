@@ -30,7 +30,7 @@ class Connections:
         return _identity(self._folder) == self._file
 
     def take(self) -> sqlite3.Connection:
-        """One with a read transaction begun. Raises Corrupt, FileNotFoundError."""
+        """One with a read transaction begun. Raises Corrupt, Unavailable, FileNotFoundError."""
         if self._file is None:
             raise FileNotFoundError(self._folder / "index.db")
         with self._lock:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from recollect.errors import Corrupt
+from recollect.errors import Corrupt, RecollectError
+from recollect.store.database import translated
 
 SCHEMA_VERSION: Final = 4
 LARGE_CACHE_KB: Final = 16_000  # of pages, while much is written
@@ -65,50 +67,63 @@ CREATE TABLE history (id INTEGER PRIMARY KEY CHECK (id = 1), log BLOB NOT NULL, 
 
 
 def open_for_writing(folder: Path) -> sqlite3.Connection:
-    """The `index.db` of `folder`, made where it is not there. Raises Corrupt."""
+    """The `index.db` of `folder`, made where it is not there. Raises Corrupt, Unavailable."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    connection = sqlite3.connect(folder / "index.db", isolation_level=None, check_same_thread=False, timeout=10)
     try:
-        connection.execute("PRAGMA page_size=2048")  # an edit writes less, and less of a page is empty
-        connection.execute("PRAGMA journal_mode=WAL")
+        if not (folder / "index.db").exists():
+            _make(folder)
+        connection = _opened(str(folder / "index.db"))
+    except sqlite3.Error as error:
+        raise index_error(error) from error
+    try:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA cache_size=-{LARGE_CACHE_KB}")
         connection.execute("PRAGMA wal_autocheckpoint=0")  # done in `compact`, off the path of an edit
         connection.execute("PRAGMA journal_size_limit=1000000")  # of the log that a large sync leaves
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
-        elif version != SCHEMA_VERSION:
-            raise Corrupt(f"the index is of another version ({version})", code="index_version")
-    except sqlite3.DatabaseError as error:
+    except sqlite3.Error as error:
         connection.close()
-        raise _translated(error) from error
-    except Corrupt:
+        raise index_error(error) from error
+    return connection
+
+
+def open_for_reading(folder: Path) -> sqlite3.Connection:
+    """The `index.db` of `folder`, read only, usable from any thread (one at a time). Raises Corrupt, Unavailable."""
+    try:
+        return _opened(f"{(folder / 'index.db').absolute().as_uri()}?mode=ro")
+    except sqlite3.Error as error:
+        raise index_error(error) from error
+
+
+def index_error(error: sqlite3.Error) -> RecollectError:
+    """What a failure of SQLite means to who wants an index: Corrupt, or Unavailable."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_ROLLBACK:
+        return Corrupt("the index was left half made")  # nothing but the making of one ever has a journal to undo
+    return translated(error, "the index")
+
+
+def _opened(name: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        name, uri=name.startswith("file:"), isolation_level=None, check_same_thread=False, timeout=10
+    )
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != SCHEMA_VERSION:
+            raise Corrupt(f"the index is of another version ({version})", code="index_version")
+    except BaseException:
         connection.close()
         raise
     return connection
 
 
-def open_for_reading(folder: Path) -> sqlite3.Connection:
-    """The `index.db` of `folder`, read only, usable from any thread (one at a time). Raises Corrupt."""
-    uri = f"{(folder / 'index.db').absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise _translated(error) from error
-    if version != SCHEMA_VERSION:
-        connection.close()
-        raise Corrupt(f"the index is of another version ({version})", code="index_version")
-    return connection
-
-
-def _translated(error: sqlite3.DatabaseError) -> Exception:
-    if (
-        isinstance(error, sqlite3.OperationalError)
-        and "malformed" not in str(error)
-        and "not a database" not in str(error)
-    ):
-        return error
-    return Corrupt(f"the index cannot be read: {error}")
+def _make(folder: Path) -> None:
+    """Whole or not at all: a reader must never find a database without tables, or one whose maker was killed in the middle
+    of its first transaction, which only a writer can undo.
+    """
+    for left in (*folder.glob("index.new*"), *folder.glob("index.db-*")):  # the log of one that was removed, too
+        left.unlink()
+    new = folder / "index.new"
+    with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+        connection.execute("PRAGMA page_size=2048")  # an edit writes less, and less of a page is empty
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+    new.rename(folder / "index.db")

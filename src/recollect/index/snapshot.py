@@ -18,8 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recollect.errors import Corrupt
-from recollect.index import overlay
+from recollect.index import overlay, schema
 from recollect.index.analyse import decompress, lines_using, unzipped
 from recollect.index.connections import Connections
 from recollect.index.embed import DIMENSIONS
@@ -108,7 +107,7 @@ class Snapshot:
 
     @classmethod
     def open(cls, folder: Path) -> Snapshot:
-        """The last committed generation. Raises Corrupt; FileNotFoundError where nothing was ever committed."""
+        """The last committed generation. Raises Corrupt, Unavailable; FileNotFoundError where nothing was ever committed."""
         if not (folder / "index.db").exists():
             raise FileNotFoundError(folder / "index.db")
         return _read(folder, None)
@@ -124,12 +123,12 @@ class Snapshot:
     # -- look-ups -----------------------------------------------------------------------------------------------------
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Rows of a query in this generation. Raises Corrupt where the database is damaged."""
+        """Rows of a query in this generation. Raises Corrupt, Unavailable."""
         with self._lock:
             try:
                 return self._db.execute(sql, parameters).fetchall()
             except sqlite3.DatabaseError as error:
-                raise Corrupt(f"the index cannot be read: {error}") from error
+                raise schema.index_error(error) from error
 
     def definitions(self, names: Iterable[str], fold: bool = False) -> list[Definition]:
         """Definitions of these unqualified names; `fold`: whatever their case."""
@@ -268,7 +267,7 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
         )
     except sqlite3.DatabaseError as error:
         connections.give_back(connection, damaged=True)
-        raise Corrupt(f"the index cannot be read: {error}") from error
+        raise schema.index_error(error) from error
     except BaseException:
         connections.give_back(connection, damaged=True)
         raise

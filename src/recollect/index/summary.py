@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from recollect.errors import Corrupt
 from recollect.index import schema
 from recollect.sync.tree import Kind
 
@@ -28,7 +27,7 @@ class Summary:
 
 
 def summary_of(folder: Path) -> Summary | None:
-    """Of the last committed generation of the index at `folder`. Raises Corrupt; None where nothing was committed."""
+    """Of the last committed generation of the index at `folder`; None where nothing was committed. Raises Corrupt, Unavailable."""
     if not (folder / "index.db").exists():
         return None
     with _reading(folder) as connection:
@@ -51,7 +50,7 @@ def summary_of(folder: Path) -> Summary | None:
 
 
 def folders_of(folder: Path) -> list[str]:
-    """The directories of the last committed tree of the index at `folder`. Raises Corrupt; none where there is none."""
+    """The directories of the last committed tree of the index at `folder`; none where there is none. Raises Corrupt, Unavailable."""
     if not (folder / "index.db").exists():
         return []
     with _reading(folder) as connection:
@@ -61,11 +60,11 @@ def folders_of(folder: Path) -> list[str]:
 
 @contextmanager
 def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
-    """A connection for one look. Raises Corrupt where the database is damaged."""
+    """A connection for one look. Raises Corrupt, Unavailable."""
     connection = schema.open_for_reading(folder)
     try:
         yield connection
     except sqlite3.DatabaseError as error:
-        raise Corrupt(f"the index cannot be read: {error}") from error
+        raise schema.index_error(error) from error
     finally:
         connection.close()

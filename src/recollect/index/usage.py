@@ -85,7 +85,7 @@ def collect(folder: Path, before: Usage | None, between: Callable[[], None] = la
     `between` is called after each file.
 
     Raises:
-        Corrupt: the index cannot be read. FileNotFoundError: there is none.
+        Corrupt, Unavailable: the index cannot be read. FileNotFoundError: there is none.
     """
     if not (folder / "index.db").exists():
         raise FileNotFoundError(folder)
@@ -94,7 +94,7 @@ def collect(folder: Path, before: Usage | None, between: Callable[[], None] = la
             database.execute("BEGIN")
             return _collect(database, before, between)
         except sqlite3.DatabaseError as error:
-            raise Corrupt(f"the index cannot be read: {error}") from error
+            raise schema.index_error(error) from error
 
 
 def _collect(database: sqlite3.Connection, before: Usage | None, between: Callable[[], None]) -> Usage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -18,6 +19,7 @@ from recollect.index import history as history_field
 from recollect.index import rebuild, schema
 from recollect.index.analyse import PIPELINE, Analysed, compress, decompress
 from recollect.index.segment import Segment, View, build, merge
+from recollect.store.database import translated
 from recollect.sync import history as history_log
 from recollect.sync.diff import row_changes
 from recollect.sync.history import Log
@@ -64,13 +66,15 @@ def segments_folder(folder: Path) -> Path:
 
 
 def load_segment(folder: Path, name: str | None, block: bytes | None) -> Segment:
-    """A stored segment, from its row. Raises Corrupt where it is missing or damaged."""
+    """A stored segment, from its row. Raises Corrupt where it is missing or damaged, Unavailable where it cannot be opened now."""
     if name is None:
         return Segment.unpack(block)
     try:
         with open(segments_folder(folder) / name, "rb") as file:
             return Segment.unpack(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
     except (OSError, ValueError, KeyError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise translated(error, "the index") from error
         raise Corrupt(f"segment {name} cannot be read: {error}") from error
 
 
@@ -101,7 +105,7 @@ class IndexWriter:
     """Writes one repository folder; only one may exist for it at a time, and not be used by two threads at once."""
 
     def __init__(self, folder: Path) -> None:
-        """Open or create. A damaged segment is made again from the rows (`repaired`). Raises Corrupt."""
+        """Open or create. A damaged segment is made again from the rows (`repaired`). Raises Corrupt, Unavailable."""
         self._folder = folder
         self._db = schema.open_for_writing(folder)
         segments_folder(folder).mkdir(exist_ok=True, mode=0o700)
@@ -115,9 +119,11 @@ class IndexWriter:
             last = self._db.execute("SELECT coalesce(max(file_id), 0) FROM retired").fetchone()[0]
             self._next_file = max(*self._file_ids.values(), last, 0) + 1
             self._check_segments()
-        except sqlite3.DatabaseError as error:
+        except BaseException as error:
             self._db.close()
-            raise Corrupt(f"the index cannot be read: {error}") from error
+            if isinstance(error, sqlite3.Error):
+                raise schema.index_error(error) from error
+            raise
 
     @property
     def generation(self) -> int:

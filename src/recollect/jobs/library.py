@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from recollect.errors import Corrupt
+from recollect.errors import Corrupt, Unavailable
 from recollect.index.snapshot import Snapshot
 from recollect.index.summary import Summary, summary_of
 
@@ -149,6 +149,8 @@ class Library:
         except Corrupt as error:
             self._on_corrupt(repository_id, error)
             return None
+        except Unavailable:
+            raise
         except Exception:  # a bug of ours must not leave the old generation in place
             if old is None:
                 raise

@@ -11,6 +11,7 @@ import json
 import logging
 import logging.handlers
 import os
+import resource
 import signal
 import socket
 import sys
@@ -36,6 +37,7 @@ _LINE_LIMIT: Final = 16_000_000  # bytes of one request
 _QUICK_THREADS: Final = 16
 _WAITING_THREADS: Final = 256
 _IDLE_CHECK_S: Final = 5.0
+_OPEN_FILES: Final = 10_240  # what every system grants; an index that is being asked takes three
 _MCP_AFTER_S: Final = 2.0  # its code is loaded, whatever is going on
 log = logging.getLogger("recollect.daemon")
 
@@ -355,6 +357,15 @@ def _serve(home: Path, tell: Callable[[bytes], None]) -> None:
         os.close(lock)
 
 
+def _allow_open_files() -> None:
+    """A question about hundreds of repositories opens more than the 1,024 (256 on macOS) that a process usually begins with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="recollect.server.daemon")
     parser.add_argument("home", type=Path)
@@ -368,6 +379,7 @@ def main(arguments: list[str] | None = None) -> int:
                 os.close(given.ready)
 
     os.umask(0o077)
+    _allow_open_files()
     os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
     sys.setswitchinterval(0.0002)
     try:

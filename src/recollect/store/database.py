@@ -66,7 +66,7 @@ def translated(error: sqlite3.Error | OSError, name: str) -> RecollectError:
     if isinstance(error, OSError):
         return Unavailable(f"{name}: {error.strerror}", code="storage")
     if "readonly" in said or "unable to open" in said:
-        return Unavailable(f"{name} cannot be written: {said}", code="storage")
+        return Unavailable(f"{name} cannot be {'opened' if 'open' in said else 'written'}: {said}", code="storage")
     if "locked" in said:
         return Unavailable(f"{name} is in use by another process", code="locked")
     return Corrupt(f"{name} cannot be read: {said}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import sqlite3
 import sys
@@ -21,6 +22,8 @@ from recollect.workspace import reports
 from recollect.workspace.upkeep import Upkeep
 
 _FREE_BYTES: Final = 1_000_000_000
+_FILES_OF_OUR_OWN: Final = 200
+_FILES_PER_INDEX: Final = 3  # while it is asked
 _OLDEST_GIT: Final = (2, 25)
 _LIMITS: Final = Path("/proc/sys/fs/inotify")
 
@@ -30,6 +33,7 @@ def findings(home: Path, known: Sequence[Repository], upkeep: Upkeep, notices: S
     return [
         *_programs(),
         *_home(home),
+        *_open_files(len(known)),
         *_watching(upkeep, known),
         *(finding for item in known for finding in _repository(item, upkeep)),
         *(Finding("note", "notice", said) for said in notices),
@@ -94,6 +98,13 @@ def _home(home: Path) -> Iterator[Finding]:
         )
 
 
+def _open_files(repositories: int) -> Iterator[Finding]:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if most != resource.RLIM_INFINITY and most < _FILES_OF_OUR_OWN + _FILES_PER_INDEX * repositories:
+        said = f"{most} may be open, too few for a question about all {repositories} repositories at once"
+        yield Finding("problem", "open files", said, "Raise the hard limit (ulimit -n), then: recollect daemon restart")
+
+
 def _watching(upkeep: Upkeep, known: Sequence[Repository]) -> Iterator[Finding]:
     watcher = upkeep.watcher
     if watcher.unavailable is not None:
@@ -139,7 +150,7 @@ def _repository(item: Repository, upkeep: Upkeep) -> Iterator[Finding]:
         )
     try:
         folders_of(upkeep.folder(item.id))
-    except Corrupt as error:
+    except (Corrupt, Unavailable) as error:
         yield Finding("problem", item.name, error.message, f"recollect sync {item.name}")
 
 

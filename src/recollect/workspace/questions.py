@@ -280,7 +280,13 @@ class Questions:
             for target in targets:
                 repository = self._catalog.get(target.repository.id) or target.repository
                 watch = self._upkeep.watch(repository, seen)
-                snapshot = stack.enter_context(self._library.reading(repository.id))
+                try:
+                    snapshot = stack.enter_context(self._library.reading(repository.id))
+                except Unavailable as error:
+                    if len(targets) == 1:
+                        raise
+                    parts.append((repository.name, Freshness(False, 0, error.message, 0.0)))
+                    continue
                 complete = snapshot is not None and snapshot.complete
                 parts.append((repository.name, self._upkeep.freshness(repository, complete, watch)))
                 if snapshot is not None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from recollect.config import Settings
-from recollect.errors import Corrupt, RecollectError
+from recollect.errors import Corrupt, RecollectError, Unavailable
 from recollect.home import run_folder
 from recollect.index.snapshot import Snapshot
 from recollect.index.summary import folders_of
@@ -128,7 +128,7 @@ class Upkeep:
             if folders is None:
                 try:
                     folders = folders_of(self.folder(repository.id))
-                except Corrupt:
+                except (Corrupt, Unavailable):
                     folders = ()
             self.watcher.watch(repository.id, repository.path, list(folders))
 
