@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import shutil
 import sqlite3
@@ -11,10 +13,11 @@ from string import ascii_lowercase
 
 import pytest
 
-from recollect.errors import AlreadyRunning
+from recollect.errors import AlreadyRunning, Corrupt, Unavailable
+from recollect.index import writer
 from recollect.index.snapshot import Snapshot
 from recollect.index.summary import summary_of
-from recollect.index.writer import IndexWriter
+from recollect.index.writer import IndexWriter, load_segment
 from recollect.workspace import Workspace
 from tests.conftest import SHOP, MakeRepository, wait_until
 
@@ -77,17 +80,17 @@ def test_no_reader_ever_finds_an_index_half_made(tmp_path: Path, monkeypatch: py
 
 
 def test_the_log_of_an_index_that_was_removed_is_not_taken_for_a_new_one_s(tmp_path: Path) -> None:
-    writer = IndexWriter(tmp_path)
+    index = IndexWriter(tmp_path)
     with closing(sqlite3.connect(tmp_path / "index.db")) as database:
         database.execute("INSERT INTO meta VALUES ('generation', 7)")
         database.commit()
         shutil.copy(tmp_path / "index.db-wal", tmp_path / "kept")
-    writer.close()
+    index.close()
     (tmp_path / "index.db").unlink()
     (tmp_path / "kept").rename(tmp_path / "index.db-wal")
-    writer = IndexWriter(tmp_path)
-    assert writer.generation == 0
-    writer.close()
+    index = IndexWriter(tmp_path)
+    assert index.generation == 0
+    index.close()
 
 
 def test_an_index_that_a_kill_left_with_a_journal_is_made_again(home: Path, make_repository: MakeRepository) -> None:
@@ -110,6 +113,17 @@ def test_an_index_that_a_kill_left_with_a_journal_is_made_again(home: Path, make
         wait_until(lambda: workspace.search("total_price", "project").hits)
 
 
+def test_a_segment_that_cannot_be_opened_now_is_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with pytest.raises(Corrupt):
+        load_segment(tmp_path, "missing", None)
+    monkeypatch.setattr(writer, "open", none_left, raising=False)
+    with pytest.raises(Unavailable):
+        load_segment(tmp_path, "missing", None)
+
+
 def test_a_damaged_segment_is_made_again_from_the_rows(home: Path, make_repository: MakeRepository) -> None:
     letters = random.Random(3)
 
@@ -119,9 +133,9 @@ def test_a_damaged_segment_is_made_again_from_the_rows(home: Path, make_reposito
     root = make_repository({f"f{i}.py": f"def func_{i}():\n{names()}" for i in range(1200)})
     with Workspace(home) as workspace:
         workspace.sync(root, full=True)
-    writer = IndexWriter(index_folder(home))
-    writer.compact(force=True)  # in how many pieces it came depends on how fast the machine is
-    writer.close()
+    index = IndexWriter(index_folder(home))
+    index.compact(force=True)  # in how many pieces it came depends on how fast the machine is
+    index.close()
     (segment,) = (index_folder(home) / "segments").iterdir()
     content = bytearray(segment.read_bytes())
     content[len(content) // 2] ^= 0xFF
