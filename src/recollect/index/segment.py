@@ -130,6 +130,7 @@ def _whole(half: NDArray[Any]) -> NDArray[np.float64]:
     return moment + np.triu(moment, 1).T
 
 
+_FEW: Final = 2 * DIMENSIONS  # chunks
 _PENDING: Final = 2_000  # chunks that came and went, from which a moment is worked out anew
 _COLUMNS = [item.name for item in fields(Segment) if item.name not in ("moment", "signs", "memo")]
 
@@ -310,14 +311,19 @@ def _order(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """Sum of v vᵀ over the live chunks of some views: of those of an earlier generation, and what came and went since."""
+    """Sum of v vᵀ over the live chunks of some views: of those of an earlier generation, and what came and went since.
 
-    matrix: NDArray[np.float64]  # [DIMENSIONS, DIMENSIONS], whole numbers
+    Of few chunks nothing but the chunks themselves: their vectors take less room than the sum, and less time to open.
+    """
+
+    matrix: NDArray[np.float64] | None  # [DIMENSIONS, DIMENSIONS], whole numbers
     came: tuple[NDArray[np.int8], ...] = ()
     went: tuple[NDArray[np.int8], ...] = ()
 
     @classmethod
     def of(cls, views: Sequence[View]) -> Self:
+        if sum(view.n_live for view in views) <= _FEW:
+            return cls(None, tuple(view.live_vectors() for view in views if view.n_live))
         return cls(sum((view.second_moment() for view in views), np.zeros((DIMENSIONS, DIMENSIONS), np.float64)))
 
     def following(self, before: Sequence[View], now: Sequence[View], switched: Sequence[int]) -> Moment:
@@ -344,7 +350,7 @@ class Moment:
         pending = sum(map(len, came)) + sum(map(len, went))
         if pending <= _PENDING:
             return Moment(self.matrix, tuple(filter(len, came)), tuple(filter(len, went)))
-        if pending > sum(view.n_live for view in now):
+        if self.matrix is None or pending > sum(view.n_live for view in now):
             return Moment.of(now)
         matrix = self.matrix.copy()
         for sign, rows_of in ((1, came), (-1, went)):
@@ -353,8 +359,10 @@ class Moment:
 
     def along(self, vector: NDArray[np.int8]) -> int:
         """Sum over the live chunks of the squares of their products with `vector`, exact."""
-        # Whole numbers below 2⁵³ until the last product, which is made of integers.
-        total = int(vector.astype(np.int64) @ (self.matrix @ vector.astype(np.float64)).astype(np.int64))
+        total = 0
+        if self.matrix is not None:
+            # Whole numbers below 2⁵³ until the last product, which is made of integers.
+            total = int(vector.astype(np.int64) @ (self.matrix @ vector.astype(np.float64)).astype(np.int64))
         for sign, parts in ((1, self.came), (-1, self.went)):
             if parts:
                 products = np.concatenate(parts).astype(np.float32) @ vector.astype(np.float32)  # below 2²⁴
@@ -366,10 +374,8 @@ def _live_rows(views: Sequence[View]) -> tuple[NDArray[np.int64], NDArray[np.int
     """(chunk ids, vectors) of the live chunks."""
     if not views:
         return _NO_ROWS, _NO_VECTORS
-    rows = [np.flatnonzero(view.live) for view in views]
-    ids = [view.segment.chunk_id[at] for view, at in zip(views, rows, strict=True)]
-    vectors = [view.segment.vectors[at] for view, at in zip(views, rows, strict=True)]
-    return np.concatenate(ids), np.concatenate(vectors)
+    ids = [view.segment.chunk_id[view.live] for view in views]
+    return np.concatenate(ids), np.concatenate([view.live_vectors() for view in views])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -426,6 +432,10 @@ class View:
             self.total_length + sign * int(self.segment.length[at].sum(dtype=np.int64)),
             self.vector_sum + sign * self.segment.vectors[at].sum(axis=0, dtype=np.int64),
         )
+
+    def live_vectors(self) -> NDArray[np.int8]:
+        """Of the live rows, `[n_live, DIMENSIONS]`."""
+        return self.segment.vectors if self.n_live == len(self.segment) else self.segment.vectors[self.live]
 
     def second_moment(self) -> NDArray[np.float64]:
         """Sum of v vᵀ over the live rows, exact."""

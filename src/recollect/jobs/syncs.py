@@ -151,9 +151,10 @@ class Syncs:
             run = entry[2]
             if self._queued.get(run.repository_id) is not run or run.status is not SyncStatus.QUEUED:
                 continue  # cancelled, started, or listed twice because it became more urgent
-            if run.repository_id in self._running or (
-                run.urgency > Urgency.QUESTION and self._slots_used() >= self._most
-            ):
+            if run.urgency > Urgency.QUESTION and self._slots_used() >= self._most:
+                skipped.append(entry)
+                break  # those that come after it are no more urgent
+            if run.repository_id in self._running:
                 skipped.append(entry)
                 continue
             del self._queued[run.repository_id]

@@ -158,10 +158,15 @@ class Upkeep:
         unsettled = [item for item in known if not self._settled(item, seen) and not self._hopeless(item)]
         unchecked = [item for item in unsettled if not self.watcher.vouches(item.id)]
         runs: dict[str, Run] = {}
+        later: list[Repository] = []
         for repository in unsettled:
             at_once = repository not in unchecked or len(unchecked) <= _CHECKS_AT_ONCE
-            if at_once or not self._just_checked(repository):
+            if not at_once and time.monotonic() >= until:
+                later.append(repository)
+            elif at_once or not self._just_checked(repository):
                 runs[repository.id] = self._help(repository, at_once)
+        if later:
+            self._preparing.submit(self._help_later, later)
         for repository in unsettled:
             if repository.id in runs:
                 first = repository.last_sync is None  # of all that ask, each waits until a moment after the first asked
@@ -210,6 +215,15 @@ class Upkeep:
         first = repository.last_sync is None
         urgency = Urgency.QUESTION if at_once and not first else Urgency.ASKED
         return self.request(repository, urgency, join=first)
+
+    def _help_later(self, repositories: Sequence[Repository]) -> None:
+        """What a question about hundreds of repositories had no time to ask for."""
+        for repository in repositories:
+            if self._closed:
+                return
+            if self.syncs.current(repository.id) is None and not self._just_checked(repository):
+                with suppress(RecollectError):
+                    self._help(repository, False)
 
     def _settle(self, repository: Repository, run: Run, seen: Seen, until: float) -> None:
         """Wait for a run, and for what it turns out to need after it (folders that were not watched before)."""
