@@ -7,9 +7,9 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -185,13 +185,19 @@ class Catalog:
         with self._lock:
             return self._db.execute("SELECT * FROM usage WHERE day >= ? ORDER BY day, tool", (since,)).fetchall()
 
-    def touch(self, repository_id: str) -> None:
+    def touch(self, repository_ids: Iterable[str]) -> None:
         """Note a use; at most once a minute, for it happens with every question, which must not fail for it."""
         now = time.time()
-        if now - self._accessed.get(repository_id, 0.0) > 60:
-            self._accessed[repository_id] = now
-            with suppress(Unavailable):
-                self.update(repository_id, last_access=now)
+        used = [name for name in repository_ids if now - self._accessed.get(name, 0.0) > 60]
+        if not used:
+            return
+        self._accessed.update(dict.fromkeys(used, now))
+        with self._lock, suppress(Unavailable):
+            known = [name for name in used if name in self._repositories]
+            with transaction(self._db, "catalog.db"):
+                sql = "UPDATE repositories SET last_access = ? WHERE id = ?"
+                self._db.executemany(sql, [(now, name) for name in known])
+            self._repositories |= {name: replace(self._repositories[name], last_access=now) for name in known}
 
     def remove(self, repository_id: str) -> None:
         with self._lock, transaction(self._db, "catalog.db"):

@@ -218,7 +218,7 @@ class Questions:
         if not isinstance(path, str) or not path.strip():
             raise UserError("no path was given")
         found, inside = self._place_of_file(path, repository, caller)
-        self._catalog.touch(found.id)
+        self._catalog.touch([found.id])
         with self._library.reading(found.id) as snapshot:
             return reading.read(found, snapshot, inside, start_line, end_line)
 
@@ -291,7 +291,7 @@ class Questions:
                 parts.append((repository.name, self._upkeep.freshness(repository, complete, watch)))
                 if snapshot is not None:
                     sources.append((target, Source(repository.name, repository.path, snapshot)))
-                self._catalog.touch(repository.id)
+            self._catalog.touch(target.repository.id for target in targets)
             reflected = reports.together(parts, _since(started))
             self._upkeep.meters.answered(reflected)
             yield sources, reflected
