@@ -187,14 +187,16 @@ class Pump:
 
     def _only_errors(self, error: RecollectError) -> int:
         """No daemon can be had: say so to every request rather than vanish."""
-        sys.stderr.write(f"recollect: {error.message} {error.hint}\n")
+        said = f"{error.message}. {error.hint}" if error.hint else error.message
+        sys.stderr.write(f"recollect: {said}\n")
+        told = error.to_dict()
         for line in sys.stdin.buffer:
             try:
                 message = json.loads(line)
             except ValueError:
                 continue
             if isinstance(message, dict) and message.get("id") is not None and "method" in message:
-                _write(_error(_key(message["id"]), f"{error.message} {error.hint}".strip()))
+                _write(_error(_key(message["id"]), said, told["code"], told["retry"]))
         return error.exit_code
 
 
@@ -222,8 +224,8 @@ def _only_reads(line: bytes) -> bool:
     return True  # lists, ping, initialize
 
 
-def _error(key: str, message: str) -> bytes:
-    error = {"code": -32000, "message": message, "data": {"code": "connection_lost", "retry": True}}
+def _error(key: str, message: str, code: str = "connection_lost", retry: bool = True) -> bytes:
+    error = {"code": -32000, "message": message, "data": {"code": code, "retry": retry}}
     return f'{{"jsonrpc":"2.0","id":{key},"error":{json.dumps(error)}}}\n'.encode()
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +161,26 @@ def test_tools_of_others_are_understood(home: Path, make_repository: MakeReposit
         assert (await client.call_tool("clear_index", {"path": str(root)})).structured_content["status"] == "forgotten"
 
     with_client(root, use, "--toolsets", "code,compat")
+
+
+def test_where_no_daemon_can_be_had_every_request_is_told_why(home: Path) -> None:
+    with closing(sqlite3.connect(home / "catalog.db")) as newer:
+        newer.execute("PRAGMA user_version=99")
+    requests = [
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize"},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+    ]
+    asked = "".join(
+        json.dumps(item) + "\n" for item in [*requests, {"jsonrpc": "2.0", "id": "b", "method": "tools/list"}]
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "recollect", "mcp"], input=asked, capture_output=True, text=True, timeout=60
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["id"] for answer in answers] == [1, "b"]
+    assert {answer["error"]["data"]["code"] for answer in answers} == {"database_version"}
+    assert "A newer Recollect made it" in answers[0]["error"]["message"]
+    assert done.stderr == f"recollect: {answers[0]['error']['message']}\n"
 
 
 def test_a_session_survives_the_death_of_the_daemon(home: Path, make_repository: MakeRepository) -> None:

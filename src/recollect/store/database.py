@@ -31,7 +31,9 @@ def open_database(path: Path, schema: str, version: int, steps: Mapping[int, str
             connection.executescript(f"BEGIN IMMEDIATE;{steps[found]}PRAGMA user_version={found + 1};COMMIT;")
             found += 1
         if found not in (0, version):
-            raise Corrupt(f"{path.name} is of another version ({found}, not {version})", code="database_version")
+            hint = "A newer Recollect made it: update this one, or set RECOLLECT_HOME." if found > version else ""
+            said = f"{path.name} is of another version ({found}, not {version})"
+            raise Corrupt(said, hint=hint, code="database_version")
     except sqlite3.Error as error:
         connection.close()
         raise translated(error, path.name) from error
