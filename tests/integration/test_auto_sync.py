@@ -441,6 +441,28 @@ def test_beyond_the_budget_the_answer_says_what_it_does_not_reflect(
         assert workspace.search("second", "project").hits[0].path == "a.py"
 
 
+def test_what_a_question_about_many_has_no_time_to_have_checked_is_checked_after_it(home: Path, tmp_path: Path) -> None:
+    place = repositories(tmp_path / "src", 8)
+    with Workspace(home) as workspace:
+        for number in range(8):
+            workspace.sync(place / f"r{number}")
+        workspace.auto_sync.pause()
+    for number in range(8):
+        (place / f"r{number}" / "late.py").write_text("def came_late(): pass\n")
+    time.sleep(2.1)  # past the moment within which a question trusts the last check
+    with Workspace(home, settings=Settings(recollect_fresh_budget_ms=0)) as workspace:
+        before = [workspace.status(f"r{number}").generation for number in range(8)]
+        assert not workspace.search("came_late", "*").freshness.fresh
+        wait_until(
+            lambda: (
+                [workspace.status(f"r{number}").generation for number in range(8)]
+                == [generation + 1 for generation in before]
+            )
+        )
+        found = workspace.search("came_late", "*").hits[0]
+        assert (found.path, len(found.also_in)) == ("late.py", 7)
+
+
 def test_a_work_tree_that_equals_its_sibling_is_synced_once_in_the_background(home: Path, tmp_path: Path) -> None:
     first = tmp_path / "src" / "first"
     write(first, {"a.py": "def one(): pass\n", "b.py": "def two(): pass\n"})

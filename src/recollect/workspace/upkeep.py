@@ -166,7 +166,8 @@ class Upkeep:
             elif at_once or not self._just_checked(repository):
                 runs[repository.id] = self._help(repository, at_once)
         if later:
-            self._preparing.submit(self._help_later, later)
+            with suppress(RuntimeError):  # closed meanwhile
+                self._preparing.submit(self._help_later, later)
         for repository in unsettled:
             if repository.id in runs:
                 first = repository.last_sync is None  # of all that ask, each waits until a moment after the first asked
