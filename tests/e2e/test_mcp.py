@@ -11,14 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp import Client, StdioServerParameters
 
-from tests.conftest import SHOP, MakeRepository, command_of, processes_of
+from recollect.client import Connection
+from tests.conftest import SHOP, MakeRepository, command_of, processes_of, wait_until
 from tests.git_server import serving
 
 
@@ -161,6 +162,30 @@ def test_tools_of_others_are_understood(home: Path, make_repository: MakeReposit
         assert (await client.call_tool("clear_index", {"path": str(root)})).structured_content["status"] == "forgotten"
 
     with_client(root, use, "--toolsets", "code,compat")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="nobody can say what another process has open")
+def test_a_session_s_project_is_opened_before_its_first_question(home: Path, make_repository: MakeRepository) -> None:
+    root = make_repository(SHOP)
+
+    def opened(pid: int) -> bool:
+        held = []
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):  # closed by now
+                held.append(os.readlink(entry))
+        return any(name.endswith("/index.db") for name in held)
+
+    with Connection(home) as daemon:
+        daemon.call("sync", {"path": str(root)})
+        pid = daemon.call("about", {})["pid"]
+
+        async def use(client: Client) -> None:
+            for _ in range(5):  # it stays so: a look in passing is no opening
+                await asyncio.to_thread(wait_until, lambda: opened(pid))
+                await asyncio.sleep(0.02)
+
+        wait_until(lambda: not opened(pid))
+        with_client(root, use)
 
 
 def test_where_no_daemon_can_be_had_every_request_is_told_why(home: Path) -> None:

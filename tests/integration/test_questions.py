@@ -252,6 +252,15 @@ def test_a_url_that_is_known_means_its_repository(workspace: Workspace, shop: Pa
         workspace.search("cart", "https://localhost/other.git")
 
 
+def test_what_a_session_will_ask_about_is_opened_ahead(workspace: Workspace, shop: Path, tmp_path: Path) -> None:
+    for elsewhere in (Caller(), Caller(cwd=str(tmp_path))):
+        workspace.expect(elsewhere)
+    assert not len(workspace._library)
+    workspace.expect(Caller(cwd=str(shop / "web")))
+    wait_until(lambda: len(workspace._library) == 1)
+    assert len(workspace.repositories().repositories) == 1  # nothing was registered for it
+
+
 def test_what_paths_say_is_worked_out_after_the_first_question_and_taken_over(workspace: Workspace, shop: Path) -> None:
     first = workspace.search("total price of the cart", str(shop), explain=True)
     identity = workspace._registry.known(str(shop), Caller()).id

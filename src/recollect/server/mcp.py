@@ -36,6 +36,7 @@ _INSTRUCTIONS = (
     "retrieve_memory tells what earlier sessions decided and learned; store_memory keeps it."
 )
 _ROOTS_S = 2.0
+_AHEAD_S = 0.3  # after which a session has its handshake behind it, and its first question usually before it
 
 
 @dataclass(slots=True)
@@ -76,10 +77,15 @@ class Mcp:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: Client) -> None:
         """Serve a connection until it ends."""
         client_of_request.set(client)
-        with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            await serve_dual_era_loop(
-                self._server, _Lines(reader), _Out(writer), lifespan_state={}, init_options=self._options
-            )
+        loop = asyncio.get_running_loop()
+        ahead = loop.call_later(_AHEAD_S, self._quick.submit, self._workspace.expect, client.caller)
+        try:
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                await serve_dual_era_loop(
+                    self._server, _Lines(reader), _Out(writer), lifespan_state={}, init_options=self._options
+                )
+        finally:
+            ahead.cancel()
 
     async def _list_tools(self, context: Any, params: Any) -> types.ListToolsResult:
         toolsets = client_of_request.get().toolsets

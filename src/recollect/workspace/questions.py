@@ -205,6 +205,13 @@ class Questions:
             )
             return CriticalFiles(source.name, tuple(rows), len(ranked), freshness)
 
+    def expect(self, caller: Caller) -> None:
+        """A session has begun: open in the background what it will ask about first, so that it need not wait for that."""
+        place = caller.project_dir or caller.cwd
+        repository = self._registry.holding(place) if place else None
+        if repository is not None:
+            self._upkeep.prepare(repository.id)
+
     def read(
         self,
         path: str,

@@ -85,9 +85,10 @@ class Upkeep:
         self.vectors = Vectors(self.indexer, lambda: self.settings.embedder)
         self.syncs = Syncs(self.indexer, self.watcher, most, self._committed, self._ended)
 
-    def prepare(self, repository_id: str, snapshot: Snapshot) -> None:
-        """Have worked out in the background what questions need of an index whatever they ask, once it was asked anything."""
-        if snapshot.memo.get("prepared") or repository_id in self._being_prepared or self._closed:
+    def prepare(self, repository_id: str, snapshot: Snapshot | None = None) -> None:
+        """Have an index opened in the background, and worked out what questions need of it whatever they ask."""
+        known = snapshot is not None and snapshot.memo.get("prepared")
+        if known or repository_id in self._being_prepared or self._closed:
             return
         self._being_prepared.add(repository_id)
         self._preparing.submit(self._prepare, repository_id)
