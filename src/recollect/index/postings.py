@@ -54,7 +54,7 @@ def decode(found: Postings, term: int) -> NDArray[np.int64]:
     wide = bool(found.wide[term])
     digits = part.view(np.dtype("<u2")) if wide else part
     ends = digits != _FULL[wide]
-    rows: NDArray[np.int64] = np.cumsum(digits + ends.astype(np.int64))[ends] - 1
+    rows: NDArray[np.int64] = (digits + ends.astype(np.int64)).cumsum()[ends] - 1
     return rows
 
 

@@ -35,7 +35,7 @@ def _utf8(term: str) -> bytes:
 
 def term_at(keys: NDArray[np.uint64], key: int) -> int | None:
     """Place of a term among `keys`, which ascend; None where it is none of them."""
-    at = int(np.searchsorted(keys, np.uint64(key)))
+    at = int(keys.searchsorted(np.uint64(key)))  # the method: the function takes three times as long
     return at if at < len(keys) and int(keys[at]) == key else None
 
 

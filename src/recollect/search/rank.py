@@ -166,14 +166,19 @@ class PathTable:
 
 def named(projects: Sequence[tuple[str, Sequence[str]]], question: str) -> list[bool]:
     """Which projects, each given by its name and the folders that it lies in, a question names, by words few others share."""
-    asked = _identity([question])
+    asked = _project_words([question])
     known = [_identity((name, *folders)) for name, folders in projects]
     shared = Counter(word for words in known for word in words)
     few = max(1, len(projects) // 8)
     return [any(shared[word] <= few for word in words & asked) for words in known]
 
 
-def _identity(names: Iterable[str]) -> set[str]:
+@functools.lru_cache(maxsize=10_000)
+def _identity(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(_project_words(names))
+
+
+def _project_words(names: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for name in (identifier for given in names for identifier in text.identifiers(given)):
         parts = text.split_identifier(name)

@@ -142,13 +142,15 @@ def bm25(terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Pa
     mean_length = max(sum(_total_length(snapshot) for snapshot in snapshots) / n, 1.0)
     norm, by_length = np.float32(K1 * (1 - B)), np.float32(K1 * B / mean_length)
     for term in terms:
-        matches = [_matches(term, part) for part in parts]
-        frequency = sum(_live_count(part, match) for part, match in zip(parts, matches, strict=True))
+        key = term_key(term)
+        tried = ((part, length, _matches(term, key, part)) for part, length in zip(parts, lengths, strict=True))
+        matches = [found for found in tried if found[2] is not _NO_MATCH]  # of many small indexes most lack a term
+        frequency = sum(_live_count(part, match) for part, _, match in matches)
         if not frequency:
             continue
         frequencies[term] = frequency
         weight = np.float32(np.log(1 + (n - frequency + 0.5) / (frequency + 0.5)) * (K1 + 1))
-        for part, length, match in zip(parts, lengths, matches, strict=True):
+        for part, length, match in matches:
             path = match.path_weight
             if len(match.path_rows):
                 here = path[part.view.segment.file_id[match.path_rows]]
@@ -172,13 +174,19 @@ class _Match(NamedTuple):
     path_weight: Floats  # by file id
 
 
-def _matches(term: str, part: Part) -> _Match:
+_NO_ROWS: Final = np.zeros(0, np.int64)
+_NO_WEIGHT: Final = np.zeros(0, np.float32)
+_NO_MATCH: Final = _Match(_NO_ROWS, _NO_WEIGHT, _NO_WEIGHT, _NO_ROWS, _NO_WEIGHT)
+
+
+def _matches(term: str, key: int, part: Part) -> _Match:
     segment = part.view.segment
-    found, counts = segment.postings(term_key(term))
+    found, counts = segment.postings(key)
     weight = _path_weight(term, part.snapshot)
     if weight is None:
-        none = np.zeros(0, np.int64)
-        return _Match(found, counts.astype(np.float32), np.zeros(len(found), np.float32), none, np.zeros(0, np.float32))
+        if not len(found):
+            return _NO_MATCH
+        return _Match(found, counts.astype(np.float32), np.zeros(len(found), np.float32), _NO_ROWS, _NO_WEIGHT)
     also = weight[segment.file_id[found]]
     return _Match(found, counts.astype(np.float32), also, rows_of_files(part, np.flatnonzero(weight)), weight)
 
@@ -192,7 +200,8 @@ def history(
     n = sum(map(len, fields))
     total = sum(field.total for field in fields)
     for term in terms if n else ():
-        found = [field.postings(term_key(term)) for field in fields]
+        key = term_key(term)
+        found = [field.postings(key) for field in fields]
         frequency = sum(len(documents) for documents, _ in found)
         weight = np.log(1 + (n - frequency + 0.5) / (frequency + 0.5)) * (K1 + 1)
         for field, score, (documents, counts) in zip(fields, scores, found, strict=True):

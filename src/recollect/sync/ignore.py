@@ -147,13 +147,14 @@ def same_names(now: str, old: str) -> bool:
     return (*new_parts[:3], *new_parts[4:]) == (*old_parts[:3], *old_parts[4:])
 
 
-def deciding_files(root: Path) -> tuple[Path, ...]:
+def deciding_files(root: Path) -> tuple[str, ...]:
     """Files outside the tree whose change may change which names belong to it; git's index first. None without git."""
     work_tree = git.work_tree_root(root)
     if work_tree is None:
         return ()
     index, exclude, configs = _git_files(work_tree)
-    return (index, exclude, *configs, Path(_excludes_file(work_tree)), *_above(root, work_tree))
+    files = map(os.fspath, (index, exclude, *configs, *_above(root, work_tree)))
+    return (*files, _excludes_file(work_tree))
 
 
 def file_state(path: Path | str) -> str:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +56,7 @@ class _Watched:
     ignored: set[str] = field(default_factory=set)  # files that were looked at and are no part of the repository
     rules: int = 0  # counts the changes of what decides that
     identity: tuple[int, int] | None = None  # device and inode of the root
-    outside: tuple[Path, ...] = ()
+    outside: tuple[str, ...] = ()
     outside_states: tuple[str, ...] = ()
     reason: str | None = None  # why events do not tell all, if so
     dirty_since: float = 0.0  # monotonic
@@ -194,11 +195,12 @@ class Watcher:
                 came = self._take_in(events, wanted)
                 if not events and not came and not self._inotify.wait(max(0.0, until - time.monotonic())):
                     return None
+        state = cache(file_state)  # several files are the same for all repositories
         with self._lock:
             for key in keys:
                 watched = self._repositories.get(key)
                 if watched is not None:
-                    self._look_outside(watched)
+                    self._look_outside(watched, state)
             return self._mark
 
     def settled(self, key: str, mark: int) -> bool:
@@ -411,13 +413,13 @@ class Watcher:
             for folder in list(watched.folders):
                 self._drop(watched, folder)
 
-    def _look_outside(self, watched: _Watched) -> None:
+    def _look_outside(self, watched: _Watched, state: Callable[[str], str]) -> None:
         """Mark dirty what a change of the files outside the tree, which decide what belongs to it, may concern."""
         if _identity(watched.root) != watched.identity:  # a folder above it was moved, which raises no event
             self._begin_anew(watched)
         if not watched.outside:  # no work tree until now, or one that was just being copied here
             watched.outside = deciding_files(watched.root)
-        now = tuple(map(file_state, watched.outside))
+        now = tuple(map(state, watched.outside))
         if now == watched.outside_states:
             return
         only_index = now[1:] == watched.outside_states[1:]
