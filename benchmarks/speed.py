@@ -216,6 +216,21 @@ async def _ask(environment: dict[str, str], root: Path, count: int, stop: thread
     return times
 
 
+async def _first_asked(environment: dict[str, str], root: Path) -> float:
+    """Latency of the first question of a session, a second after it began."""
+    from mcp import Client, StdioServerParameters
+
+    command = ["-m", "recollect", "mcp"]
+    async with Client(
+        StdioServerParameters(command=sys.executable, args=command, env=environment, cwd=str(root))
+    ) as client:
+        await client.list_tools()
+        await asyncio.sleep(1.0)
+        started = time.perf_counter()
+        await client.call_tool("search_code", {"query": _QUESTIONS[0]})
+        return time.perf_counter() - started
+
+
 def latency(work: Path) -> list[tuple[str, ...]]:
     """Warm questions on the large tree: idle, and while another large tree is indexed."""
     root = trees.make("large", work)
@@ -223,6 +238,10 @@ def latency(work: Path) -> list[tuple[str, ...]]:
         recollect(["sync", str(root)], environment)
         idle = asyncio.run(_ask(environment, root, 1000))
         command = [timed(lambda: recollect(["search", _QUESTIONS[0], str(root)], environment)) for _ in range(20)]
+        first = []
+        for _ in range(5):
+            recollect(["daemon", "stop"], environment)
+            first.append(asyncio.run(_first_asked(environment, root)))
         stop = threading.Event()
 
         def index() -> None:
@@ -240,6 +259,12 @@ def latency(work: Path) -> list[tuple[str, ...]]:
     rows = [
         ("handshake of a new session, daemon running", *_handshakes(work, False)),
         ("handshake of a new session, daemon to be started", *_handshakes(work, True)),
+        (
+            "first question, a second after the session began and the daemon was started for it",
+            f"{statistics.median(first) * 1000:.0f} ms",
+            f"{max(first) * 1000:.0f} ms (max)",
+            f"{len(first)}",
+        ),
         ("idle", f"{percentile(idle, 0.5) * 1000:.1f} ms", f"{percentile(idle, 0.99) * 1000:.1f} ms", f"{len(idle)}"),
         (
             "while a large sync runs",
