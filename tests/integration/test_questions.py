@@ -218,6 +218,27 @@ def test_a_file_is_no_repository(workspace: Workspace, shop: Path) -> None:
         workspace.sync(shop / "README.md")
 
 
+@pytest.mark.parametrize("layout", ["itself", "folder", "file"])
+def test_a_bare_repository_has_nothing_to_index_but_its_work_trees_have(
+    workspace: Workspace, shop: Path, tmp_path: Path, layout: str
+) -> None:
+    place = tmp_path / "place" / "kept"
+    place.mkdir(parents=True)
+    bare = place / {"itself": "", "folder": ".git", "file": ".bare"}[layout]
+    git(shop, "clone", "-q", "--bare", ".", str(bare))
+    if layout == "file":
+        (place / ".git").write_text("gitdir: ./.bare\n")
+    git(place, "worktree", "add", "-q", "--detach", "tree")
+    with pytest.raises(UserError, match="bare repository") as caught:
+        workspace.sync(place)
+    assert caught.value.to_dict()["code"] == "bare_repository"
+    workspace.configure_auto_sync({"scan_paths": [str(place.parent)]})
+    wait_until(lambda: len(workspace.repositories().repositories) == 2)
+    wait_until(lambda: workspace.auto_sync.status().last_scan is not None)
+    assert {row.path for row in workspace.repositories().repositories} == {str(shop), str(place / "tree")}
+    assert workspace.search("price_of", str(place / "tree")).hits[0].path == "shop/prices.py"
+
+
 def test_a_forgotten_repository_is_gone_with_its_index(workspace: Workspace, shop: Path, home: Path) -> None:
     assert workspace.forget("shop")["status"] == "forgotten"
     assert list((home / "repositories").iterdir()) == []

@@ -21,6 +21,9 @@ from recollect.sync import git
 from recollect.sync.ignore import Excluded
 from recollect.sync.tree import Problem, printable
 
+_BARE_OWN: Final = frozenset(
+    {"branches", "hooks", "info", "lfs", "logs", "modules", "objects", "refs", "worktrees"}
+)  # git's folders
 _VERSION_CONTROL: Final = {".git": "git", ".hg": "mercurial", ".svn": "svn"}
 _PROJECT_FILES: Final = frozenset(
     """package.json pom.xml build.gradle build.gradle.kts cargo.toml go.mod requirements.txt pyproject.toml setup.py gemfile
@@ -147,10 +150,9 @@ def _walk(
             code = sum(languages.detect(name).content == "code" for name in listing.files)
             for folder in (listing.path, *_above(listing.path)) if code else ():
                 candidates.code_files[folder] += code
-            if not bare:
-                below += (
-                    f"{listing.path.rstrip('/')}/{name}" for name in listing.folders if name not in _VERSION_CONTROL
-                )
+            # Some keep their work trees inside the bare repository that they are of.
+            own = _BARE_OWN if bare else _VERSION_CONTROL
+            below += (f"{listing.path.rstrip('/')}/{name}" for name in listing.folders if name not in own)
         prefix = len(start.rstrip("/")) + 1
         level = [path for path in below if not spec.holds(path[prefix:])]
         candidates.excluded += len(below) - len(level)

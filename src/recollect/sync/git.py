@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +52,23 @@ def output(arguments: Sequence[str], folder: Path, *, timeout_s: float = TIMEOUT
     """What git printed, or None where it failed."""
     done = run(arguments, folder, timeout_s=timeout_s)
     return done.stdout if done.returncode == 0 else None
+
+
+_BARE: Final = re.compile(rb"^\s*bare\s*=\s*true\s*$", re.MULTILINE | re.IGNORECASE)
+
+
+def is_bare(folder: Path) -> bool:
+    """Whether a folder is a repository without files of its own, by itself or by its `.git`."""
+    own = git_folder(folder)
+    if own is None:
+        inside = (folder / "objects").is_dir() and (folder / "refs").is_dir()
+        return inside and (folder / "HEAD").is_file()
+    if (own / "commondir").exists():
+        return False  # of a linked work tree, whose repository may well be bare
+    try:
+        return _BARE.search((own / "config").read_bytes()) is not None
+    except OSError:
+        return False
 
 
 def work_tree_root(folder: Path) -> Path | None:

@@ -136,6 +136,11 @@ class Registry:
         path = places.absolute(said, caller)
         self._check(path, caller)
         places.existing_folder(path, said)
+        if git.is_bare(path):
+            hint = "Name a work tree of it, or clone it."
+            raise UserError(
+                f"{said}: a bare repository, which has no files of its own", hint=hint, code="bare_repository"
+            )
         return self._known_again(path) or self._added(path, name)
 
     def adopt(self, info: RepositoryInfo) -> Repository | None:
@@ -148,7 +153,7 @@ class Registry:
                 self._check(path, Caller())
             except Refused:
                 return None
-            if info.indicators == ("bare",):
+            if git.is_bare(path):
                 return None
             known = self._catalog.add(path, info.name, info.url, info.type)
         changes: dict[str, Any] = {"place": git.place(path), "language": info.language, "size_bytes": info.size}
