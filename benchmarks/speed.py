@@ -194,15 +194,18 @@ def unchanged(work: Path) -> list[tuple[str, ...]]:
     return rows
 
 
-async def _ask(environment: dict[str, str], root: Path, count: int, stop: threading.Event | None = None) -> list[float]:
-    """Latencies of `search_code` through a real stdio session."""
+def _session(environment: dict[str, str], root: Path) -> Any:
+    """A real stdio session in a folder: a context manager that gives the client."""
     from mcp import Client, StdioServerParameters
 
-    server = StdioServerParameters(
-        command=sys.executable, args=["-m", "recollect", "mcp"], env=environment, cwd=str(root)
-    )
+    command = ["-m", "recollect", "mcp"]
+    return Client(StdioServerParameters(command=sys.executable, args=command, env=environment, cwd=str(root)))
+
+
+async def _ask(environment: dict[str, str], root: Path, count: int, stop: threading.Event | None = None) -> list[float]:
+    """Latencies of `search_code` through a real stdio session."""
     times: list[float] = []
-    async with Client(server) as client:
+    async with _session(environment, root) as client:
         for warm in _QUESTIONS[:8]:
             await client.call_tool("search_code", {"query": warm, "repository": str(root)})
         number = 0
@@ -218,17 +221,14 @@ async def _ask(environment: dict[str, str], root: Path, count: int, stop: thread
 
 async def _first_asked(environment: dict[str, str], root: Path) -> float:
     """Latency of the first question of a session, a second after it began."""
-    from mcp import Client, StdioServerParameters
-
-    command = ["-m", "recollect", "mcp"]
-    async with Client(
-        StdioServerParameters(command=sys.executable, args=command, env=environment, cwd=str(root))
-    ) as client:
+    async with _session(environment, root) as client:
         await client.list_tools()
         await asyncio.sleep(1.0)
         started = time.perf_counter()
-        await client.call_tool("search_code", {"query": _QUESTIONS[0]})
-        return time.perf_counter() - started
+        result = await client.call_tool("search_code", {"query": _QUESTIONS[0]})
+        took = time.perf_counter() - started
+        assert not result.is_error, result.content
+        return took
 
 
 def latency(work: Path) -> list[tuple[str, ...]]:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,15 @@ def processes_of(home: Path) -> list[int]:
     others = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     found = ((pid, command_of(pid)) for pid in others if pid != os.getpid())
     return [pid for pid, command in found if os.fsencode(home) in command and b"recollect" in command]
+
+
+def open_files(pid: int | str = "self") -> list[str]:
+    """What the descriptors of a process lead to."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed by now
+            found.append(os.readlink(entry))
+    return found
 
 
 def command_of(pid: int) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import tempfile
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,6 +205,29 @@ class Look:
         for name in list(found.entries):
             self._turns.switch()
             self._visit(f"{path}/{name}" if path else name)
+
+
+def writing_and_asking(
+    turns: Turns,
+    files: Files,
+    changes: Iterable[tuple[str, str, str, str]],
+    ask: Callable[[], None],
+    asks_too: Callable[[], bool],
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Two programs: one makes the changes, and asks after some of them; one asks three times."""
+
+    def write() -> None:
+        for change in changes:
+            files.change(*change)
+            turns.switch()
+            if asks_too():
+                ask()
+
+    def ask_again() -> None:
+        for _ in range(3):
+            ask()
+
+    return write, ask_again
 
 
 def within(path: str, folder: str) -> bool:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from recollect.client import Connection
-from tests.conftest import SHOP, MakeRepository, command_of, processes_of, wait_until
+from tests.conftest import SHOP, MakeRepository, command_of, open_files, processes_of, wait_until
 from tests.git_server import serving
 
 
@@ -169,11 +169,7 @@ def test_a_session_s_project_is_opened_before_its_first_question(home: Path, mak
     root = make_repository(SHOP)
 
     def opened(pid: int) -> bool:
-        held = []
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError):  # closed by now
-                held.append(os.readlink(entry))
-        return any(name.endswith("/index.db") for name in held)
+        return any(name.endswith("/index.db") for name in open_files(pid))
 
     with Connection(home) as daemon:
         daemon.call("sync", {"path": str(root)})

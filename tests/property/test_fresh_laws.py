@@ -34,7 +34,7 @@ from recollect.workspace import upkeep as under_test
 from recollect.workspace.questions import Questions
 from recollect.workspace.registry import Target
 from recollect.workspace.upkeep import Upkeep
-from tests.made_up import CHANGES, ROOT, Files, Look, Used, made_up_watcher
+from tests.made_up import CHANGES, ROOT, Files, Look, Used, made_up_watcher, writing_and_asking
 from tests.turns import Lock, RLock, Turns
 
 LAST_SYNC = {"status": "completed", "started_at": 0.0, "errors": []}
@@ -208,16 +208,7 @@ def test_what_is_said_to_be_fresh_has_every_write_before_the_question(
                     turns.switch()
                 assert snapshot.users > 0
 
-        def ask_again() -> None:
-            for _ in range(3):
-                ask()
-
-        def write() -> None:
-            for change in changes:
-                files.change(*change)
-                turns.switch()
-                if chance.random() < 0.3:
-                    ask()
+        write, asking = writing_and_asking(turns, files, changes, ask, lambda: chance.random() < 0.3)
 
         def in_background() -> None:
             for _ in range(2):
@@ -225,7 +216,7 @@ def test_what_is_said_to_be_fresh_has_every_write_before_the_question(
                 upkeep.library.let_go()
                 turns.switch()
 
-        programs = [write, *[ask_again] * askers, *([in_background] if background else [])]
+        programs = [write, *[asking] * askers, *([in_background] if background else [])]
         turns.run(programs, index.work)
         assert turns.failures == []
         assert upkeep.syncs.runs() == []

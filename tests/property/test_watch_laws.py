@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recollect.sync.watch import Watcher
-from tests.made_up import CHANGES, ROOT, Files, Look, made_up_watcher
+from tests.made_up import CHANGES, ROOT, Files, Look, made_up_watcher, writing_and_asking
 from tests.turns import Lock, Turns
 
 
@@ -83,19 +83,9 @@ def test_what_is_settled_is_indexed(
             if watcher.settled("r", mark):
                 assert files.older(syncs.indexed, then) == []
 
-        def ask_again() -> None:
-            for _ in range(3):
-                ask()
-
-        def write() -> None:
-            for change in changes:
-                files.change(*change)
-                turns.switch()
-                if chance.random() < 0.5:
-                    ask()
-
+        write, asking = writing_and_asking(turns, files, changes, ask, lambda: chance.random() < 0.5)
         background = [partial(syncs.sync, chance.random() < 0.3) for _ in range(backgrounds)]
-        turns.run([write, begin, read_unasked, *background, *[ask_again] * questions])
+        turns.run([write, begin, read_unasked, *background, *[asking] * questions])
         assert turns.failures == []
         for _ in range(4):  # and all of it is found in the end, where somebody watches
             syncs.sync()

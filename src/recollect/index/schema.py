@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -64,6 +65,12 @@ CREATE INDEX revived_generation ON revived (generation);
 -- At most one row: the commits that were read (meta: history_head, of generation history_generation), and the field of them.
 CREATE TABLE history (id INTEGER PRIMARY KEY CHECK (id = 1), log BLOB NOT NULL, field BLOB NOT NULL);
 """
+_WRITING: Final = (
+    "synchronous=NORMAL",
+    f"cache_size=-{LARGE_CACHE_KB}",
+    "wal_autocheckpoint=0",  # done in `compact`, off the path of an edit
+    "journal_size_limit=1000000",  # of the log that a large sync leaves
+)
 
 
 def open_for_writing(folder: Path) -> sqlite3.Connection:
@@ -72,18 +79,9 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
     try:
         if not (folder / "index.db").exists():
             _make(folder)
-        connection = _opened(str(folder / "index.db"))
+        return _opened(str(folder / "index.db"), _WRITING)
     except sqlite3.Error as error:
         raise index_error(error) from error
-    try:
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute(f"PRAGMA cache_size=-{LARGE_CACHE_KB}")
-        connection.execute("PRAGMA wal_autocheckpoint=0")  # done in `compact`, off the path of an edit
-        connection.execute("PRAGMA journal_size_limit=1000000")  # of the log that a large sync leaves
-    except sqlite3.Error as error:
-        connection.close()
-        raise index_error(error) from error
-    return connection
 
 
 def open_for_reading(folder: Path) -> sqlite3.Connection:
@@ -101,7 +99,7 @@ def index_error(error: sqlite3.Error) -> RecollectError:
     return translated(error, "the index")
 
 
-def _opened(name: str) -> sqlite3.Connection:
+def _opened(name: str, settings: Sequence[str] = ()) -> sqlite3.Connection:
     connection = sqlite3.connect(
         name, uri=name.startswith("file:"), isolation_level=None, check_same_thread=False, timeout=10
     )
@@ -109,6 +107,8 @@ def _opened(name: str) -> sqlite3.Connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version != SCHEMA_VERSION:
             raise Corrupt(f"the index is of another version ({version})", code="index_version")
+        for setting in settings:
+            connection.execute(f"PRAGMA {setting}")
     except BaseException:
         connection.close()
         raise

@@ -157,11 +157,11 @@ class Upkeep:
                 self.attend(repository)  # at a start there may be hundreds: the others in the background
         seen = self.look(known)
         unsettled = [item for item in known if not self._settled(item, seen) and not self._hopeless(item)]
-        unchecked = [item for item in unsettled if not self.watcher.vouches(item.id)]
+        unchecked = {item.id for item in unsettled if not self.watcher.vouches(item.id)}
         runs: dict[str, Run] = {}
         later: list[Repository] = []
         for repository in unsettled:
-            at_once = repository not in unchecked or len(unchecked) <= _CHECKS_AT_ONCE
+            at_once = repository.id not in unchecked or len(unchecked) <= _CHECKS_AT_ONCE
             if not at_once and time.monotonic() >= until:
                 later.append(repository)
             elif at_once or not self._just_checked(repository):
