@@ -16,14 +16,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from benchmarks import trees
-from benchmarks.speed import home, percentile, recollect
+from benchmarks.speed import home, percentile, recollect, timed
 from recollect.client import Connection
 
 _EDITS = 300
+_BUSY_EDITS = 100
+_ENDLESS = "while True: sum(range(10_000))"
 _REPOSITORIES = 100
 _IDLE_S = 60.0
 _SNIPPETS = {  # one function of about ten lines each; fifty of them make the file
@@ -91,8 +94,6 @@ def _resident(pid: int) -> int:
 def edits(work: Path) -> list[tuple[str, ...]]:
     """Edit one file of a large repository, ask at once; and what a question costs where nothing changed."""
     root = copied(trees.make("large", work), work / "edited")
-    files = sorted(root.rglob("*.py"))
-    files = [path for path in files if path.stat().st_size < 60_000][:: max(1, len(files) // _EDITS)][:_EDITS]
     rows = []
     with home(work) as environment:
         recollect(["sync", str(root)], environment)
@@ -101,22 +102,7 @@ def edits(work: Path) -> list[tuple[str, ...]]:
             name = daemon.call("repositories", {})["repositories"][0]["name"]
             _until_fresh(daemon, [name])
             _search(daemon, "warm up", name)
-            took, quiet, barrier, not_fresh = [], [], [], 0
-            for number, path in enumerate(files):
-                marker = word(number)
-                with open(path, "a") as file:
-                    file.write(f"\n\ndef {marker}():\n    return {number}\n")
-                started = time.perf_counter()
-                answer = _search(daemon, marker, name, limit=3)
-                took.append(time.perf_counter() - started)
-                held = any(hit["absolute_path"] == str(path) and marker in hit["snippet"] for hit in answer["hits"])
-                not_fresh += not answer["freshness"]["fresh"]
-                if answer["freshness"]["fresh"] and not held:
-                    raise SystemExit(f"a stale answer was said to be fresh: {path}")
-                started = time.perf_counter()
-                answer = _search(daemon, marker, name, limit=3)
-                quiet.append(time.perf_counter() - started)
-                barrier.append(answer["freshness"]["checked_ms"] / 1000)
+            took, quiet, barrier, not_fresh = _edit_and_ask(daemon, name, root, _EDITS)
             checks = []
             for _ in range(100):
                 started = time.perf_counter()
@@ -129,6 +115,73 @@ def edits(work: Path) -> list[tuple[str, ...]]:
         rows.append(("of that the barrier: p50", f"{statistics.median(barrier) * 1000:.2f} ms", "1 ms"))
         rows.append(("the barrier: p99", f"{percentile(barrier, 0.99) * 1000:.2f} ms", ""))
         rows.append(("check of the unchanged, watched repository: p50", _ms(statistics.median(checks)), "10 ms"))
+    return rows
+
+
+def _edit_and_ask(
+    daemon: Connection, name: str, root: Path, edits: int, first: int = 0
+) -> tuple[list[float], list[float], list[float], int]:
+    """Edit files here and there, asking after each: seconds until the answer, of the same question again, and of that the
+    barrier; how many answers were not fresh.
+    """
+    files = sorted(root.rglob("*.py"))
+    files = [path for path in files if path.stat().st_size < 60_000][:: max(1, len(files) // edits)][:edits]
+    took, quiet, barrier, not_fresh = [], [], [], 0
+    for number, path in enumerate(files, first):
+        marker = word(number)
+        with open(path, "a") as file:
+            file.write(f"\n\ndef {marker}():\n    return {number}\n")
+        started = time.perf_counter()
+        answer = _search(daemon, marker, name, limit=3)
+        took.append(time.perf_counter() - started)
+        held = any(hit["absolute_path"] == str(path) and marker in hit["snippet"] for hit in answer["hits"])
+        not_fresh += not answer["freshness"]["fresh"]
+        if answer["freshness"]["fresh"] and not held:
+            raise SystemExit(f"a stale answer was said to be fresh: {path}")
+        started = time.perf_counter()
+        answer = _search(daemon, marker, name, limit=3)
+        quiet.append(time.perf_counter() - started)
+        barrier.append(answer["freshness"]["checked_ms"] / 1000)
+    return took, quiet, barrier, not_fresh
+
+
+def busy(work: Path) -> list[tuple[str, ...]]:
+    """The same while other programs keep every processor busy: of the daemon's own session, as in a container or a
+    terminal's control group, where priorities count between all; and of another one, which Linux may set against ours as a whole.
+    """
+    root = copied(trees.make("middle", work), work / "busy")
+    rows, first = [], 0
+    for whose in ("same", "other"):
+        with home(work) as environment, ExitStack() as stack:
+            os.environ["RECOLLECT_HOME"] = environment["RECOLLECT_HOME"]
+            if whose == "same":
+                command = [sys.executable, "-m", "recollect", "daemon", "run"]
+                daemon_process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+                stack.callback(daemon_process.wait)
+                stack.callback(recollect, ["daemon", "stop"], environment)
+            recollect(["sync", str(root)], environment)
+            small = ["sync", str(trees.make("small", work)), "--full"]
+            recollect(small, environment)
+            alone = timed(lambda: recollect(small, environment))  # noqa: B023
+            daemon = stack.enter_context(Connection())
+            _until_fresh(daemon, ["busy"])
+            _search(daemon, "warm up", "busy")
+            idle = _edit_and_ask(daemon, "busy", root, _BUSY_EDITS, first)[0]
+            for _ in range(os.cpu_count() or 1):
+                other = subprocess.Popen([sys.executable, "-c", _ENDLESS], start_new_session=whose == "other")
+                stack.callback(other.kill)
+            time.sleep(1)
+            took, quiet, _, not_fresh = _edit_and_ask(daemon, "busy", root, _BUSY_EDITS, first + _BUSY_EDITS)
+            first += 2 * _BUSY_EDITS
+            meanwhile = timed(lambda: recollect(small, environment))  # noqa: B023
+        rows += [
+            (f"programs of the {whose} session: edit → answer, p50", _ms(statistics.median(took)), ""),
+            ("p99", _ms(percentile(took, 0.99)), ""),
+            ("p50 / p50 when idle", f"{statistics.median(took) / statistics.median(idle):.1f} ×", ""),
+            (f"of {len(took)} answers not fresh within the budget", str(not_fresh), "0"),
+            ("the same question where nothing changed: p99", _ms(percentile(quiet, 0.99)), ""),
+            ("a sync of 100 files that was asked for / when idle", f"{meanwhile / alone:.1f} ×", ""),
+        ]
     return rows
 
 
@@ -340,6 +393,7 @@ def _used(pid: int) -> tuple[float, int]:
 
 _PARTS: dict[str, tuple[str, Callable[[Path], list[tuple[str, ...]]]]] = {
     "edits": ("Edit, then ask: 10,500 files", edits),
+    "busy": ("Edit, then ask, while every processor is busy: 1,000 files", busy),
     "languages": ("A changed file of 500 lines", languages),
     "storm": ("Many clients at once", storm),
     "branches": ("Branch switches: 10,500 files", branches),

@@ -99,7 +99,7 @@ def test_a_file_that_was_begun_ahead_comes_out_as_it_is_when_it_is_asked_for(tmp
         pool.foresee(str(tmp_path), ahead, 1_000_000)
         write(tmp_path, {"a.py": then})
         content = blake3(then.encode()).digest(16)
-        task = Task(str(tmp_path), "a.py", content, len(then), 1_000_000, hurry=True)
+        task = Task(str(tmp_path), "a.py", content, len(then), 1_000_000, nice=0)
         (answer,) = [answer for answer in pool.submit([task]).answers() if answer is not None]
         assert answer.result is not None
         assert (answer.result.hash, [symbol[0] for symbol in answer.result.symbols]) == (content, [wanted])
@@ -115,7 +115,7 @@ def test_a_file_begun_ahead_for_a_repository_around_has_its_own_path_in_the_inne
     write(tmp_path, {"inner/a.py": content})
     pool.foresee(str(tmp_path), ["inner/a.py"], 1_000_000)
     digest = blake3(content.encode()).digest(16)
-    task = Task(str(tmp_path / "inner"), "a.py", digest, len(content), 1_000_000, hurry=True)
+    task = Task(str(tmp_path / "inner"), "a.py", digest, len(content), 1_000_000, nice=0)
     (answer,) = [answer for answer in pool.submit([task]).answers() if answer is not None]
     assert answer.result is not None
     assert answer.result.path == "a.py"
@@ -143,7 +143,7 @@ def test_guesses_do_not_pile_up(tmp_path: Path) -> None:
     for number in range(3):
         pool.foresee(str(tmp_path), [f"f{number}.py"], 1_000_000)
     assert pool._ahead == {0: {(str(tmp_path), "f0.py")}}
-    tasks = [Task(str(tmp_path), f"f{number}.py", b"", 1, 1_000_000, hurry=True) for number in range(3)]
+    tasks = [Task(str(tmp_path), f"f{number}.py", b"", 1, 1_000_000, nice=0) for number in range(3)]
     answers = [answer for task in tasks for answer in pool.submit([task]).answers() if answer is not None]
     assert [answer.result.symbols[0][0] for answer in answers if answer.result] == ["f_0", "f_1", "f_2"]
     wait_until(lambda: pool._ready() and not pool._ahead)

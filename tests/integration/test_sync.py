@@ -18,7 +18,7 @@ from blake3 import blake3
 from recollect.errors import Unavailable
 from recollect.index import analyse
 from recollect.index.writer import IndexWriter
-from recollect.jobs.pool import ParsePool
+from recollect.jobs.pool import NICE_ASKED, NICE_BACKGROUND, ParsePool, Task
 from recollect.jobs.synchronise import _LOOK_S as LOOK_S
 from recollect.jobs.synchronise import Control, Options, synchronise
 from recollect.model import Progress, RepositoryState
@@ -26,7 +26,7 @@ from recollect.store.database import translated
 from recollect.sync.ignore import INDEX_CHANGED, GitNames, Rules
 from recollect.sync.scan import scan
 from recollect.workspace import Caller, Workspace
-from tests.conftest import SHOP, MakeRepository, git, wait_until, write
+from tests.conftest import SHOP, MakeRepository, command_of, git, processes_of, wait_until, write
 
 
 @pytest.fixture
@@ -526,3 +526,42 @@ def test_a_content_that_comes_back_is_not_analysed_again(tmp_path: Path, make_re
     segments = writer._db.execute("SELECT count(*) FROM segments").fetchone()[0]
     assert segments == 2  # of the first sync, and of what the branch changed
     writer.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have priorities of their own on Linux only")
+def test_what_was_edited_is_analysed_ahead_of_the_rest_of_the_machine(tmp_path: Path) -> None:
+    def threads() -> dict[int, tuple[int, int]]:
+        """Of the worker, by how nice they are: (id, nanoseconds on a processor)."""
+        found = {}
+        for folder in Path(f"/proc/{process.pid}/task").iterdir():
+            nice = int((folder / "stat").read_text().rpartition(")")[2].split()[16])
+            found[nice] = int(folder.name), int((folder / "schedstat").read_text().split()[0])
+        return found
+
+    pool = ParsePool(tmp_path / "cache.db", 1)
+    pool.warm()
+    wait_until(pool._ready)
+    (process,) = pool._processes.values()
+    at_first = os.nice(0)
+    write(tmp_path, {"a.py": "def f():\n    return [1, 2, 3]\n\n\n" * 1_000})
+    for nice in (0, NICE_BACKGROUND, NICE_ASKED, 0, NICE_BACKGROUND):
+        before = threads()
+        job = pool.submit([Task(str(tmp_path), "a.py", b"", 1, 1_000_000, use_cache=False, nice=nice)])
+        assert [answer.outcome for answer in job.answers() if answer is not None] == ["done"]
+        after = threads()
+        spent = {level: ran - before.get(level, (0, 0))[1] for level, (_, ran) in after.items()}
+        assert max(spent, key=lambda level: spent[level]) == max(nice, at_first)
+    assert after[at_first][0] == process.pid
+    pool.close()
+
+
+def test_the_indexer_is_in_the_session_of_its_daemon(
+    home: Path, workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    """Linux shares a processor out to sessions first: the indexer in one of its own would come before answers."""
+    workspace.sync(make_repository(SHOP))
+    found = {pid: command_of(pid) for pid in processes_of(home)}
+    assert len(found) >= 2
+    assert {os.getsid(pid) for pid in found} == {os.getsid(0)}
+    indexer = next(pid for pid, command in found.items() if b"server.indexer" in command)
+    assert {os.getpgid(pid) for pid in found} == {indexer}  # so that they can be ended together

@@ -90,7 +90,8 @@ def start(
             stderr=output if leader else None,
             # One arena: with one for each thread, what threads that come and go freed would stay with the process.
             env={"MALLOC_ARENA_MAX": "1", **os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            start_new_session=leader,
+            # No session of its own: Linux would give it as much of a processor as all of ours that answer (autogroup).
+            process_group=0 if leader else None,
         )
     return process, Pipe(ours)
 

@@ -34,6 +34,8 @@ _DEADLINE_S: Final = 120.0  # by the clock: a worker that answers nothing for so
 WORKER: Final = (sys.executable, "-m", "recollect.server.worker")
 _MANY_FILES: Final = 500  # of a worker that holds 100 MB of what it has seen: it is renewed …
 _IDLE_S: Final = 300.0  # … when there was nothing to do for so long
+NICE_ASKED: Final = 10  # of what somebody asked for, and of all that the indexer does but edits
+NICE_BACKGROUND: Final = 19
 _STARTS: Final = 3  # of a worker that fail one after another before its sync does
 _BATCH_FILES: Final = 16
 _CHUNK_BYTES: Final = 2_000  # about, of a file that is to be cut
@@ -43,8 +45,9 @@ log = logging.getLogger("recollect.pool")
 @pipe.quick_to_send
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A file to read and analyse. `hash`: its content when it was scanned. `hurry`: the worker fills the parse cache itself,
-    once it has answered; else what belongs there comes with the answer, to be stored with that of others.
+    """A file to read and analyse. `hash`: its content when it was scanned. `nice`: how far the worker gives way to the rest of
+    the machine. At 0 a question may be waiting: the worker fills the parse cache itself, once it has answered; else what
+    belongs there comes with the answer, to be stored with that of others.
     """
 
     root: str
@@ -54,7 +57,7 @@ class Task:
     max_file_bytes: int
     use_cache: bool = True
     grammar: bool = True
-    hurry: bool = False
+    nice: int = NICE_BACKGROUND
     attempt: int = 0
 
 

@@ -1,4 +1,4 @@
-"""How much memory our processes take, and giving some of it back."""
+"""How much memory our processes take, giving some of it back, and giving way to others for the processor."""
 
 from __future__ import annotations
 
@@ -44,6 +44,13 @@ def _children(pid: int) -> list[int]:
         for task in Path(f"/proc/{pid}/task").iterdir():
             found += map(int, (task / "children").read_text().split())
     return found
+
+
+def give_way(nice: int) -> None:
+    """Run this thread when others leave time for it; where only processes have a priority (not Linux), the process."""
+    with suppress(AttributeError, OSError):
+        os.nice(max(nice - os.nice(0), 0))
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # never ahead of what somebody waits for
 
 
 def give_back_memory() -> None:

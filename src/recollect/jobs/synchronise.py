@@ -18,7 +18,7 @@ from recollect.errors import Cancelled, Unavailable
 from recollect.index import analyse
 from recollect.index.analyse import Analysed
 from recollect.index.writer import HistoryRead, IndexWriter
-from recollect.jobs.pool import Answer, ParsePool, Task
+from recollect.jobs.pool import NICE_ASKED, NICE_BACKGROUND, Answer, ParsePool, Task
 from recollect.model import FileError, Progress, SyncResult, SyncStatus
 from recollect.sync import git, history
 from recollect.sync.apply import apply
@@ -286,13 +286,14 @@ class _Sync:
         for row in unread:
             self._take(batch, self._unread(row), before[row.path], row)
         hurry = self._options.dirty is not None and len(rows) + len(removed) <= _FEW_FILES
+        nice = 0 if hurry else NICE_ASKED if self._options.interactive else NICE_BACKGROUND
         tasks = []
         for row in rows:
             back = self._writer.retired(row.path, row.hash) if row.hash != UNREAD and not self._options.full else None
             if back is not None:
                 self._take(batch, back, before[row.path], row)
             elif row.hash != UNREAD:
-                tasks.append(self._task(row, hurry))
+                tasks.append(self._task(row, nice))
         job = self._pool.submit(tasks, interactive=self._options.interactive)
         try:
             # While the workers are at it:
@@ -320,7 +321,7 @@ class _Sync:
         said = new_history(self._writer, self._root) if self._options.dirty is None else None
         self._commit(tree, batch, complete=True, signature=found.signature, head=head, history=said, last=True)
 
-    def _task(self, row: Row, hurry: bool) -> Task:
+    def _task(self, row: Row, nice: int) -> Task:
         return Task(
             root=os.fspath(self._root),
             path=row.path,
@@ -328,7 +329,7 @@ class _Sync:
             size=row.stat.size,
             max_file_bytes=self._options.max_file_bytes,
             use_cache=not self._options.full,
-            hurry=hurry,
+            nice=nice,
         )
 
     def _unread(self, row: Row) -> Analysed:

@@ -31,8 +31,8 @@ from recollect.index.embedders import Embedder
 from recollect.index.writer import LOG_KEPT, IndexWriter, copy_index
 from recollect.jobs.indexer import Request
 from recollect.jobs.pipe import Pipe
-from recollect.jobs.pool import ParsePool
-from recollect.jobs.resources import give_back_memory
+from recollect.jobs.pool import NICE_ASKED, ParsePool
+from recollect.jobs.resources import give_back_memory, give_way
 from recollect.jobs.synchronise import Control, Ended, new_history, synchronise
 from recollect.model import EmbedderChoice, FileError, Progress
 from recollect.search.repo_map import Graph
@@ -71,6 +71,16 @@ def _acquired(lock: threading.Lock, wait_s: float, cancelled: threading.Event) -
         if lock.acquire(timeout=min(left, 0.2)):
             return True
     return False
+
+
+def _behind(work: Callable[..., None], arguments: tuple[Any, ...], name: str) -> None:
+    """Run it in a thread that comes after what somebody waits for: here, in the daemon and elsewhere on the machine."""
+
+    def run() -> None:
+        give_way(NICE_ASKED)
+        work(*arguments)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
 
 
 class _Indexes:
@@ -180,15 +190,15 @@ class Indexer:
                         self._sync, argument
                     )  # a thread that is there already is quicker than a new one
                 else:
-                    threading.Thread(
-                        target=self._sync, args=(argument,), name=f"sync-{argument.id}", daemon=True
-                    ).start()
+                    _behind(self._sync, (argument,), f"sync-{argument.id}")
             elif verb == "foresee":
                 self._pool.foresee(*argument)
             elif verb == "cancel":
                 event = self._cancelled.get(argument)
                 if event is not None:
                     event.set()
+            elif verb == "question":
+                threading.Thread(target=self._question, args=argument, daemon=True).start()
             elif verb == "let_go":
                 self._indexes.let_go()
                 give_back_memory()
@@ -197,9 +207,8 @@ class Indexer:
                     "forget": self._forget,
                     "map": self._map,
                     "embed": self._embed,
-                    "question": self._question,
                 }
-                threading.Thread(target=verbs[verb], args=argument, daemon=True).start()
+                _behind(verbs[verb], argument, verb)
 
     def _sync(self, request: Request) -> None:
         cancelled = self._cancelled[request.id]
@@ -366,9 +375,6 @@ class Indexer:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(AttributeError, OSError):
-        os.nice(10)
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     sys.setswitchinterval(0.001)
     pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))

@@ -1,5 +1,7 @@
 """A parse worker: `python -m recollect.server.worker FD CACHE`. Reads files, analyses them, answers one after another.
 
+What was edited is analysed at once, for a question may wait for it; all else when the machine has little else to do.
+
 It is expected to die: a grammar may crash, and a file that takes too much processor time is ended by a timer, because a
 parser cannot be interrupted from Python. Its owner sees which file that was by what it has not answered.
 """
@@ -12,8 +14,9 @@ import signal
 import socket
 import stat as stats
 import sys
+import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +25,8 @@ from blake3 import blake3
 
 from recollect.index import analyse
 from recollect.jobs.pipe import Pipe
-from recollect.jobs.pool import DEADLINE_CPU_S, Answer, Task
+from recollect.jobs.pool import DEADLINE_CPU_S, NICE_ASKED, NICE_BACKGROUND, Answer, Task
+from recollect.jobs.resources import give_way
 from recollect.store.cache import ParseCache
 from recollect.sync.tree import Stat
 
@@ -38,13 +42,13 @@ class _Ahead(NamedTuple):
     def serves(self, task: Task) -> bool:
         """Whether this is what a task asks for."""
         same = self.hash == task.hash and self.file == (task.root, task.path)
-        return same and task.hurry and task.use_cache and task.grammar
+        return same and task.nice == 0 and task.use_cache and task.grammar
 
 
 def work_ahead(root: str, paths: Sequence[str], max_file_bytes: int, cache: ParseCache) -> _Ahead | None:
     """Analyse the first of these files that can be read."""
     for path in paths:
-        answer, key = work(Task(root, path, b"", 0, max_file_bytes, hurry=True), cache, None)
+        answer, key = work(Task(root, path, b"", 0, max_file_bytes, nice=0), cache, None)
         if answer.result is not None:
             return _Ahead((root, path), answer.result.hash, answer.result, key)
     return None
@@ -105,14 +109,14 @@ def _opener(path: str, flags: int) -> int:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    os.nice(19 - os.nice(0))
-    with suppress(AttributeError, OSError):  # Linux: never ahead of what somebody waits for
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
     cache = ParseCache(Path(sys.argv[2]))
     analyse.analyse(b"def warm_up(): pass\n", "warm_up.py")  # loads what the first file would have to wait for
     pipe.send(None)  # whatever it dies of from now on is the fault of a file
     ahead: _Ahead | None = None
+    # A thread cannot take back that it gives way: this one never does. Grammars get the stack that they would have here.
+    threading.stack_size(8 << 20)
+    behind = {nice: ThreadPoolExecutor(1, "", give_way, (nice,)) for nice in (NICE_ASKED, NICE_BACKGROUND)}
     while True:
         try:
             batch: list[Task] | tuple[str, Sequence[str], int] = pipe.receive()
@@ -122,20 +126,27 @@ def main() -> None:
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 continue
             given, ahead = ahead, None
-            kept = []
-            for task in batch:
-                signal.setitimer(signal.ITIMER_PROF, DEADLINE_CPU_S)
-                answer, key = work(task, cache, given)
-                signal.setitimer(signal.ITIMER_PROF, 0)
-                if key is not None and answer.result is not None:
-                    if task.hurry:
-                        kept.append((key, answer.result))
-                    else:
-                        answer = replace(answer, cache=(key, analyse.to_cache(answer.result)))
-                pipe.send(answer)
-            cache.put_many([(key, analyse.to_cache(result)) for key, result in kept])
+            if batch[0].nice == 0:
+                _answer(batch, cache, given, pipe)
+            else:
+                behind[batch[0].nice].submit(_answer, batch, cache, given, pipe).result()
         except (EOFError, OSError):
             return
+
+
+def _answer(batch: Sequence[Task], cache: ParseCache, ahead: _Ahead | None, pipe: Pipe) -> None:
+    kept = []
+    for task in batch:
+        signal.setitimer(signal.ITIMER_PROF, DEADLINE_CPU_S)
+        answer, key = work(task, cache, ahead)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        if key is not None and answer.result is not None:
+            if task.nice == 0:
+                kept.append((key, answer.result))
+            else:
+                answer = replace(answer, cache=(key, analyse.to_cache(answer.result)))
+        pipe.send(answer)
+    cache.put_many([(key, analyse.to_cache(result)) for key, result in kept])
 
 
 if __name__ == "__main__":
