@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 
+import recollect
 from recollect.client import Connection
 from tests.conftest import SHOP, MakeRepository, command_of, open_files, processes_of, wait_until
 from tests.git_server import serving
@@ -202,6 +204,43 @@ def test_where_no_daemon_can_be_had_every_request_is_told_why(home: Path) -> Non
     assert {answer["error"]["data"]["code"] for answer in answers} == {"database_version"}
     assert "A newer Recollect made it" in answers[0]["error"]["message"]
     assert done.stderr == f"recollect: {answers[0]['error']['message']}\n"
+
+
+def test_a_session_and_a_new_client_get_the_version_that_was_put_in_place(
+    home: Path, tmp_path: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_repository(SHOP, "shop")
+    package = shutil.copytree(Path(recollect.__file__).parent, tmp_path / "lib" / "recollect")
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    monkeypatch.setenv("RECOLLECT_IDLE_EXIT", "1")  # so that it looks once a second; it is never idle here
+
+    def daemons() -> list[int]:
+        return [pid for pid in processes_of(home) if b"server.daemon" in command_of(pid)]
+
+    def update(number: int) -> None:
+        with open(package / "workspace" / "reports.py", "a") as file:
+            file.write(f"\nUPDATE = {number}\n")
+
+    async def use(client: Client) -> None:
+        question = {"query": "total price of the cart"}
+        assert (await client.call_tool("search_code", question)).structured_content["hits"]
+        (first,) = daemons()
+        update(1)
+        await asyncio.to_thread(wait_until, lambda: first not in daemons())
+        assert (await client.call_tool("search_code", question)).structured_content["hits"]
+        (second,) = daemons()
+        update(2)
+        await asyncio.sleep(2.5)  # it may have looked meanwhile, or not
+        with Connection(home) as connection:
+            assert connection.call("about", {})["pid"] not in (first, second)
+        assert (await client.call_tool("search_code", question)).structured_content["hits"]
+        stay = daemons()
+        shutil.rmtree(package)  # where nothing can follow it, it stays
+        await asyncio.sleep(3.5)
+        assert daemons() == stay
+        assert (await client.call_tool("search_code", question)).structured_content["hits"]
+
+    with_client(root, use)
 
 
 def test_a_session_survives_the_death_of_the_daemon(home: Path, make_repository: MakeRepository) -> None:

@@ -22,8 +22,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import recollect
 from recollect import __version__
 from recollect.errors import RecollectError, UserError
 from recollect.home import PROTOCOL, own, run_folder, socket_path, still_owned
@@ -40,14 +41,41 @@ _WAITING_THREADS: Final = 256
 _IDLE_CHECK_S: Final = 5.0
 _OPEN_FILES: Final = 10_240  # what every system grants; an index that is being asked takes three
 _MCP_AFTER_S: Final = 2.0  # its code is loaded, whatever is going on
+_REPLACED_S: Final = 2.0  # since the last file of another version was written: all of them are there
 log = logging.getLogger("recollect.daemon")
 
 
+class _Program(NamedTuple):
+    """The files that this program is made of, and when the last of them was put there."""
+
+    files: tuple[tuple[str, int, int, int], ...]
+    written_at: float
+
+
+def _program() -> _Program | None:
+    """As it is on the disk now; None where it is gone. An update in place, or a `git pull`, changes it under a daemon."""
+    files, written, todo = [], 0.0, [os.path.dirname(recollect.__file__)]
+    try:
+        while todo:
+            with os.scandir(todo.pop()) as entries:
+                for entry in entries:
+                    if not entry.is_dir():
+                        stat = entry.stat()
+                        files.append((entry.path, stat.st_mtime_ns, stat.st_size, stat.st_ino))
+                        written = max(written, stat.st_ctime)
+                    elif entry.name != "__pycache__":
+                        todo.append(entry.path)
+    except OSError:
+        return None  # in the middle of being replaced
+    return _Program(tuple(sorted(files)), written) if os.path.exists(__file__) else None
+
+
 class Daemon:
-    def __init__(self, home: Path, lock: int, listener: socket.socket) -> None:
+    def __init__(self, home: Path, lock: int, listener: socket.socket, program: _Program) -> None:
         self._home = home
         self._lock = lock
         self._listener = listener
+        self._program = program
         self._workspace: Workspace
         self._mcp: Mcp
         self._mcp_wanted = asyncio.Event()
@@ -125,6 +153,9 @@ class Daemon:
             if not still_owned(self._home, self._lock):
                 log.warning("%s was removed: ending", self._home)
                 self._stopping.set()
+            elif not self._workspace.syncing and self._replaced():
+                log.info("the program was replaced: making way")
+                self._stopping.set()
             elif self._connections or self._workspace.syncing:
                 self._last_used = time.monotonic()
             elif self._web is not None and self._web.busy_at > self._last_used:
@@ -132,6 +163,13 @@ class Daemon:
             elif time.monotonic() - self._last_used > limit:
                 log.info("idle for %.0f s: ending", limit)
                 self._stopping.set()
+
+    def _replaced(self) -> bool:
+        """Whether another version of this program lies where it came from, and nothing goes on that would be broken off."""
+        found = _program()
+        if found is None or found.files == self._program.files or self._workspace.meters.running:
+            return False
+        return time.time() - found.written_at > _REPLACED_S
 
     # -- connections --------------------------------------------------------------------------------------------------
 
@@ -158,8 +196,9 @@ class Daemon:
             role, version, protocol = str(hello["role"]), str(hello["version"]), int(hello["recollect"])
         except (ValueError, KeyError, TypeError):
             return  # not one of ours
-        if _number(version) > _number(__version__):
-            log.info("a client of version %s came: making way for its daemon", version)
+        newer = _number(version) > _number(__version__)
+        if newer or self._replaced():
+            log.info("%s: making way", f"a client of version {version} came" if newer else "the program was replaced")
             writer.write(b'{"handover": true}\n')
             await writer.drain()
             self._stopping.set()
@@ -337,6 +376,7 @@ def _open_workspace(home: Path) -> Workspace:
 
 def _serve(home: Path, tell: Callable[[bytes], None]) -> None:
     """Own the home, listen, serve, and leave nothing behind. Raises RecollectError where it cannot start."""
+    program = _program() or _Program((), 0.0)
     lock = own(home, wait_s=5.0)  # a daemon before this one may be ending
     listener = _listen(home)
     try:
@@ -345,7 +385,7 @@ def _serve(home: Path, tell: Callable[[bytes], None]) -> None:
         tell(b"listening\n")
 
         async def serve() -> None:
-            daemon = Daemon(home, lock, listener)
+            daemon = Daemon(home, lock, listener, program)
             try:
                 await daemon.run(workspace)
             finally:

@@ -46,12 +46,15 @@ class Meters:
         self.synced: Counter[str] = Counter()  # files, chunks, bytes
         self.sync_failures: Counter[str] = Counter()  # by kind
         self.discovery: Counter[str] = Counter()  # new, excluded, scans; found: at the last scan
+        self.running = 0  # calls that go on
         self._recent: deque[tuple[float, str, float]] = deque(maxlen=_RECENT)
 
     @contextmanager
     def measured(self, tool: str) -> Iterator[None]:
         """Note a call: how long the block took, and the code of what it raised, if it did."""
         started, code = time.perf_counter(), None
+        with self._lock:
+            self.running += 1
         try:
             yield
         except Exception as error:
@@ -62,6 +65,7 @@ class Meters:
 
     def _asked(self, tool: str, seconds: float, code: str | None) -> None:
         with self._lock:
+            self.running -= 1
             self.questions.setdefault(tool, Histogram()).add(seconds)
             self._recent.append((time.time(), tool, seconds))
             if code is not None:
