@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -27,7 +28,9 @@ class Settings(BaseModel):
         200_000, ge=1, description="beyond: too_large, synced only when asked for"
     )
     recollect_max_repository_bytes: int = Field(10_000_000_000, ge=1, description="likewise, by bytes of its files")
-    recollect_workers: int = Field(0, ge=0, le=64, description="parse workers; 0: one per core, eight at most")
+    recollect_workers: int = Field(
+        0, ge=0, le=64, description="parse workers; 0: one per core that we may use, eight at most"
+    )
     recollect_idle_exit: float = Field(
         28_800.0, gt=0, description="seconds without a client after which the daemon ends"
     )
@@ -132,7 +135,34 @@ class Settings(BaseModel):
 
     @property
     def workers(self) -> int:
-        return self.recollect_workers or min(os.cpu_count() or 1, 8)
+        return self.recollect_workers or min(processors(), 8)
+
+
+def processors(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """How many this process may use: those that there are, that it is bound to, and that a container pays for.
+
+    Who uses more than its control group's share is stopped, answers and all, for the rest of each tenth of a second.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        for line in own.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers == "" or "cpu" in controllers.split(","):
+                group = PurePosixPath(path.lstrip("/"))
+                for folder in (groups / controllers / part for part in (group, *group.parents)):
+                    bound = min(bound, _share(folder) or bound)
+    return bound
+
+
+def _share(group: Path) -> int | None:
+    """Processors that a control group may use, of either version; None where it says nothing."""
+    with suppress(OSError, ValueError):
+        quota, period = (group / "cpu.max").read_text().split()
+        return max(int(quota) // int(period), 1)  # "max" is no number
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return max(int(quota) // int(period), 1) if int(quota) > 0 else None
+    return None
 
 
 _DEFAULT: Final = "default"

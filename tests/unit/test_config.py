@@ -1,9 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from recollect.config import Settings, table
+from recollect.config import Settings, processors, table
 from recollect.errors import UserError
+from tests.conftest import write
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
@@ -34,3 +36,26 @@ def test_an_unknown_key_in_the_file_is_an_error(tmp_path: Path) -> None:
 def test_every_setting_is_documented() -> None:
     documented = (Path(__file__).parents[2] / ".env.example").read_text()
     assert all(f"{name.upper()}=" in documented for name in Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("own", "groups", "wanted"),
+    [
+        ("0::/\n", {"cpu.max": "200000 100000\n"}, 2),  # a container, version 2
+        ("0::/\n", {"cpu.max": "50000 100000\n"}, 1),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, 64),
+        ("0::/user/me/term\n", {"user/me/cpu.max": "300000 100000\n", "user/me/term/cpu.max": "max 100000\n"}, 3),
+        ("4:cpu,cpuacct:/a/b\n0::/\n", {"cpu,cpuacct/cpu.cfs_quota_us": "400000\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"}, 4),
+        ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
+        ("1:cpuset:/\n", {"cpuset/cpu.max": "100000 100000\n"}, 64),  # another controller
+        ("nonsense\n", {}, 64),
+    ],
+)  # fmt: skip
+def test_no_more_processors_are_used_than_a_container_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, groups: dict[str, str], wanted: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    write(tmp_path / "groups", groups)
+    write(tmp_path, {"own": own})
+    assert processors(tmp_path / "groups", tmp_path / "own") == wanted
+    assert processors(tmp_path / "groups", tmp_path / "missing") == 64

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import bisect
 import functools
-import os
 import re
 import time
 import warnings
@@ -24,6 +23,7 @@ import re2
 from numpy.typing import NDArray
 
 from recollect import text
+from recollect.config import processors
 from recollect.errors import UserError
 from recollect.index.analyse import unzipped
 from recollect.index.snapshot import FileInfo, Snapshot
@@ -250,7 +250,7 @@ def _matching(
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
     """RE2 and zstd run without the interpreter's lock."""
-    return ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="regex")
+    return ThreadPoolExecutor(min(processors(), 8), thread_name_prefix="regex")
 
 
 def _hit(source: Source, info: FileInfo, spans: Sequence[tuple[int, int]], content: str, shape: Shape) -> Hit:
