@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Self
@@ -37,7 +37,7 @@ class Settings(BaseModel):
     recollect_memory_limit: int = Field(
         4_000_000_000,
         ge=200_000_000,
-        description="bytes of daemon, indexer and workers; beyond, what is idle is let go",
+        description="bytes of daemon, indexer and workers (at most half of what there is); beyond, what is idle is let go",
     )
     recollect_embedder: str = Field(
         BUNDLED,
@@ -137,32 +137,54 @@ class Settings(BaseModel):
     def workers(self) -> int:
         return self.recollect_workers or min(processors(), 8)
 
+    @property
+    def memory_limit(self) -> int:
+        return min(self.recollect_memory_limit, memory() // 2)
 
-def processors(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+
+_GROUPS: Final = Path("/sys/fs/cgroup")
+_OWN_GROUPS: Final = Path("/proc/self/cgroup")
+
+
+def processors(groups: Path = _GROUPS, own: Path = _OWN_GROUPS) -> int:
     """How many this process may use: those that there are, that it is bound to, and that a container pays for.
 
     Who uses more than its control group's share is stopped, answers and all, for the rest of each tenth of a second.
     """
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):
-        for line in own.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers == "" or "cpu" in controllers.split(","):
-                group = PurePosixPath(path.lstrip("/"))
-                for folder in (groups / controllers / part for part in (group, *group.parents)):
-                    bound = min(bound, _share(folder) or bound)
+    for group in _control_groups("cpu", groups, own):
+        numbers = _numbers(group / "cpu.max") or _numbers(group / "cpu.cfs_quota_us") + _numbers(
+            group / "cpu.cfs_period_us"
+        )
+        if len(numbers) == 2 and numbers[0] > 0:
+            bound = min(bound, max(numbers[0] // numbers[1], 1))
     return bound
 
 
-def _share(group: Path) -> int | None:
-    """Processors that a control group may use, of either version; None where it says nothing."""
+def memory(groups: Path = _GROUPS, own: Path = _OWN_GROUPS) -> int:
+    """Bytes that there are for this process, or for its container."""
+    bytes_ = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for group in _control_groups("memory", groups, own):
+        for limit in _numbers(group / "memory.max") or _numbers(group / "memory.limit_in_bytes"):
+            bytes_ = min(bytes_, limit)
+    return bytes_
+
+
+def _control_groups(controller: str, groups: Path, own: Path) -> Iterator[Path]:
+    """Where Linux says what limits a process, of either version of control groups."""
     with suppress(OSError, ValueError):
-        quota, period = (group / "cpu.max").read_text().split()
-        return max(int(quota) // int(period), 1)  # "max" is no number
-    with suppress(OSError, ValueError, ZeroDivisionError):
-        quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
-        return max(int(quota) // int(period), 1) if int(quota) > 0 else None
-    return None
+        for line in own.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers == "" or controller in controllers.split(","):
+                group = PurePosixPath(path.lstrip("/"))
+                yield from (groups / controllers / part for part in (group, *group.parents))
+
+
+def _numbers(path: Path) -> list[int]:
+    """Of a file; none where it is missing, or says "max"."""
+    with suppress(OSError, ValueError):
+        return [int(word) for word in path.read_text().split()]
+    return []
 
 
 _DEFAULT: Final = "default"

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from recollect.config import Settings, processors, table
+from recollect.config import Settings, memory, processors, table
 from recollect.errors import UserError
 from tests.conftest import write
 
@@ -59,3 +59,17 @@ def test_no_more_processors_are_used_than_a_container_may(
     write(tmp_path, {"own": own})
     assert processors(tmp_path / "groups", tmp_path / "own") == wanted
     assert processors(tmp_path / "groups", tmp_path / "missing") == 64
+
+
+def test_no_more_memory_is_counted_on_than_a_container_has(tmp_path: Path) -> None:
+    everything = memory(tmp_path, tmp_path / "missing")
+    assert everything > 100_000_000
+    for own, groups, wanted in (
+        ("0::/\n", {"memory.max": "100000000\n"}, 100_000_000),
+        ("0::/\n", {"memory.max": "max\n"}, everything),
+        ("3:memory:/docker/x\n", {"memory/memory.limit_in_bytes": "90000000\n"}, 90_000_000),
+        ("3:memory:/docker/x\n", {"memory/memory.limit_in_bytes": "9223372036854771712\n"}, everything),
+    ):
+        write(tmp_path / "groups", groups)
+        write(tmp_path, {"own": own})
+        assert memory(tmp_path / "groups", tmp_path / "own") == wanted

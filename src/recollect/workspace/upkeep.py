@@ -317,7 +317,7 @@ class Upkeep:
         """Bytes that all our processes take; beyond the limit, what only makes the next question quicker is let go."""
         self.library.let_go(keep=_KEPT_OPEN, unused_s=_UNUSED_S)
         taken = resident_bytes(os.getpid())  # the indexer and its workers are children
-        if taken > self.settings.recollect_memory_limit:
+        if taken > self.settings.memory_limit:
             dropped = self.library.let_go(keep=len(self.library) // 2)
             self.indexer.let_go()
             give_back_memory()
