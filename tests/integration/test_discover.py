@@ -111,7 +111,7 @@ def test_depth_links_hidden_folders_and_unreadable_ones(tmp_path: Path) -> None:
 def test_what_is_told_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     big = repository(tmp_path / "big", **{"a.rs": "fn main() {}\n" * 1000, "b.py": "1\n"})
     git(big, "remote", "add", "origin", "https://user:secret@example.org/team/Better-Name.git")
-    repository(tmp_path / "small")
+    git(repository(tmp_path / "small"), "config", "remote.origin.prune", "true")  # a remote without a URL
     monkeypatch.setenv("HOME", os.fspath(tmp_path))
     infos = discover([Path("~")]).repositories
     assert [info.name for info in infos] == ["Better-Name", "small"]

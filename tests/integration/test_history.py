@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,35 @@ def test_a_shallow_clone_has_what_it_has(workspace: Workspace, make_repository: 
     assert told(workspace, "spaghetti", where) == {}  # where it begins, each file is new
 
 
+def test_what_a_partial_clone_left_out_is_not_fetched_whatever_its_configuration_says(
+    workspace: Workspace, make_repository: MakeRepository, tmp_path: Path
+) -> None:
+    source = make_repository({"a.py": CODE, "lib/b.py": CODE}, "source")
+    change(source, "lib/b.py", "Avoid the thundering herd")
+    change(source, "lib/b.py", "Wake them one by one")
+    git(source, "config", "uploadpack.allowFilter", "true")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", "--filter=tree:0", source.as_uri(), str(clone))
+    ran = tmp_path / "ran"
+    git(clone, "config", "remote.origin.uploadpack", f"touch {ran}; git-upload-pack")
+    git(clone, "config", "protocol.file.allow", "always")
+    assert subprocess.run(["git", "-C", str(clone), "log", "--oneline", "--raw"], capture_output=True).returncode == 0
+    assert ran.exists()  # so it would have been
+    shutil.rmtree(clone)
+    ran.unlink()
+    git(tmp_path, "clone", "-q", "--filter=tree:0", source.as_uri(), str(clone))
+    git(clone, "config", "remote.origin.uploadpack", f"touch {ran}; git-upload-pack")
+    git(clone, "config", "protocol.file.allow", "always")
+    assert workspace.sync(clone).total_files == 2
+    write(clone, {"lib/b.py": "def edited(): pass\n"})
+    assert workspace.search("edited", str(clone)).hits[0].path == "lib/b.py"
+    assert told(workspace, "wake one by one", str(clone)) == {}
+    assert not ran.exists()
+    generation = status(workspace, "clone").generation
+    workspace.sync(clone)
+    assert status(workspace, "clone").generation == generation  # what it cannot tell is not asked for again
+
+
 def test_a_moved_file_keeps_its_history(workspace: Workspace, make_repository: MakeRepository) -> None:
     root = make_repository({"a.py": CODE, "b.py": CODE + "# b\n"})
     change(root, "a.py", "Mend the leaking faucet")
@@ -155,8 +185,8 @@ def test_a_file_that_is_gone_is_not_found_by_its_history(workspace: Workspace, m
     assert list(told(workspace, "axolotl")) == ["a.py"]
 
 
-def status(workspace: Workspace) -> RepositoryStatus:
-    return workspace.status("project")
+def status(workspace: Workspace, name: str = "project") -> RepositoryStatus:
+    return workspace.status(name)
 
 
 def test_nothing_new_is_no_generation(workspace: Workspace, make_repository: MakeRepository) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 import threading
 import time
@@ -565,3 +566,34 @@ def test_the_indexer_is_in_the_session_of_its_daemon(
     assert {os.getsid(pid) for pid in found} == {os.getsid(0)}
     indexer = next(pid for pid, command in found.items() if b"server.indexer" in command)
     assert {os.getpgid(pid) for pid in found} == {indexer}  # so that they can be ended together
+
+
+def test_looking_at_a_repository_runs_nothing_that_it_names(
+    workspace: Workspace, make_repository: MakeRepository, tmp_path: Path
+) -> None:
+    root = make_repository({**SHOP, ".gitattributes": "* filter=f diff=d merge=m\n"})
+    ran = tmp_path / "ran"
+    ran.mkdir()
+    options = (
+        "core.fsmonitor core.sshCommand core.gitProxy core.pager core.askPass core.alternateRefsCommand pager.ls-files "
+        "pager.diff-tree credential.helper diff.external diff.d.command diff.d.textconv filter.f.clean filter.f.smudge "
+        "filter.f.process gpg.program remote.origin.uploadpack uploadpack.packObjectsHook trailer.t.command"
+    ).split()
+    commands = "ls-files check-ignore diff-tree rev-list rev-parse config symbolic-ref status log remote".split()
+    for option in (*options, *(f"alias.{command}" for command in commands)):
+        shell = "!" if option.startswith("alias.") else ""
+        git(root, "config", option, f"{shell}touch {ran / option}; false")
+    git(root, "config", "log.showSignature", "true")
+    for hook in ("post-index-change", "reference-transaction", "post-checkout", "fsmonitor-watchman"):
+        path = root / ".git" / "hooks" / hook
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\ntouch {ran / hook}\n")
+        path.chmod(0o755)
+    assert workspace.sync(root).total_files == len(SHOP) + 1
+    write(root, {"new.py": "def added(): pass\n", "shop/cart.py": "def changed(): pass\n"})
+    assert workspace.search("added", str(root)).hits[0].path == "new.py"
+    workspace.map(str(root))
+    workspace.sync(root, full=True)
+    assert list(ran.iterdir()) == []
+    subprocess.run(["git", "status"], cwd=root, capture_output=True)
+    assert list(ran.iterdir())  # of what was set, git by itself runs some

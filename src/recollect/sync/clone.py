@@ -174,8 +174,9 @@ def _update(folder: Path, address: Address, branch: str | None, limits: Limits, 
 
 
 def has_changes(folder: Path) -> bool:
-    """Whether somebody changed files that git tracks in a clone."""
-    return bool(git.output([*_options(_FILTERS), "status", "--porcelain", "--untracked-files=no"], folder))
+    """Whether somebody changed files that git tracks in a clone; so it is where git cannot tell."""
+    done = git.run([*_options(_FILTERS), "status", "--porcelain", "--untracked-files=no", "--no-renames"], folder)
+    return done.returncode != 0 or bool(done.stdout)
 
 
 def deepen(folder: Path, address: Address, limits: Limits, control: Control) -> bool:

@@ -14,6 +14,9 @@ from recollect.errors import Unavailable, UserError, without_credentials
 
 # A repository's own configuration must not be able to run programs when we merely look at it.
 SAFE: Final = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*")
+# Nor may it make us fetch what a partial clone left out: from wherever, by whatever program, it says. (Git 2.45 and newer
+# know the second; the first stands above any configuration, in all versions.)
+_OFFLINE: Final = {"GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"}
 TIMEOUT_S: Final = 120.0
 
 
@@ -27,13 +30,13 @@ def environment() -> dict[str, str]:
 def run(
     arguments: Sequence[str], folder: Path, *, timeout_s: float = TIMEOUT_S, input: bytes | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run git in `folder`; the caller looks at the return code. Raises Unavailable: no git, or out of time."""
+    """Run git in `folder`, without network; the caller looks at the return code. Raises Unavailable: no git, or out of time."""
     command = ["git", *SAFE, *arguments]
     try:
         return subprocess.run(
             command,
             cwd=folder,
-            env=environment(),
+            env=environment() | _OFFLINE,
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
             capture_output=True,
@@ -141,7 +144,7 @@ def remote_url(folder: Path) -> str | None:
         return None
     name = "origin" if "origin" in names else names[0]
     url = (output(["remote", "get-url", name], folder) or b"").decode(errors="replace").strip()
-    return without_credentials(url) or None
+    return without_credentials(url) or None if url != name else None  # the name is what git says where there is no URL
 
 
 def repository_name(folder: Path, url: str | None) -> str:
