@@ -302,3 +302,22 @@ def test_colours_and_bars_are_for_terminals_that_want_them(
     assert piped.stderr == ""
     assert "\x1b[" not in piped.stdout
     assert piped.stdout.count("completed") == 3
+
+
+def test_what_others_wrote_gives_a_terminal_no_orders(run: Run, make_repository: MakeRepository) -> None:
+    hostile = "\x1b]0;title\x07 \x9b2J \x1bc \x7f"
+    root = make_repository({f"a{chr(27)}]52;c;eA==.py": f'def zebra():\n    """{hostile}"""\n', "b.py": "x = 1\n"})
+    shown = [
+        run("search", "zebra", str(root)),
+        run("symbol", "zebra", str(root)),
+        run("map", str(root)),
+        run("remember", f"zebra {hostile}", cwd=root),
+        run("recall", "zebra", cwd=root),
+        run("symbol", f"zebra{hostile}", str(root)),  # not found: it says so
+    ]
+    assert all("zebra" in done.stdout + done.stderr or done.returncode == 0 for done in shown)
+    text = "".join(done.stdout + done.stderr for done in shown)
+    assert "\u241b]0;title\u2407" in text
+    assert not set(text) & {chr(code) for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+    found = as_json(run("search", "zebra", str(root), "--json"))["hits"][0]
+    assert hostile in found["snippet"]  # data stays what it is

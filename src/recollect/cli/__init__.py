@@ -46,7 +46,9 @@ def run(arguments: list[str] | None = None) -> int:
 def _said(error: RecollectError, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(json.dumps({"error": error.to_dict()}) + "\n")
-    sys.stderr.write(f"recollect: {error.message}\n" + (f"{error.hint}\n" if error.hint else ""))
+    from recollect.cli.output import note
+
+    note(f"recollect: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
     return error.exit_code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 import time
@@ -13,6 +14,8 @@ from typing import Any, Final
 import typer
 
 _A_MOMENT_S: Final = 0.7
+_CONTROL: Final = re.compile(r"(\x1b\[[\d;]*m)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_PICTURES: Final = {chr(code): chr(0x2400 + code) for code in range(32)} | {"\x7f": "\u2421"}
 JSON = typer.Option("--json", help="Print the answer as JSON.")
 
 
@@ -23,11 +26,16 @@ def as_json(value: Any) -> None:
 def line(text: str = "") -> None:
     """One line of data; characters that the terminal's encoding lacks are escaped."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stdout.write(_harmless(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def note(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(_harmless(text) + "\n")
+
+
+def _harmless(text: str) -> str:
+    """Control characters made visible, for names and contents are somebody else's, and a terminal obeys; but colours."""
+    return _CONTROL.sub(lambda found: found[1] or _PICTURES.get(found[0], "\ufffd"), text)
 
 
 def style(text: str, **how: Any) -> str:
