@@ -15,7 +15,7 @@ import pytest
 from recollect import client
 from recollect.errors import Unavailable
 from recollect.home import socket_path
-from tests.conftest import command_of, processes_of, wait_until
+from tests.conftest import SHOP, MakeRepository, command_of, processes_of, wait_until
 
 
 def daemons(home: Path) -> list[int]:
@@ -94,6 +94,34 @@ def test_an_idle_daemon_ends_and_takes_its_children_along(home: Path, monkeypatc
         connection.call("about", {})
     wait_until(lambda: not processes_of(home))
     assert not socket_path(home).exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="nothing says what a process started")
+def test_a_git_that_hangs_ends_with_the_daemon_and_keeps_nobody_else(
+    home: Path, make_repository: MakeRepository
+) -> None:
+    good, bad = make_repository(SHOP, "good"), make_repository(SHOP, "bad")
+    (bad / ".git" / "HEAD").unlink()
+    os.mkfifo(bad / ".git" / "HEAD")  # who opens it waits for ever
+
+    def hanging() -> list[int]:
+        links = {pid: Path(f"/proc/{pid}/cwd") for pid in map(int, filter(str.isdigit, os.listdir("/proc")))}
+        return [pid for pid, link in links.items() if b"git" in command_of(pid) and _leads_to(link, bad)]
+
+    with client.Connection(home) as connection:
+        connection.call("configure_auto_sync", {"changes": {"scan_paths": [str(bad.parent)]}})
+        wait_until(hanging)
+        answer = connection.call("search", {"query": "total price of the cart", "repositories": str(good)})
+        assert answer["hits"][0]["path"] == "shop/cart.py"
+        connection.call("stop", {})
+    wait_until(lambda: not processes_of(home) and not hanging())
+
+
+def _leads_to(link: Path, folder: Path) -> bool:
+    try:
+        return link.resolve(strict=True) == folder
+    except OSError:
+        return False
 
 
 def test_a_daemon_whose_home_is_gone_ends_and_leaves_the_next_one_its_socket(

@@ -29,6 +29,7 @@ from recollect import __version__
 from recollect.errors import RecollectError, UserError
 from recollect.home import PROTOCOL, own, run_folder, socket_path, still_owned
 from recollect.jobs.pipe import start_indexer
+from recollect.jobs.resources import end_children
 
 if TYPE_CHECKING:
     from recollect.server.mcp import Mcp
@@ -430,6 +431,7 @@ def main(arguments: list[str] | None = None) -> int:
         tell(json.dumps(error.to_dict()).encode() + b"\n")
         sys.stderr.write(f"{error.message}\n")
         os._exit(error.exit_code)
+    end_children()
     os._exit(0)  # threads that still wait for something have nobody to answer
 
 
