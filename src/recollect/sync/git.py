@@ -144,7 +144,9 @@ def remote_url(folder: Path) -> str | None:
         return None
     name = "origin" if "origin" in names else names[0]
     url = (output(["remote", "get-url", name], folder) or b"").decode(errors="replace").strip()
-    return without_credentials(url) or None if url != name else None  # the name is what git says where there is no URL
+    if url == name:
+        return None  # what git says where there is no URL
+    return without_credentials(url) or None
 
 
 def repository_name(folder: Path, url: str | None) -> str:
