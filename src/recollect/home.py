@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,12 +62,14 @@ def still_owned(home: Path, lock: int) -> bool:
 
 
 def socket_path(home: Path) -> Path:
-    """`run/daemon.sock`; where that is too long for a socket, a name made from it in the runtime directory."""
+    """`run/daemon.sock`; where that is too long for a socket, a name made from it in /tmp.
+
+    Not in a directory that the environment names: agents and terminals of one user differ in theirs, and all must meet here.
+    """
     path = home / "run" / "daemon.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET:
         return path
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    folder = Path(base) / f"recollect-{os.getuid()}"
+    folder = Path("/tmp") / f"recollect-{os.getuid()}"
     folder.mkdir(exist_ok=True, mode=0o700)
     found = folder.stat()
     if found.st_uid != os.getuid() or found.st_mode & 0o077:

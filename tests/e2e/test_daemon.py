@@ -36,12 +36,19 @@ def test_a_stale_socket_is_no_obstacle(home: Path) -> None:
         assert connection.call("about", {})["home"] == str(home)
 
 
-def test_a_long_path_is_served_through_the_runtime_directory() -> None:
+def test_a_long_path_is_served_wherever_a_clients_environment_points(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(prefix="r" * 90) as folder:
         home = Path(folder) / ("deep" * 10)
         assert len(os.fsencode(socket_path(home))) <= 100
+        pids = set()
+        for name, value in (("XDG_RUNTIME_DIR", "/nowhere"), ("XDG_RUNTIME_DIR", folder), ("TMPDIR", "/nowhere")):
+            monkeypatch.setenv(name, value)
+            with client.Connection(home) as connection:
+                about = connection.call("about", {})
+                assert about["home"] == str(home)
+                pids.add(about["pid"])
+        assert len(pids) == 1
         with client.Connection(home) as connection:
-            assert connection.call("about", {})["home"] == str(home)
             connection.call("stop", {})
         wait_until(lambda: not processes_of(home))
 
