@@ -62,6 +62,10 @@ def processes_of(home: Path) -> list[int]:
     return [pid for pid, command in found if os.fsencode(home) in command and b"recollect" in command]
 
 
+def daemons_of(home: Path) -> list[int]:
+    return [pid for pid in processes_of(home) if b"server.daemon" in command_of(pid)]
+
+
 def open_files(pid: int | str = "self") -> list[str]:
     """What the descriptors of a process lead to."""
     found = []

@@ -15,18 +15,14 @@ import pytest
 from recollect import client
 from recollect.errors import Unavailable
 from recollect.home import socket_path
-from tests.conftest import SHOP, MakeRepository, command_of, processes_of, wait_until
-
-
-def daemons(home: Path) -> list[int]:
-    return [pid for pid in processes_of(home) if b"server.daemon" in command_of(pid)]
+from tests.conftest import SHOP, MakeRepository, command_of, daemons_of, processes_of, wait_until
 
 
 def test_many_starters_get_one_daemon(home: Path) -> None:
     command = [sys.executable, "-m", "recollect", "list", "--json"]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(10)]
     assert [process.wait(timeout=60) for process in started] == [0] * 10
-    assert len(daemons(home)) == 1
+    assert len(daemons_of(home)) == 1
 
 
 def test_a_stale_socket_is_no_obstacle(home: Path) -> None:

@@ -21,7 +21,7 @@ from mcp import Client, StdioServerParameters
 
 import recollect
 from recollect.client import Connection
-from tests.conftest import SHOP, MakeRepository, command_of, open_files, processes_of, wait_until
+from tests.conftest import SHOP, MakeRepository, daemons_of, open_files, wait_until
 from tests.git_server import serving
 
 
@@ -214,9 +214,6 @@ def test_a_session_and_a_new_client_get_the_version_that_was_put_in_place(
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
     monkeypatch.setenv("RECOLLECT_IDLE_EXIT", "1")  # so that it looks once a second; it is never idle here
 
-    def daemons() -> list[int]:
-        return [pid for pid in processes_of(home) if b"server.daemon" in command_of(pid)]
-
     def update(number: int) -> None:
         with open(package / "workspace" / "reports.py", "a") as file:
             file.write(f"\nUPDATE = {number}\n")
@@ -224,20 +221,20 @@ def test_a_session_and_a_new_client_get_the_version_that_was_put_in_place(
     async def use(client: Client) -> None:
         question = {"query": "total price of the cart"}
         assert (await client.call_tool("search_code", question)).structured_content["hits"]
-        (first,) = daemons()
+        (first,) = daemons_of(home)
         update(1)
-        await asyncio.to_thread(wait_until, lambda: first not in daemons())
+        await asyncio.to_thread(wait_until, lambda: first not in daemons_of(home))
         assert (await client.call_tool("search_code", question)).structured_content["hits"]
-        (second,) = daemons()
+        (second,) = daemons_of(home)
         update(2)
         await asyncio.sleep(2.5)  # it may have looked meanwhile, or not
         with Connection(home) as connection:
             assert connection.call("about", {})["pid"] not in (first, second)
         assert (await client.call_tool("search_code", question)).structured_content["hits"]
-        stay = daemons()
+        stay = daemons_of(home)
         shutil.rmtree(package)  # where nothing can follow it, it stays
         await asyncio.sleep(3.5)
-        assert daemons() == stay
+        assert daemons_of(home) == stay
         assert (await client.call_tool("search_code", question)).structured_content["hits"]
 
     with_client(root, use)
@@ -249,9 +246,8 @@ def test_a_session_survives_the_death_of_the_daemon(home: Path, make_repository:
     async def use(client: Client) -> None:
         assert (await client.call_tool("search_code", {"query": "cart"})).structured_content["hits"]
         for _ in range(3):
-            for pid in processes_of(home):
-                if b"server.daemon" in command_of(pid):
-                    os.kill(pid, signal.SIGKILL)
+            for pid in daemons_of(home):
+                os.kill(pid, signal.SIGKILL)
             result = await client.call_tool("search_code", {"query": "cart"})
             assert result.structured_content["hits"][0]["path"] == "shop/cart.py"
 
@@ -275,5 +271,5 @@ def test_many_sessions_at_once_share_one_daemon(home: Path, make_repository: Mak
         return await asyncio.gather(*(one(number) for number in range(8)))
 
     assert all(asyncio.run(asyncio.wait_for(main(), 60)))
-    daemons = [pid for pid in processes_of(home) if b"server.daemon" in command_of(pid)]
+    daemons = daemons_of(home)
     assert len(daemons) == 1

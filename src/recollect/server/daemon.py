@@ -167,8 +167,10 @@ class Daemon:
 
     def _replaced(self) -> bool:
         """Whether another version of this program lies where it came from, and nothing goes on that would be broken off."""
+        if self._workspace.meters.running:
+            return False
         found = _program()
-        if found is None or found.files == self._program.files or self._workspace.meters.running:
+        if found is None or found.files == self._program.files:
             return False
         return time.time() - found.written_at > _REPLACED_S
 
