@@ -1,5 +1,8 @@
 """What is compiled finds what its twin in Python finds."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -7,10 +10,13 @@ from hypothesis import strategies as st
 
 from recollect import native
 from recollect.errors import Corrupt
-from recollect.index import embed, segment, terms
+from recollect.index import embed, grammars, segment, syntax, terms
+from recollect.index.parse import Parsed, parse
 from recollect.index.segment import Segment, View
 from recollect.index.terms import TermCounts
+from recollect.native import binding
 from recollect.search import score
+from tests.property.test_chunk_laws import DEADLY, SOURCES, broken
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="there was no C compiler when Recollect was installed")
 
@@ -125,3 +131,56 @@ def test_a_damaged_segment_is_not_merged(column: str, value: int) -> None:
     getattr(made, column)[1:-1] = value
     with pytest.raises(Corrupt):
         segment.merge([View.whole(made)])
+
+
+def by_binding(data: bytes, name: str) -> Parsed:
+    """What parsing finds by tree-sitter's Python binding alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(syntax, "_reader", lambda grammar: None)
+        return parse(data, name)
+
+
+def test_trees_are_read_by_what_is_compiled() -> None:
+    if not sys.platform.startswith("linux") or binding.version() not in binding.TESTED:
+        pytest.skip("no binding whose functions are known")
+    python = grammars.load("python")
+    assert python is not None
+    assert isinstance(syntax.read(python, b"x = 1").root, syntax.Node)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_same_is_found_in_trees(name: str) -> None:
+    """In broken ones, too: some nodes there have no rule, some no text, and the fields of some are another's."""
+    for source in broken(name, rounds=2 if name == "a.pl" else 12):
+        data = source.encode("utf-8", "surrogatepass")
+        assert parse(data, name) == by_binding(data, name)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=400), st.sampled_from(sorted(SOURCES.keys() - DEADLY)))
+@example("", "a.py")
+@example("(" * 6_000, "a.py")
+@example("f(" * 3_000, "a.js")
+@example("x: 1\n" * 6_000, "a.yaml")
+def test_the_same_is_found_in_any_text(source: str, name: str) -> None:
+    data = source.encode("utf-8", "surrogatepass")
+    assert parse(data, name) == by_binding(data, name)
+
+
+def test_trees_are_read_by_several_threads() -> None:
+    """Each has memory of its own for them; one that uses the binding meanwhile has that of before."""
+    names = sorted(SOURCES.keys() - DEADLY) * 4
+    sources = [(SOURCES[name] * 20).encode() for name in names]
+    expected = list(map(parse, sources, names))
+    python = grammars.load("python")
+    assert python is not None
+    with ThreadPoolExecutor(4) as pool:
+        bound = pool.submit(lambda: [syntax.by_binding(python, sources[0]).root.child_count for _ in range(200)])
+        assert list(pool.map(parse, sources, names)) == expected
+        assert len(set(bound.result())) == 1
+
+
+def test_another_binding_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert binding.addresses(["ts_parser_new", "ts_no_such_function"]) is None
+    monkeypatch.setattr(binding, "TESTED", ())
+    assert binding.addresses(["ts_parser_new"]) is None

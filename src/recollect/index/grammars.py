@@ -178,15 +178,34 @@ USES: Final[dict[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Pattern:
+    """Nodes to capture: named ones of kind `path[-1]` (`_`: of any), each around by the one before it. `field`: theirs, if any."""
+
+    capture: str
+    path: tuple[str, ...]
+    field: str = ""
+
+    def __str__(self) -> str:
+        """As a query of tree-sitter: `(a (b field: (c) @capture))`."""
+        *around, own = (f"({kind}" for kind in self.path)
+        field = f"{self.field}: " if self.field else ""
+        return f"{' '.join([*around, field + own])}) @{self.capture}{')' * len(around)}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Grammar:
-    """A loaded grammar with its compiled query: captures `d` (definitions), `s` (scopes), `u` (uses)."""
+    """A loaded grammar with what its tables ask for, also as a query: captures `d` (definitions), `s` (scopes), `u` (uses).
+
+    `pointer`: the language, as its package hands it over.
+    """
 
     name: str
+    pointer: object
     language: tree_sitter.Language
     parser: tree_sitter.Parser
+    patterns: tuple[Pattern, ...]
     query: tree_sitter.Query | None
     kinds: dict[str, str]
-    scopes: frozenset[str]
 
 
 @functools.cache
@@ -201,26 +220,20 @@ def load(name: str) -> Grammar | None:
         warnings.simplefilter("ignore", DeprecationWarning)
         language = tree_sitter.Language(pointer)
     kinds = dict(item.rpartition(">")[2].split("=") for item in DEFINITIONS.get(name, "").split())
-    scopes = frozenset(SCOPES.get(name, "").split())
-    source = query_source(name)
-    query = tree_sitter.Query(language, source) if source else None
-    return Grammar(name, language, tree_sitter.Parser(language), query, kinds, scopes)
+    found = patterns(name)
+    query = tree_sitter.Query(language, "\n".join(map(str, found))) if found else None
+    return Grammar(name, pointer, language, tree_sitter.Parser(language), found, query, kinds)
 
 
-def query_source(name: str) -> str:
-    """The tree-sitter query that captures what the tables above name."""
-    kinds = [item.split("=")[0] for item in DEFINITIONS.get(name, "").split()]
-    lines = [_nested(node, "d") for node in kinds]
-    lines += [f"({node}) @s" for node in SCOPES.get(name, "").split()]
-    for use in USES.get(name, "").split():
-        node, _, field = use.partition(".")
-        lines.append(f"({node} {field}: (_) @u)" if field else _nested(node, "u"))
-    return "\n".join(lines)
-
-
-def _nested(node: str, capture: str) -> str:
-    """`a>b>c` as a pattern: `(a (b (c) @capture))`."""
-    return f"({'('.join(node.split('>'))}) @{capture}{')' * node.count('>')}"
+def patterns(name: str) -> tuple[Pattern, ...]:
+    """What the tables above name."""
+    definitions = [item.split("=")[0] for item in DEFINITIONS.get(name, "").split()]
+    uses = [use.partition(".") for use in USES.get(name, "").split()]
+    return (
+        *(Pattern("d", tuple(path.split(">"))) for path in definitions),
+        *(Pattern("s", (kind,)) for kind in SCOPES.get(name, "").split()),
+        *(Pattern("u", (path, "_") if field else tuple(path.split(">")), field) for path, _, field in uses),
+    )
 
 
 def has(name: str | None) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from recollect import languages
-from recollect.index import chunk, grammars, symbols
+from recollect.index import chunk, grammars, symbols, syntax
 from recollect.index.chunk import Chunk
 from recollect.index.symbols import Symbol
 
@@ -75,9 +75,9 @@ def _parse_text(text: str, language: languages.Language, grammar: bool) -> Parse
         result.chunks = chunk.by_lines(lines)
         return result
     source = text.encode("utf-8", "surrogatepass")
-    tree = loaded.parser.parse(source)
-    result.symbols, result.references = symbols.find(loaded, tree.root_node, source)
-    result.chunks = chunk.by_syntax(tree.root_node, lines, result.symbols)
+    found = syntax.read(loaded, source)
+    result.symbols, result.references = symbols.find(loaded, found, source)
+    result.chunks = chunk.by_syntax(found.root, lines, result.symbols)
     return result
 
 

@@ -7,13 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-import tree_sitter
-from tree_sitter import Node
-
 from recollect.index.grammars import Grammar
+from recollect.index.syntax import AnyNode, Syntax
 
-MAX_CHILDREN: Final = 5_000  # of one node: beyond, queries turn quadratic (200 KB of `(` took 22 s)
 _MAX_SIGNATURE: Final = 200
 _MAX_USES: Final = 20_000
 _LOOKED_AT: Final = 400  # bytes of a definition, for its signature
@@ -34,21 +30,16 @@ class Symbol:
     signature: str
 
 
-def find(grammar: Grammar, root: Node, data: bytes) -> tuple[list[Symbol], list[tuple[str, int]]]:
+def find(grammar: Grammar, syntax: Syntax, data: bytes) -> tuple[list[Symbol], list[tuple[str, int]]]:
     """(definitions in order, uses as (name, line), one per name and line)."""
-    if grammar.query is None or root.child_count > MAX_CHILDREN:
-        return [], []
-    captures = tree_sitter.QueryCursor(grammar.query).captures(root)
-    definitions = _definitions(grammar, captures.get("d", []), captures.get("s", []), data)
-    return definitions, _uses([(node.start_byte, node.end_byte) for node in captures.get("u", [])[:_MAX_USES]], data)
+    definitions = _definitions(grammar, syntax.definitions, syntax.scopes, data)
+    return definitions, _uses(syntax.uses[:_MAX_USES], data)
 
 
-def _uses(spans: list[tuple[int, int]], data: bytes) -> list[tuple[str, int]]:
+def _uses(spans: Sequence[tuple[int, int, int]], data: bytes) -> list[tuple[str, int]]:
     plain = data.decode("ascii") if data.isascii() else None  # then bytes count as characters
-    ends_of_lines = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
-    rows = np.searchsorted(ends_of_lines, [end - 1 for _, end in spans]).tolist()
     found: dict[tuple[str, int], None] = {}
-    for (start, end), row in zip(spans, rows, strict=True):
+    for start, end, row in spans:
         text = plain[start:end] if plain is not None else data[start:end].decode("utf-8", "replace")
         name = text.rpartition(".")[2]
         if not name.isidentifier():
@@ -61,7 +52,7 @@ def _uses(spans: list[tuple[int, int]], data: bytes) -> list[tuple[str, int]]:
     return list(found)
 
 
-def _definitions(grammar: Grammar, nodes: list[Node], scopes: list[Node], data: bytes) -> list[Symbol]:
+def _definitions(grammar: Grammar, nodes: Sequence[AnyNode], scopes: Sequence[AnyNode], data: bytes) -> list[Symbol]:
     special = _SPECIAL.get(grammar.name, _by_field)
     scope_ids = {node.id for node in scopes}
     ordered = sorted({node.id: node for node in (*nodes, *scopes)}.values(), key=lambda n: (n.start_byte, -n.end_byte))
@@ -99,11 +90,11 @@ def _qualified(stack: list[tuple[int, str]], name: str) -> str:
     return f"{stack[-1][1]}.{name}" if stack else name
 
 
-def _text(node: Node | None, data: bytes) -> str:
+def _text(node: AnyNode | None, data: bytes) -> str:
     return data[node.start_byte : node.end_byte].decode("utf-8", "replace") if node is not None else ""
 
 
-def _signature(node: Node, data: bytes) -> str:
+def _signature(node: AnyNode, data: bytes) -> str:
     return _beginning(
         data[node.start_byte : min(node.end_byte, node.start_byte + _LOOKED_AT)].decode("utf-8", "replace")
     )
@@ -130,7 +121,7 @@ def _beginning(text: str) -> str:
     return " ".join(kept).strip()[:_MAX_SIGNATURE]
 
 
-def _scope_name(node: Node, data: bytes) -> str:
+def _scope_name(node: AnyNode, data: bytes) -> str:
     for field in ("type", "name", "patterns"):
         text = _text(node.child_by_field_name(field), data)
         match = _NAME.search(text)
@@ -139,7 +130,7 @@ def _scope_name(node: Node, data: bytes) -> str:
     return ""
 
 
-def _first_name(node: Node | None, data: bytes) -> str:
+def _first_name(node: AnyNode | None, data: bytes) -> str:
     """The node's own text where it is a name, else that of the first name inside it."""
     match = _NAME.search(_text(node, data)[:300])
     return match[0] if match else ""
@@ -148,7 +139,7 @@ def _first_name(node: Node | None, data: bytes) -> str:
 Found = tuple[str, str] | None
 
 
-def _by_field(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _by_field(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     name = _text(node.child_by_field_name("name"), data).strip()
     if not name:
         for child in node.named_children:
@@ -179,7 +170,7 @@ _BODIES: Final = frozenset(
 )
 
 
-def _python(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _python(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     if node.type == "assignment":
         left = node.child_by_field_name("left")
         if left is None or left.type != "identifier":
@@ -198,7 +189,7 @@ def _python(node: Node, kind: str, data: bytes, inside: bool) -> Found:
 _FUNCTIONS: Final = frozenset({"arrow_function", "function_expression", "function", "generator_function"})
 
 
-def _javascript(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _javascript(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     value = node.child_by_field_name("value") or node.child_by_field_name("right")
     if node.type in (
         "variable_declarator",
@@ -236,7 +227,7 @@ def _javascript(node: Node, kind: str, data: bytes, inside: bool) -> Found:
 _TOP: Final = frozenset({"program", "export_statement"})
 
 
-def _go(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _go(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     name = _first_name(node.child_by_field_name("name"), data)
     if node.type == "type_spec":
         kind = {"struct_type": "struct", "interface_type": "interface"}.get(
@@ -254,7 +245,7 @@ def _go(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     return (name, kind) if name and name != "_" else None
 
 
-def _c(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _c(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     if node.type in ("struct_specifier", "union_specifier", "enum_specifier", "class_specifier"):
         if node.child_by_field_name("body") is None:
             return None
@@ -286,11 +277,11 @@ def _c(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     return _by_field(node, kind, data, inside)
 
 
-def _child_declarator(node: Node) -> Node | None:
+def _child_declarator(node: AnyNode) -> AnyNode | None:
     return next((child for child in node.named_children if "declarator" in child.type), None)
 
 
-def _kotlin(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _kotlin(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     if node.type == "property_declaration":
         if node.parent is None or node.parent.type not in ("source_file", "class_body", "enum_class_body"):
             return None
@@ -307,7 +298,7 @@ def _kotlin(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     return _by_field(node, kind, data, inside)
 
 
-def _swift(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _swift(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     if node.type == "class_declaration":
         kind = _text(node.child_by_field_name("declaration_kind"), data) or kind
     if node.type == "init_declaration":
@@ -320,7 +311,7 @@ def _swift(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     return _by_field(node, kind, data, inside)
 
 
-def _lua(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _lua(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     if node.type == "function_declaration":
         name = _text(node.child_by_field_name("name"), data)
         return (name.replace(":", "."), "method" if re.search(r"[.:]", name) else kind) if name else None
@@ -347,7 +338,7 @@ _ELIXIR: Final = {
 }  # fmt: skip
 
 
-def _elixir(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _elixir(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     word = _text(node.child_by_field_name("target"), data)
     if word not in _ELIXIR:
         return None
@@ -358,7 +349,7 @@ def _elixir(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     return (text, _ELIXIR[word]) if text else None
 
 
-def _haskell(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _haskell(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     if node.type in ("function", "bind", "signature") and node.parent is not None and node.parent.type in _LOCAL:
         return None
     name = _text(node.child_by_field_name("name") or node.child_by_field_name("names"), data)
@@ -371,7 +362,7 @@ def _haskell(node: Node, kind: str, data: bytes, inside: bool) -> Found:
 _LOCAL: Final = frozenset({"local_binds", "let", "where"})
 
 
-def _ocaml(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _ocaml(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     if node.type == "let_binding":
         around = node.parent.parent if node.parent is not None else None
         if around is None or around.type not in ("compilation_unit", "structure"):
@@ -385,7 +376,7 @@ def _ocaml(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     return (name, kind) if name else None
 
 
-def _zig(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _zig(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     if node.type == "variable_declaration":
         match = re.match(
             r"(?:pub\s+|export\s+|extern\s+|threadlocal\s+)*const\s+(\w+)[^=;]*=\s*(.*)",
@@ -405,7 +396,7 @@ def _zig(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     return _by_field(node, kind, data, inside)
 
 
-def _julia(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _julia(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     text = _text(node, data)[:300]
     if node.type == "assignment":
         match = re.match(r"([\w.!]+)(?:\{[^}]*\})?\([^=]*\)[^=]*=[^=]", text)
@@ -418,11 +409,11 @@ def _julia(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     return (match[1], kind) if match else None
 
 
-def _dart(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _dart(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     return _by_field(node, "method" if inside and kind == "function" else kind, data, inside)
 
 
-def _ruby(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _ruby(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     if node.type == "assignment":
         left = node.child_by_field_name("left")
         return (_text(left, data), kind) if left is not None and left.type == "constant" else None
@@ -430,35 +421,35 @@ def _ruby(node: Node, kind: str, data: bytes, inside: bool) -> Found:
     return (name.replace("::", "."), kind) if name else None
 
 
-def _markdown(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _markdown(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     title = _text(node, data).split("\n", 1)[0].strip("# \t\r")
     return (title[:100].replace(".", "·").replace(":", "·"), kind) if title else None
 
 
-def _hcl(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _hcl(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     if inside:
         return None
     words = re.findall(r"[\w-]+", _text(node, data)[:200].split("{", 1)[0])
     return (".".join(words), kind) if len(words) > 1 else None
 
 
-def _sql(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _sql(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     named = next((child for child in node.named_children if child.type == "object_reference"), None)
     name = _text(named, data).strip('"`[]')
     return (name, kind) if name else None
 
 
-def _make(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _make(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     name = _text(node.named_children[0] if node.named_children else None, data).split()[:1]
     return (name[0], kind) if name and not name[0].startswith((".", "$", "%")) else None
 
 
-def _toml(node: Node, kind: str, data: bytes, inside: bool) -> Found:
+def _toml(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
     name = _text(node, data).split("\n", 1)[0].strip("[] \t\r")
     return (name, kind) if name else None
 
 
-_SPECIAL: Final[dict[str, Callable[[Node, str, bytes, bool], Found]]] = {
+_SPECIAL: Final[dict[str, Callable[[AnyNode, str, bytes, bool], Found]]] = {
     "python": _python, "javascript": _javascript, "typescript": _javascript, "tsx": _javascript, "go": _go, "c": _c, "cpp": _c,
     "objc": _c, "kotlin": _kotlin, "swift": _swift, "lua": _lua, "elixir": _elixir, "haskell": _haskell, "ocaml": _ocaml,
     "ocaml_interface": _ocaml, "zig": _zig, "julia": _julia, "dart": _dart, "ruby": _ruby, "markdown": _markdown, "hcl": _hcl,

@@ -9,7 +9,7 @@ import ctypes
 from pathlib import Path
 from typing import Final
 
-_VERSION: Final = 1  # of the functions' signatures, as `native_version` in search.c has it
+_VERSION: Final = 2  # of the functions' signatures, as `native_version` in search.c has it
 _SIZE, _POINTER = ctypes.c_int64, ctypes.c_void_p
 _SIGNATURES: Final = {
     "terms_new": (
@@ -23,6 +23,9 @@ _SIGNATURES: Final = {
     "terms_take": (None, [_POINTER, _POINTER, _POINTER]),
     "search_nearest": (_SIZE, [_POINTER, _POINTER, _POINTER, _SIZE, _POINTER, _SIZE, _POINTER, _POINTER]),
     "search_products": (None, [_POINTER, _POINTER, _POINTER, _SIZE, _POINTER]),
+    "trees_use": (None, [_POINTER]),
+    "trees_parse": (_SIZE, [_POINTER, ctypes.c_char_p, ctypes.c_uint32]),
+    "trees_read": (_SIZE, [_SIZE, *[_POINTER] * 4, ctypes.c_uint16, ctypes.c_char_p, *[_POINTER] * 3]),
     "postings_encode": (_SIZE, [_POINTER, _POINTER, _SIZE, _POINTER, _POINTER, _POINTER]),
     "postings_order": (_SIZE, [_POINTER, _SIZE, _POINTER]),
     "postings_merge": (_SIZE, [_POINTER, _SIZE, *[_POINTER] * 8]),
@@ -31,7 +34,7 @@ _SIGNATURES: Final = {
 
 def _loaded() -> ctypes.CDLL | None:
     """The library. What takes microseconds keeps the interpreter's lock: a table of terms is not for several at once, and who
-    lets the lock go may wait for it longer than the work takes. Whole segments are worked on without it.
+    lets the lock go may wait for it longer than the work takes. Whole segments and files are worked on without it.
     """
     path = str(Path(__file__).with_name("kernels.so"))
     try:
@@ -40,7 +43,7 @@ def _loaded() -> ctypes.CDLL | None:
             return None
         unlocked = ctypes.CDLL(path)
         for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(unlocked if name.startswith("postings_") else found, name)
+            function = getattr(unlocked if name.startswith(("postings_", "trees_")) else found, name)
             function.restype, function.argtypes = result, arguments
             setattr(found, name, function)
     except (OSError, AttributeError):
