@@ -69,11 +69,11 @@ def settings() -> str:
     from recollect.config import Settings
 
     rows = []
-    for name, field in Settings.model_fields.items():
-        value = field.default
+    for item in dataclasses.fields(Settings):
+        value = item.default
         shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
         cell = f"`{shown}`" if shown != "" else ""
-        rows.append(f"| `{name.upper()}` | {cell} | {_cell(field.description or '')} |")
+        rows.append(f"| `{item.name.upper()}` | {cell} | {_cell(item.metadata['description'])} |")
     intro = (
         "# Settings\n\nFrom strongest to weakest: flags of a command, what was persisted (by `recollect auto-sync config`, "
         "`configure_auto_sync` or the page), the daemon's environment, `config.toml` in the data directory, the default. "

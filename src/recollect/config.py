@@ -6,10 +6,9 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Self
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from typing import Any, Final, Self, get_type_hints
 
 from recollect.errors import UserError
 from recollect.model import BUNDLED, EmbedderChoice
@@ -17,105 +16,89 @@ from recollect.model import BUNDLED, EmbedderChoice
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
-class Settings(BaseModel):
+def _setting(default: Any, description: str, **limits: float) -> Any:
+    """`limits`: ge, gt, le, as pydantic has them."""
+    return field(default=default, metadata={"description": description, "limits": limits})
+
+
+@dataclass(frozen=True)
+class Settings:
     """Every setting by its name in the environment (upper case) and in `config.toml` (lower case)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-    recollect_log_level: str = Field("info", description="debug, info, warning or error: what run/daemon.log keeps")
-    recollect_max_file_bytes: int = Field(1_000_000, ge=1, description="larger files are not indexed")
-    recollect_max_repository_files: int = Field(
+    recollect_log_level: str = _setting("info", description="debug, info, warning or error: what run/daemon.log keeps")
+    recollect_max_file_bytes: int = _setting(1_000_000, ge=1, description="larger files are not indexed")
+    recollect_max_repository_files: int = _setting(
         200_000, ge=1, description="beyond: too_large, synced only when asked for"
     )
-    recollect_max_repository_bytes: int = Field(10_000_000_000, ge=1, description="likewise, by bytes of its files")
-    recollect_workers: int = Field(
+    recollect_max_repository_bytes: int = _setting(10_000_000_000, ge=1, description="likewise, by bytes of its files")
+    recollect_workers: int = _setting(
         0, ge=0, le=64, description="parse workers; 0: one per core that we may use, eight at most"
     )
-    recollect_idle_exit: float = Field(
+    recollect_idle_exit: float = _setting(
         28_800.0, gt=0, description="seconds without a client after which the daemon ends"
     )
-    recollect_memory_limit: int = Field(
+    recollect_memory_limit: int = _setting(
         4_000_000_000,
         ge=200_000_000,
         description="bytes of daemon, indexer and workers (at most half of what there is); beyond, what is idle is let go",
     )
-    recollect_embedder: str = Field(
+    recollect_embedder: str = _setting(
         BUNDLED,
         description="model of the vectors: bundled, sentence-transformers:MODEL, fastembed:MODEL or openai:MODEL",
     )
-    recollect_embedder_url: str = Field(
+    recollect_embedder_url: str = _setting(
         "", description="of the service for openai:MODEL, such as http://localhost:11434/v1; else OPENAI_BASE_URL"
     )
-    recollect_embedder_timeout: float = Field(30.0, gt=0, le=600, description="seconds that the service may take")
-    recollect_barrier_ms: float = Field(50.0, ge=1, le=5000, description="how long a question waits for file events")
-    recollect_fresh_budget_ms: float = Field(
+    recollect_embedder_timeout: float = _setting(30.0, gt=0, le=600, description="seconds that the service may take")
+    recollect_barrier_ms: float = _setting(50.0, ge=1, le=5000, description="how long a question waits for file events")
+    recollect_fresh_budget_ms: float = _setting(
         200.0, ge=0, le=60_000, description="how long a question waits for what just changed to be indexed"
     )
-    recollect_redact_secrets: bool = Field(True, description="replace keys and tokens in what is to be remembered")
-    recollect_clone_allow_http: bool = Field(False, description="clone from http:// too, which is not encrypted")
-    recollect_clone_allow_local: bool = Field(False, description="clone from this machine and private networks too")
-    recollect_clone_timeout: float = Field(1800.0, ge=1, description="seconds that a clone or a fetch may take")
-    recollect_clone_max_bytes: int = Field(5_000_000_000, ge=1, description="a larger clone is given up")
-    recollect_clones_budget: int = Field(
+    recollect_redact_secrets: bool = _setting(True, description="replace keys and tokens in what is to be remembered")
+    recollect_clone_allow_http: bool = _setting(False, description="clone from http:// too, which is not encrypted")
+    recollect_clone_allow_local: bool = _setting(False, description="clone from this machine and private networks too")
+    recollect_clone_timeout: float = _setting(1800.0, ge=1, description="seconds that a clone or a fetch may take")
+    recollect_clone_max_bytes: int = _setting(5_000_000_000, ge=1, description="a larger clone is given up")
+    recollect_clones_budget: int = _setting(
         50_000_000_000, ge=0, description="bytes of all clones; beyond, those unused longest are proposed for removal"
     )
-    recollect_clones_evict: bool = Field(False, description="remove what is proposed, if it was unused for thirty days")
-    recollect_fetch_interval: float = Field(3600.0, ge=1, description="seconds between two looks at a clone's remote")
-    auto_sync_enabled: bool = Field(True, description="find, watch and sync repositories in the background")
-    auto_sync_paths: tuple[str, ...] = Field(
+    recollect_clones_evict: bool = _setting(
+        False, description="remove what is proposed, if it was unused for thirty days"
+    )
+    recollect_fetch_interval: float = _setting(
+        3600.0, ge=1, description="seconds between two looks at a clone's remote"
+    )
+    auto_sync_enabled: bool = _setting(True, description="find, watch and sync repositories in the background")
+    auto_sync_paths: tuple[str, ...] = _setting(
         (), description="folders to find repositories in; agents may use these too"
     )
-    recollect_http_port: int = Field(
+    recollect_http_port: int = _setting(
         0,
         ge=0,
         le=65535,
         description="port of 127.0.0.1 for page, API, MCP and metrics; 0: a free one, when recollect web is run",
     )
-    auto_sync_exclude: tuple[str, ...] = Field(
+    auto_sync_exclude: tuple[str, ...] = _setting(
         (), description="folder names or patterns left out, beyond the defaults; !NAME takes a default away"
     )
-    auto_sync_scan_interval: float = Field(3600.0, ge=1, description="seconds between two searches for repositories")
-    auto_sync_interval: float = Field(300.0, ge=1, description="seconds between two checks of a repository")
-    auto_sync_max_concurrent: int = Field(3, ge=1, le=64, description="syncs that run at once")
-    auto_sync_priority_languages: tuple[str, ...] = Field(
+    auto_sync_scan_interval: float = _setting(3600.0, ge=1, description="seconds between two searches for repositories")
+    auto_sync_interval: float = _setting(300.0, ge=1, description="seconds between two checks of a repository")
+    auto_sync_max_concurrent: int = _setting(3, ge=1, le=64, description="syncs that run at once")
+    auto_sync_priority_languages: tuple[str, ...] = _setting(
         ("python", "javascript", "typescript"), description="repositories in these are synced first"
     )
-    auto_sync_size_threshold: int = Field(104_857_600, ge=0, description="bytes; larger repositories are synced last")
-    auto_sync_auto_watch: bool = Field(True, description="let the system tell of changes of tracked repositories")
-    auto_sync_on_startup: bool = Field(True, description="check all tracked repositories when the daemon starts")
-    auto_sync_max_depth: int = Field(5, ge=1, le=50, description="levels below a scan path that are searched")
-    auto_sync_min_files: int = Field(3, ge=1, description="code files that make a folder without git a repository")
-    use_async_sync: bool = Field(True, description="false: sync_repository waits to the end whatever wait_s says")
-    sync_batch_size: int = Field(100, ge=1, le=10_000, description="chunks, about, handed to a parse worker at a time")
-    sync_queue_size: int = Field(10_000, ge=100, description="chunks that may wait between parse workers and writer")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _without_comment(cls, value: Any) -> Any:
-        return value.split(" #", 1)[0].strip() if isinstance(value, str) else value
-
-    @field_validator("auto_sync_paths", "auto_sync_exclude", "auto_sync_priority_languages", mode="before")
-    @classmethod
-    def _list(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.replace(os.pathsep, ",").split(",") if part.strip())
-        return value
-
-    @field_validator("recollect_log_level")
-    @classmethod
-    def _level(cls, value: str) -> str:
-        if value.lower() not in ("debug", "info", "warning", "error"):
-            raise ValueError("one of debug, info, warning, error")
-        return value.lower()
-
-    @field_validator("recollect_embedder")
-    @classmethod
-    def _embedder(cls, value: str) -> str:
-        try:
-            EmbedderChoice(value).check()
-        except UserError as error:
-            raise ValueError(error.message) from error
-        return value
+    auto_sync_size_threshold: int = _setting(
+        104_857_600, ge=0, description="bytes; larger repositories are synced last"
+    )
+    auto_sync_auto_watch: bool = _setting(True, description="let the system tell of changes of tracked repositories")
+    auto_sync_on_startup: bool = _setting(True, description="check all tracked repositories when the daemon starts")
+    auto_sync_max_depth: int = _setting(5, ge=1, le=50, description="levels below a scan path that are searched")
+    auto_sync_min_files: int = _setting(3, ge=1, description="code files that make a folder without git a repository")
+    use_async_sync: bool = _setting(True, description="false: sync_repository waits to the end whatever wait_s says")
+    sync_batch_size: int = _setting(
+        100, ge=1, le=10_000, description="chunks, about, handed to a parse worker at a time"
+    )
+    sync_queue_size: int = _setting(10_000, ge=100, description="chunks that may wait between parse workers and writer")
 
     @property
     def embedder(self) -> EmbedderChoice:
@@ -127,11 +110,7 @@ class Settings(BaseModel):
     ) -> Self:
         """Settings of a home. Raises UserError that names the variable or the key."""
         found = sources(home, environment, persisted)
-        try:
-            return cls(**{name: value for name, (value, _) in found.items()})
-        except ValidationError as error:
-            sentences = (_sentence(item, found) for item in error.errors())
-            raise UserError("; ".join(sentences), code="bad_setting") from error
+        return cls(**_checked(found)) if found else cls()
 
     @property
     def workers(self) -> int:
@@ -188,6 +167,7 @@ def _numbers(path: Path) -> list[int]:
 
 
 _DEFAULT: Final = "default"
+NAMES: Final = tuple(item.name for item in fields(Settings))
 
 
 def sources(
@@ -199,7 +179,7 @@ def sources(
     try:
         with open(path, "rb") as file:
             for name, value in tomllib.load(file).items():
-                if name.lower() not in Settings.model_fields:
+                if name.lower() not in NAMES:
                     raise UserError(
                         f"config.toml: unknown setting {name}",
                         hint="recollect config lists them all.",
@@ -210,7 +190,7 @@ def sources(
         pass
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"config.toml: {error}", code="bad_setting") from error
-    for name in Settings.model_fields:
+    for name in NAMES:
         if name.upper() in environment:
             found[name] = (environment[name.upper()], "environment")
         if name in persisted:
@@ -225,13 +205,69 @@ def table(
     settings, given = Settings.load(home, environment, persisted), sources(home, environment, persisted)
     return [
         {
-            "name": name.upper(),
-            "value": list(value) if isinstance(value := getattr(settings, name), tuple) else value,
-            "origin": given[name][1] if name in given else _DEFAULT,
-            "description": field.description,
+            "name": item.name.upper(),
+            "value": list(value) if isinstance(value := getattr(settings, item.name), tuple) else value,
+            "origin": given[item.name][1] if item.name in given else _DEFAULT,
+            "description": item.metadata["description"],
         }
-        for name, field in Settings.model_fields.items()
+        for item in fields(settings)
     ]
+
+
+def _checked(found: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
+    """Values of the types that settings have. Raises UserError.
+
+    Pydantic is loaded here: it would take a quarter of the time in which a daemon starts that has nothing set.
+    """
+    from pydantic import ConfigDict, Field, ValidationError, create_model, field_validator
+
+    types = get_type_hints(Settings)
+    lists = [name for name in NAMES if types[name] == tuple[str, ...]]
+    definitions: dict[str, Any] = {
+        item.name: (types[item.name], Field(item.default, **item.metadata["limits"])) for item in fields(Settings)
+    }
+    made = create_model(
+        "Settings",
+        __config__=ConfigDict(extra="forbid"),
+        __validators__={
+            # From the last to the first: a comment is gone before a list is made.
+            "list": field_validator(*lists, mode="before")(_listed),
+            "comment": field_validator("*", mode="before")(_without_comment),
+            "level": field_validator("recollect_log_level")(_level),
+            "embedder": field_validator("recollect_embedder")(_embedder),
+        },
+        **definitions,
+    )
+    try:
+        checked = made(**{name: value for name, (value, _) in found.items()})
+    except ValidationError as error:
+        sentences = (_sentence(item, found) for item in error.errors())
+        raise UserError("; ".join(sentences), code="bad_setting") from error
+    return {name: getattr(checked, name) for name in found}
+
+
+def _without_comment(value: Any) -> Any:
+    return value.split(" #", 1)[0].strip() if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.replace(os.pathsep, ",").split(",") if part.strip())
+    return value
+
+
+def _level(value: str) -> str:
+    if value.lower() not in ("debug", "info", "warning", "error"):
+        raise ValueError("one of debug, info, warning, error")
+    return value.lower()
+
+
+def _embedder(value: str) -> str:
+    try:
+        EmbedderChoice(value).check()
+    except UserError as error:
+        raise ValueError(error.message) from error
+    return value
 
 
 def _sentence(error: Any, found: Mapping[str, tuple[Any, str]]) -> str:

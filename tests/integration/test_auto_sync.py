@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,7 @@ def test_a_repository_may_have_an_interval_of_its_own(home: Path, make_repositor
 
 def test_without_watching_a_question_checks_by_itself_and_says_so(home: Path, make_repository: MakeRepository) -> None:
     root = make_repository({"a.py": "def first(): pass\n"})
-    settings = PATIENT.model_copy(update={"auto_sync_auto_watch": False})
+    settings = replace(PATIENT, auto_sync_auto_watch=False)
     with Workspace(home, settings=settings) as workspace:
         workspace.sync(root)
         for number in range(5):
@@ -198,7 +199,7 @@ def test_without_watching_a_question_checks_by_itself_and_says_so(home: Path, ma
 def test_a_failing_repository_backs_off_and_holds_up_nobody(home: Path, tmp_path: Path) -> None:
     place = repositories(tmp_path / "src", 3)
     limits = {"recollect_max_repository_files": 5, "auto_sync_max_concurrent": 1}
-    settings = PATIENT.model_copy(update={"auto_sync_paths": (os.fspath(place),), **limits})
+    settings = replace(PATIENT, auto_sync_paths=(os.fspath(place),), **limits)
     write(place / "r0", {f"more{number}.py": "x = 1\n" for number in range(10)})
     with Workspace(home, settings=settings) as workspace:
         wait_until(lambda: workspace.auto_sync.status().synced_repos == 2)
@@ -413,7 +414,7 @@ def test_the_index_of_a_sibling_is_waited_for(home: Path, make_repository: MakeR
 
 def test_memory_over_the_limit_is_given_back(home: Path, make_repository: MakeRepository) -> None:
     roots = [make_repository({"a.py": f"def in_{name}(): pass\n"}, name) for name in ("one", "two", "three", "four")]
-    settings = PATIENT.model_copy(update={"recollect_memory_limit": 1})
+    settings = replace(PATIENT, recollect_memory_limit=1)
     with Workspace(home, settings=settings) as workspace:
         for root in roots:
             workspace.sync(root)

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -230,7 +231,7 @@ def test_limits_of_time_and_size_and_disk(
         ({"recollect_clone_timeout": 1.0}, "clone_timeout"),
     ):
         kept = workspace._upkeep.settings
-        workspace._upkeep.settings = kept.model_copy(update=limits)
+        workspace._upkeep.settings = replace(kept, **limits)
         server.silent = code == "clone_timeout"
         server.delay_s = 0.0
         with pytest.raises(RecollectError) as caught:
@@ -249,7 +250,7 @@ def test_a_clone_that_is_too_large_when_unpacked_is_given_up(
     workspace: Workspace, server: GitServer, make_repository: MakeRepository, home: Path
 ) -> None:
     url = server.publish(make_repository({f"f{n}.txt": "0" * 400_000 for n in range(40)}, "zeros"), "zeros")
-    workspace._upkeep.settings = workspace.settings.model_copy(update={"recollect_clone_max_bytes": 2_000_000})
+    workspace._upkeep.settings = replace(workspace.settings, recollect_clone_max_bytes=2_000_000)
     with pytest.raises(RecollectError) as caught:
         workspace.clone(url)
     assert caught.value.to_dict()["code"] == "clone_too_large"
@@ -510,10 +511,10 @@ def test_clones_over_the_budget_are_proposed_and_removed_only_where_that_is_allo
     workspace.search("cart", two.repository)
     clones: Clones = workspace.clones
     assert clones.proposals() == []
-    workspace._upkeep.settings = workspace.settings.model_copy(update={"recollect_clones_budget": 1})
+    workspace._upkeep.settings = replace(workspace.settings, recollect_clones_budget=1)
     assert [repository.name for _, repository, _ in clones.proposals()] == [one.repository, two.repository]
     assert any("over the budget" in finding.message for finding in workspace.diagnose())
-    workspace._upkeep.settings = workspace.settings.model_copy(update={"recollect_clones_evict": True})
+    workspace._upkeep.settings = replace(workspace.settings, recollect_clones_evict=True)
     clones._evict()
     assert Path(one.path).exists()  # it was used not long ago
     long_ago = time.time() - 40 * 86_400

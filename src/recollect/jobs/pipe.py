@@ -6,14 +6,18 @@ Both ends are this program, started by it; nothing else can reach the sockets, s
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+import traceback
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -70,7 +74,40 @@ class Pipe:
         self._connection.close()
 
 
+class Forked:
+    """A child that was forked, with what is asked of a `subprocess.Popen` here. Thread-safe."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._status: int | None = None
+        self._lock = threading.Lock()
+
+    def poll(self) -> int | None:
+        """Its exit status, or the negative of the signal that it died of; None while it lives."""
+        with self._lock:
+            if self._status is None:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                self._status = os.waitstatus_to_exitcode(status) if pid else None
+            return self._status
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Raises subprocess.TimeoutExpired."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if until is not None and time.monotonic() > until:
+                raise subprocess.TimeoutExpired("", timeout or 0.0)
+            time.sleep(0.001)
+        return status
+
+    def kill(self) -> None:
+        with self._lock:
+            if self._status is None:
+                with contextlib.suppress(OSError):
+                    os.kill(self.pid, signal.SIGKILL)
+
+
 Started = tuple[subprocess.Popen[bytes], Pipe]
+StartedOrForked = tuple[subprocess.Popen[bytes] | Forked, Pipe]
 
 
 def start(
@@ -94,6 +131,38 @@ def start(
             process_group=0 if leader else None,
         )
     return process, Pipe(ours)
+
+
+def fork(run: Callable[[socket.socket], None], name: tuple[bytes, bytes]) -> tuple[Forked, Pipe]:
+    """A child that goes on from here with `run` and its end of a pipe: it need not import what this process has imported.
+
+    For a process of one thread that has opened nothing but what it was given: of open files the child keeps the first three
+    alone. `name`: a part of the command line, and what the child has in its place. Raises OSError.
+    """
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return Forked(pid), Pipe(ours)
+    try:
+        for descriptor in map(int, os.listdir("/dev/fd")):
+            if descriptor > 2 and descriptor != theirs.fileno():
+                with contextlib.suppress(OSError):  # that of the list itself
+                    os.close(descriptor)
+        _rename(*name)
+        run(theirs)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def _rename(old: bytes, new: bytes) -> None:
+    """Replace a part of the command line by which the system knows this process. Linux shows what lies in its memory."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        start, end = map(int, Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:47])
+        line = ctypes.string_at(start, end - start) if start else b""
+        ctypes.memmove(start, line.replace(old, new.ljust(len(old), b"\0"), 1), len(line))
 
 
 def start_indexer(home: Path) -> Started:

@@ -137,9 +137,11 @@ class ParsePool:
         max_waiting_chunks: int = 10_000,
         batch_chunks: int = 100,
         command: Sequence[str] = WORKER,
+        started: Sequence[pipe.StartedOrForked] = (),
     ) -> None:
-        """`command` starts a worker; descriptor and cache path are added to it."""
+        """`command` starts a worker; descriptor and cache path are added to it. `started`: the first ones, already."""
         self._command = command
+        self._started_ahead = deque(started)
         self._batch_bytes = batch_chunks * _CHUNK_BYTES
         self.cache = ParseCache(cache_path)
         self._cache_path = cache_path
@@ -152,7 +154,7 @@ class ParsePool:
         self._idle: dict[int, _Worker | None] = {}  # those that wait for something to do
         self._given: dict[int, tuple[Job, list[Task]]] = {}  # what was sent to one of these
         self._ahead: dict[int, set[tuple[str, str]]] = {}  # (root, path) of what one of these begins with ahead
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._processes: dict[int, subprocess.Popen[bytes] | pipe.Forked] = {}
         self._closed = False
         self._quarantine = self.cache.quarantined()
 
@@ -252,7 +254,8 @@ class ParsePool:
 
     def _started(self, number: int) -> _Worker | None:
         try:
-            worker = _Worker(self._command, self._cache_path)
+            ahead = self._started_ahead
+            worker = _Worker(ahead.popleft() if ahead else pipe.start(self._command, [os.fspath(self._cache_path)]))
         except OSError:
             return None
         self._processes[number] = worker.process
@@ -322,10 +325,10 @@ class ParsePool:
 
 
 class _Worker:
-    def __init__(self, start: Sequence[str], cache_path: Path) -> None:
+    def __init__(self, started: pipe.StartedOrForked) -> None:
         self.began = False  # to work: it has said so
         self.files = 0  # that it has answered for
-        self.process, self._pipe = pipe.start(start, [os.fspath(cache_path)])
+        self.process, self._pipe = started
         self._pipe.limit(_DEADLINE_S)
 
     def send(self, batch: list[Task] | tuple[str, Sequence[str], int]) -> None:

@@ -384,6 +384,7 @@ def _serve(home: Path, tell: Callable[[bytes], None]) -> None:
     listener = _listen(home)
     try:
         workspace = _open_workspace(home)
+        gc.enable()
         log.info("version %s, home %s", __version__, home)
         tell(b"listening\n")
 
@@ -427,6 +428,7 @@ def main(arguments: list[str] | None = None) -> int:
     _allow_open_files()
     os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
     sys.setswitchinterval(0.0002)
+    gc.disable()  # until what there is to import is there: garbage is little of it
     try:
         _serve(given.home.absolute(), tell)
     except RecollectError as error:

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -30,12 +30,13 @@ from recollect.index import embedders, usage, vectors
 from recollect.index.embedders import Embedder
 from recollect.index.writer import LOG_KEPT, IndexWriter, copy_index
 from recollect.jobs.indexer import Request
-from recollect.jobs.pipe import Pipe
+from recollect.jobs.pipe import Forked, Pipe
 from recollect.jobs.pool import NICE_ASKED, ParsePool
 from recollect.jobs.resources import give_back_memory, give_way
 from recollect.jobs.synchronise import Control, Ended, new_history, synchronise
 from recollect.model import EmbedderChoice, FileError, Progress
 from recollect.search.repo_map import Graph
+from recollect.server import worker
 from recollect.store.database import translated
 
 _LEAST_PATIENCE_S: Final = 2.0  # for another sync's end, before an index is made from files rather than copied
@@ -159,10 +160,13 @@ class _Indexes:
 
 
 class Indexer:
-    def __init__(self, pipe: Pipe, home: Path, workers: int, queue_size: int, batch_size: int) -> None:
+    def __init__(
+        self, pipe: Pipe, cache_path: Path, sizes: tuple[int, int, int], started: Sequence[tuple[Forked, Pipe]] = ()
+    ) -> None:
+        """`sizes`, `started`: as in ParsePool."""
         self._pipe = pipe
         self._indexes = _Indexes()
-        self._pool = ParsePool(home / "cache.db", workers, queue_size, batch_size)
+        self._pool = ParsePool(cache_path, *sizes, started=started)
         self._pool.warm()
         self._cancelled: dict[int, threading.Event] = {}
         self._editing = ThreadPoolExecutor(_EDITS_AT_ONCE, thread_name_prefix="edit")
@@ -378,11 +382,19 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     sys.setswitchinterval(0.001)
     pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
+    can_fork = sys.platform.startswith("linux")
+    if can_fork:
+        worker.warm_up()  # once for all of them
     try:
         sizes: tuple[int, int, int] = pipe.receive()
     except EOFError:
         return  # the daemon could not start
-    indexer = Indexer(pipe, Path(sys.argv[2]), *sizes)
+    cache_path = Path(sys.argv[2], "cache.db")
+    started: list[tuple[Forked, Pipe]] = []
+    with suppress(OSError):  # then they are started as their successors are
+        while can_fork and len(started) < sizes[0]:
+            started.append(worker.forked(cache_path))
+    indexer = Indexer(pipe, cache_path, sizes, started)
     indexer.run()
     indexer._pool.close()
     os._exit(0)  # syncs that still run have nobody to answer; what they committed stays

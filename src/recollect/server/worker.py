@@ -1,4 +1,4 @@
-"""A parse worker: `python -m recollect.server.worker FD CACHE`. Reads files, analyses them, answers one after another.
+"""A parse worker: `python -m recollect.server.worker FD CACHE`, or forked. Reads files, analyses them, answers one after another.
 
 What was edited is analysed at once, for a question may wait for it; all else when the machine has little else to do.
 
@@ -24,7 +24,7 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from recollect.index import analyse
-from recollect.jobs.pipe import Pipe
+from recollect.jobs.pipe import Forked, Pipe, fork
 from recollect.jobs.pool import DEADLINE_CPU_S, NICE_ASKED, NICE_BACKGROUND, Answer, Task
 from recollect.jobs.resources import give_way
 from recollect.store.cache import ParseCache
@@ -106,12 +106,29 @@ def _opener(path: str, flags: int) -> int:
     )  # no link, and no waiting at a FIFO, put there meanwhile
 
 
+def warm_up() -> None:
+    """Load what the first file would have to wait for."""
+    analyse.analyse(b"def warm_up(): pass\n", "warm_up.py")
+
+
+def forked(cache_path: Path) -> tuple[Forked, Pipe]:
+    """A worker that is made of this process, on Linux."""
+    return fork(
+        lambda connection: serve(connection, cache_path), (b"recollect.server.indexer", b"recollect.server.worker")
+    )
+
+
 def main() -> None:
+    serve(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]))
+
+
+def serve(connection: socket.socket, cache_path: Path) -> None:
+    """Work until the other end goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
-    cache = ParseCache(Path(sys.argv[2]))
-    analyse.analyse(b"def warm_up(): pass\n", "warm_up.py")  # loads what the first file would have to wait for
+    pipe = Pipe(connection)
+    cache = ParseCache(cache_path)
+    warm_up()
     pipe.send(None)  # whatever it dies of from now on is the fault of a file
     ahead: _Ahead | None = None
     # A thread cannot take back that it gives way: this one never does. Grammars get the stack that they would have here.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -176,16 +175,6 @@ def checked_numbers(address: Address, allowed: Permissions, lookup: Resolve = re
         raise Unavailable(f"the host {address.host} is not known", code="unknown_host") from error
     check_public(address.host, [ipaddress.ip_address(number) for number in found])
     return found
-
-
-def opener() -> urllib.request.OpenerDirector:
-    """Asks the web, and follows no redirect: where one leads to is looked at first."""
-    return urllib.request.build_opener(_NoRedirect)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        return None
 
 
 def _not_public(host: str) -> Refused:

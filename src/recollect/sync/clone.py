@@ -9,7 +9,6 @@ import signal
 import subprocess
 import threading
 import time
-import urllib.error
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +19,7 @@ from urllib.parse import urljoin
 
 from recollect.errors import Cancelled, RecollectError, Refused, Unavailable, UserError, without_credentials
 from recollect.sync import git
-from recollect.sync.address import Address, Permissions, checked_numbers, opener, parse
+from recollect.sync.address import Address, Permissions, checked_numbers, parse
 from recollect.testing import crash_point
 
 Result = TypeVar("Result")
@@ -390,11 +389,13 @@ def _token(address: Address, given: Mapping[str, str], allowed: Permissions) -> 
 
 def _redirected(address: Address, allowed: Permissions) -> Address:
     """Where a web address leads to, checked as the first one was. Raises RecollectError."""
+    from recollect.sync import http
+
     probe = f"{address.url}/info/refs?service=git-upload-pack"
     location = None
     try:
-        opener().open(probe, timeout=_PROBE_S).close()
-    except urllib.error.HTTPError as error:
+        http.opener().open(probe, timeout=_PROBE_S).close()
+    except http.HTTPError as error:
         location = error.headers.get("Location") if error.code in (301, 302, 303, 307, 308) else None
         error.close()
     except OSError as error:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urljoin, urlsplit
 
 from recollect.errors import Refused, Unavailable, UserError
-from recollect.sync.address import Permissions, checked_numbers, opener, parse
+from recollect.sync import http
+from recollect.sync.address import Permissions, checked_numbers, parse
 
 _TIMEOUT_S: Final = 30.0
 _PAGES: Final = 200
@@ -119,7 +118,7 @@ class _Asking:
             token = environment.get("GIT_TOKEN")
         if token:
             self._headers["Authorization"] = f"{'token' if where.kind == 'gitea' else 'Bearer'} {token}"
-        self._opener = opener()
+        self._opener = http.opener()
 
     def all(self, start: str) -> list[dict[str, Any]] | None:
         """All items, page by page; None where there is nothing of that name."""
@@ -141,9 +140,7 @@ class _Asking:
     def _page(self, place: str) -> tuple[list[dict[str, Any]], str | None] | None:
         for _ in range(3):
             try:
-                with self._opener.open(
-                    urllib.request.Request(place, headers=self._headers), timeout=_TIMEOUT_S
-                ) as answer:
+                with self._opener.open(http.Request(place, headers=self._headers), timeout=_TIMEOUT_S) as answer:
                     body = json.loads(answer.read())
                     following = _NEXT.search(answer.headers.get("Link") or "")
                     if isinstance(body, dict) and "values" in body:  # Bitbucket
@@ -151,7 +148,7 @@ class _Asking:
                     if not isinstance(body, list):
                         raise Unavailable(f"{urlsplit(place).netloc} answers what is no list", code="bad_answer")
                     return body, urljoin(place, following[1]) if following else None
-            except urllib.error.HTTPError as error:
+            except http.HTTPError as error:
                 with error:
                     if error.code == 404:
                         return None
@@ -160,7 +157,7 @@ class _Asking:
                 raise Unavailable(f"{urlsplit(place).netloc} cannot be asked: {error}", code="unreachable") from error
         raise Unavailable(f"{urlsplit(place).netloc} limits how often it may be asked", code="rate_limited")
 
-    def _wait_or_raise(self, error: urllib.error.HTTPError, host: str) -> None:
+    def _wait_or_raise(self, error: http.HTTPError, host: str) -> None:
         headers = error.headers
         seconds = None
         if headers.get("Retry-After", "").isdigit():

@@ -9,16 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from recollect.errors import RecollectError, UserError
 from recollect.model import CloneList, ListedClone
 from recollect.store.catalog import Catalog
 from recollect.store.clones import Followed
-from recollect.sync import hosting
 from recollect.sync.address import parse
 from recollect.workspace.clones import Clones
 from recollect.workspace.places import Caller
+
+if TYPE_CHECKING:  # it speaks HTTP, which takes long to load
+    from recollect.sync import hosting
 
 _LONGEST: Final = 1_000_000  # bytes of a list
 log = logging.getLogger("recollect.lists")
@@ -132,6 +134,8 @@ class Lists:
             return ListedClone(url, "refused", error.message)
 
     def _urls(self, source: str, selection: Selection, caller: Caller) -> list[str]:
+        from recollect.sync import hosting
+
         kind, _, rest = source.partition(":")
         if kind == "organisation":
             where = hosting.organisation(rest)
@@ -157,6 +161,8 @@ class Lists:
 
 def _lines(folder: Path, inside: str | None = None) -> list[hosting.Listed]:
     """The URLs of a list: one on each line; # begins a comment. Raises UserError."""
+    from recollect.sync import hosting
+
     path = folder / inside if inside is not None else folder
     real = Path(os.path.realpath(path))
     if inside is not None and Path(os.path.realpath(folder)) not in real.parents:
