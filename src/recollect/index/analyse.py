@@ -151,7 +151,7 @@ def analyse(data: bytes, path: str, *, cached: bytes | None = None, grammar: boo
         text = parse.decode(data)
     else:
         found = parse.parse(data, path, grammar=grammar)
-        reason, text, references = found.problem, found.text, pack_references(found.references)
+        reason, text, references = found.problem, found.text, zipped(found.references) if found.references else b""
         chunks = [(chunk.start_line, chunk.end_line, chunk.kind, chunk.symbol) for chunk in found.chunks]
         symbols = [
             (item.name, item.qualified_name, item.kind, item.start_line, item.end_line, item.signature)
@@ -189,16 +189,6 @@ def _from_cache(block: bytes) -> tuple[str | None, list[Any], list[Any], bytes] 
         )
     except (Corrupt, ValueError, TypeError):
         return None  # analysed afresh
-
-
-def pack_references(references: list[tuple[str, int]]) -> bytes:
-    """Uses of names, `(name, line)`, as one compact block."""
-    if not references:
-        return b""
-    lines: dict[str, list[int]] = {}
-    for name, line in references:
-        lines.setdefault(name, []).append(line)
-    return compress("\n" + "\n".join(f"{name}\t{','.join(map(str, at))}" for name, at in sorted(lines.items())) + "\n")
 
 
 def lines_using(references: bytes, name: str) -> list[int]:

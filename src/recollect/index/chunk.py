@@ -5,16 +5,16 @@ Law: chunks are disjoint, ascending, and hold every line that is not blank exact
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from typing import Final
 
-from recollect.index import syntax
+from tree_sitter import Node
+
 from recollect.index.symbols import Symbol
-from recollect.index.syntax import MAX_CHILDREN, AnyNode
+from recollect.index.syntax import MAX_CHILDREN, Syntax
 
 TARGET: Final = 1_500  # characters; retrieval was tuned with windows of this size
 LARGEST: Final = 2_000  # a definition up to this size stays whole
@@ -36,10 +36,14 @@ class Chunk:
 Span = tuple[int, int]  # first and last line, 0-based, inclusive
 
 
-def by_syntax(root: AnyNode, lines: Sequence[str], symbols: Sequence[Symbol]) -> list[Chunk]:
+def by_syntax(syntax: Syntax, lines: Sequence[str], symbols: Sequence[Symbol]) -> list[Chunk]:
     """Chunks along the syntax tree."""
-    lines = _Lines(lines)
-    return _named(_packed(_blocks(root, 0, len(lines) - 1, lines), lines), lines, symbols)
+    spans = syntax.chunks(len(lines), _leads, (TARGET, LARGEST, _HEAD, _DEEPEST, _BREAK, MAX_CHILDREN))
+    if spans is None:
+        assert isinstance(syntax.root, Node)
+        measured = _Lines(lines)
+        spans = _packed(_blocks(syntax.root, 0, len(lines) - 1, measured), measured)
+    return _named(spans, lines, symbols)
 
 
 def by_lines(lines: Sequence[str], symbols: Sequence[Symbol] = ()) -> list[Chunk]:
@@ -59,19 +63,19 @@ class _Lines(list[str]):
         return self._before[last + 1] - self._before[first]
 
 
-def _blocks(node: AnyNode, first: int, last: int, lines: _Lines, depth: int = 0) -> list[tuple[Span, bool]]:
+def _blocks(node: Node, first: int, last: int, lines: _Lines, depth: int = 0) -> list[tuple[Span, bool]]:
     """Spans that cover lines `first` to `last`, each with whether it begins something (a definition, a section)."""
     if node.child_count > MAX_CHILDREN or node.child_count == 0 or depth > _DEEPEST:
         return _windows(first, last, lines)
-    children = syntax.children(node)
-    rows = children.rows
     starts: list[int] = []
     carried: int | None = None  # comments and decorators belong to what follows
-    for at in range(bisect_left(rows, first), bisect_right(rows, last)):
-        row = rows[at]
-        if _leads(children.types[at]):
+    for child in node.children:
+        row = child.start_point[0]
+        if row < first or row > last:
+            continue
+        if _leads(child.type):
             carried = row if carried is None else carried
-            ends = children.end_row(at)
+            ends = child.end_point[0]
             if ends + 1 < len(lines) and not lines[ends + 1].strip():
                 starts.append(carried)
                 carried = None
@@ -82,7 +86,7 @@ def _blocks(node: AnyNode, first: int, last: int, lines: _Lines, depth: int = 0)
         starts.append(carried)
     starts = sorted({first, *starts})
     if len(starts) < 2:
-        inner = children.largest(first, last)
+        inner = _largest_child(node, first, last)
         return _blocks(inner, first, last, lines, depth + 1) if inner is not None else _windows(first, last, lines)
     spans = [(start, end - 1) for start, end in zip(starts, [*starts[1:], last + 1], strict=True)]
     blocks: list[tuple[Span, bool]] = []
@@ -90,7 +94,7 @@ def _blocks(node: AnyNode, first: int, last: int, lines: _Lines, depth: int = 0)
         if lines.size(start, end) <= LARGEST:
             blocks.append(((start, end), end > start))
             continue
-        inner = children.largest(start, end)
+        inner = _largest_child(node, start, end)
         split = _blocks(inner, start, end, lines, depth + 1) if inner is not None else _windows(start, end, lines)
         blocks += _with_head(split, lines)
     return blocks
@@ -107,6 +111,13 @@ def _with_head(blocks: list[tuple[Span, bool]], lines: _Lines) -> list[tuple[Spa
 @cache
 def _leads(kind: str) -> bool:
     return "comment" in kind or kind in ("decorator", "attribute_item", "annotation", "attribute", "attribute_list")
+
+
+def _largest_child(node: Node, first: int, last: int) -> Node | None:
+    """The child that fills most of the lines `first` to `last`, if it has children of its own."""
+    inside = [child for child in node.children if first <= child.start_point[0] <= last and child.child_count]
+    found = max(inside, key=lambda child: child.end_byte - child.start_byte, default=None)
+    return found if found is not None and found.end_point[0] > found.start_point[0] else None
 
 
 def _windows(first: int, last: int, lines: Sequence[str]) -> list[tuple[Span, bool]]:

@@ -12,7 +12,7 @@ from recollect.index import chunk, grammars, symbols, syntax
 from recollect.index.chunk import Chunk
 from recollect.index.symbols import Symbol
 
-PIPELINE: Final = "1"
+PIPELINE: Final = "2"
 """Raised whenever the code here, in `chunk`, `symbols` or `grammars` changes what comes out."""
 
 _LONG_LINE: Final = 10_000  # characters: a parser takes seconds and gigabytes for data on one line
@@ -27,7 +27,7 @@ _BOMS: Final = (
 
 @dataclass(slots=True)
 class Parsed:
-    """`references`: uses of names, `(name, line)`. `problem`: why the grammar was not used, if it was not."""
+    """`references`: uses of names, as `symbols.packed` gives them. `problem`: why the grammar was not used, if it was not."""
 
     language: str
     content: str
@@ -35,7 +35,7 @@ class Parsed:
     lines: int
     chunks: list[Chunk] = field(default_factory=list)
     symbols: list[Symbol] = field(default_factory=list)
-    references: list[tuple[str, int]] = field(default_factory=list)
+    references: bytes = b""
     problem: str | None = None
 
 
@@ -76,8 +76,8 @@ def _parse_text(text: str, language: languages.Language, grammar: bool) -> Parse
         return result
     source = text.encode("utf-8", "surrogatepass")
     found = syntax.read(loaded, source)
-    result.symbols, result.references = symbols.find(loaded, found, source)
-    result.chunks = chunk.by_syntax(found.root, lines, result.symbols)
+    result.symbols, result.references = symbols.find(loaded, found)
+    result.chunks = chunk.by_syntax(found, lines, result.symbols)
     return result
 
 
@@ -92,6 +92,7 @@ def _notebook(text: str, language: languages.Language, grammar: bool) -> Parsed:
     code = languages.lookup(spoken) or languages.LANGUAGES["python"]
     result = Parsed(language.name, language.content, "", 0)
     shown: list[str] = []
+    uses: list[tuple[str, int]] = []
     for number, cell in enumerate(cells, 1):
         source = cell.get("source", "")
         body = "".join(map(str, source)) if isinstance(source, list) else str(source)
@@ -108,6 +109,6 @@ def _notebook(text: str, language: languages.Language, grammar: bool) -> Parsed:
             Symbol(s.name, s.qualified_name, s.kind, s.start_line + offset, s.end_line + offset, s.signature)
             for s in part.symbols
         ]
-        result.references += [(name, line + offset) for name, line in part.references]
-    result.text, result.lines = "\n".join(shown), len(shown)
+        uses += [(name, line + offset) for name, line in symbols.unpacked(part.references)]
+    result.text, result.lines, result.references = "\n".join(shown), len(shown), symbols.packed(uses)
     return result

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from recollect.index.grammars import Grammar
-from recollect.index.syntax import AnyNode, Syntax
+from recollect.index.syntax import AnyNode, Syntax, Use
 
 _MAX_SIGNATURE: Final = 200
 _MAX_USES: Final = 20_000
@@ -30,15 +30,32 @@ class Symbol:
     signature: str
 
 
-def find(grammar: Grammar, syntax: Syntax, data: bytes) -> tuple[list[Symbol], list[tuple[str, int]]]:
-    """(definitions in order, uses as (name, line), one per name and line)."""
-    definitions = _definitions(grammar, syntax.definitions, syntax.scopes, data)
-    return definitions, _uses(syntax.uses[:_MAX_USES], data)
+def find(grammar: Grammar, syntax: Syntax) -> tuple[list[Symbol], bytes]:
+    """Definitions in order, and uses as `packed` gives them."""
+    definitions = _definitions(grammar, syntax.definitions, syntax.scopes, syntax.source)
+    uses = syntax.packed_uses(_MAX_USES)
+    return definitions, packed(_uses(syntax.uses()[:_MAX_USES], syntax.source)) if uses is None else uses
 
 
-def _uses(spans: Sequence[tuple[int, int, int]], data: bytes) -> list[tuple[str, int]]:
+def packed(uses: Iterable[tuple[str, int]]) -> bytes:
+    """Names and the lines that use them, each line once: as text, a row `name TAB line,line,…` for each name."""
+    lines: dict[str, dict[int, None]] = {}
+    for name, line in uses:
+        lines.setdefault(name, {})[line] = None
+    rows = [f"{name}\t{','.join(map(str, at))}" for name, at in sorted(lines.items())]
+    return "\n".join(["", *rows, ""]).encode("utf-8", "surrogatepass") if rows else b""
+
+
+def unpacked(uses: bytes) -> Iterator[tuple[str, int]]:
+    """What `packed` was given."""
+    for row in uses.decode("utf-8", "surrogatepass").split("\n")[1:-1]:
+        name, _, lines = row.partition("\t")
+        for line in lines.split(","):
+            yield name, int(line)
+
+
+def _uses(spans: Sequence[Use], data: bytes) -> Iterator[tuple[str, int]]:
     plain = data.decode("ascii") if data.isascii() else None  # then bytes count as characters
-    found: dict[tuple[str, int], None] = {}
     for start, end, row in spans:
         text = plain[start:end] if plain is not None else data[start:end].decode("utf-8", "replace")
         name = text.rpartition(".")[2]
@@ -48,8 +65,7 @@ def _uses(spans: Sequence[tuple[int, int, int]], data: bytes) -> list[tuple[str,
             match = _LAST_NAME.search(text[-200:])
             name = match[1] if match else ""
         if len(name) > 1:
-            found[name, row + 1] = None
-    return list(found)
+            yield name, row + 1
 
 
 def _definitions(grammar: Grammar, nodes: Sequence[AnyNode], scopes: Sequence[AnyNode], data: bytes) -> list[Symbol]:

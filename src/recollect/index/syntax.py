@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +22,7 @@ from recollect.native import binding
 
 MAX_CHILDREN: Final = 5_000  # of one node: beyond, queries turn quadratic (200 KB of `(` took 22 s)
 _COLUMNS: Final = 9
+_NO_MEMORY: Final = -1
 _DEFINITION, _SCOPE, _USE, _INLINED = 1, 2, 4, 8  # captures, as bits
 _CAPTURES: Final = {"d": _DEFINITION, "s": _SCOPE, "u": _USE}
 _FUNCTIONS: Final = (
@@ -35,15 +35,34 @@ _FUNCTIONS: Final = (
 
 @dataclass(slots=True)
 class Syntax:
-    """A file's tree, with the definitions, scopes and uses that its grammar's tables name.
+    """A file's tree, with the definitions, scopes and uses that its grammar's tables name."""
 
-    `uses`: (first byte, end byte, row of the last byte) of each, those that begin first first, and of these the longest.
-    """
-
+    source: bytes
     root: AnyNode
     definitions: Sequence[AnyNode]
     scopes: Sequence[AnyNode]
-    uses: list[tuple[int, int, int]]
+    found: bool  # else there was nothing to be looked for, or too much
+    _captured: Sequence[tree_sitter.Node] = ()
+
+    def uses(self) -> list[Use]:
+        """Those that begin first first, and of these the longest."""
+        if isinstance(self.root, Node):
+            return self.root._tree.uses() if self.found else []
+        spans = sorted({(node.start_byte, -node.end_byte) for node in self._captured})
+        ends_of_lines = np.flatnonzero(np.frombuffer(self.source, np.uint8) == 10)
+        rows = np.searchsorted(ends_of_lines, [-end - 1 for _, end in spans]).tolist()
+        return [(start, -end, row) for (start, end), row in zip(spans, rows, strict=True)]
+
+    def packed_uses(self, most: int) -> bytes | None:
+        """What `symbols.packed` makes of the names in the first `most` uses; None where they are to be looked at one by one."""
+        return self.root._tree.packed_uses(self.source, most) if self.found and isinstance(self.root, Node) else None
+
+    def chunks(self, rows: int, leads: Callable[[str], bool], limits: Sequence[int]) -> list[tuple[int, int]] | None:
+        """First and last row of each chunk, as `chunk.by_syntax` cuts a file of so many rows; None where that is left to it."""
+        return self.root._tree.chunks(self.source, rows, leads, limits) if isinstance(self.root, Node) else None
+
+
+Use = tuple[int, int, int]  # first byte, end byte, row of the last byte
 
 
 def read(grammar: Grammar, source: bytes) -> Syntax:
@@ -56,13 +75,9 @@ def by_binding(grammar: Grammar, source: bytes) -> Syntax:
     """The same by the binding alone."""
     root = grammar.parser.parse(source).root_node
     if grammar.query is None or root.child_count > MAX_CHILDREN:
-        return Syntax(root, [], [], [])
+        return Syntax(source, root, [], [], False)
     captures = tree_sitter.QueryCursor(grammar.query).captures(root)
-    spans = sorted({(node.start_byte, -node.end_byte) for node in captures.get("u", [])})
-    ends_of_lines = np.flatnonzero(np.frombuffer(source, np.uint8) == 10)
-    rows = np.searchsorted(ends_of_lines, [-end - 1 for _, end in spans]).tolist()
-    uses = [(start, -end, row) for (start, end), row in zip(spans, rows, strict=True)]
-    return Syntax(root, captures.get("d", []), captures.get("s", []), uses)
+    return Syntax(source, root, captures.get("d", []), captures.get("s", []), True, captures.get("u", []))
 
 
 class _Tree:
@@ -70,10 +85,50 @@ class _Tree:
 
     def __init__(self, reader: Reader, small: NDArray[np.uint16], large: NDArray[np.uint32]) -> None:
         self.reader = reader
+        self._small, self._large = small, large
         self.kind, self.field, self.captures = (memoryview(column) for column in small)
         columns = [memoryview(column) for column in large]
         self.first, self.end, self.row, self.column, self.end_row, self.end_column = columns[:6]
         self.parent, self.after, self.children = columns[6:]
+
+    def captured(self, capture: int) -> list[Node]:
+        return [Node(self, number) for number in np.flatnonzero(self._small[2] & np.uint16(capture)).tolist()]
+
+    def uses(self) -> list[Use]:
+        at = np.flatnonzero(self._small[2] & np.uint16(_USE))
+        first, end, _, _, end_row, end_column = self._large[:6, at]
+        rows = end_row - (end_column == 0)
+        return list(dict.fromkeys(zip(first.tolist(), end.tolist(), rows.tolist(), strict=True)))
+
+    def packed_uses(self, source: bytes, most: int) -> bytes | None:
+        library = self.reader.library
+        size = library.trees_uses(len(self.kind), self._small.ctypes.data, self._large.ctypes.data, source, _USE, most)
+        if size == _NO_MEMORY:
+            raise MemoryError
+        if size <= 0:
+            return b"" if size == 0 else None
+        found = np.empty(size, np.uint8)
+        library.trees_take(found.ctypes.data)
+        return found.tobytes()
+
+    def chunks(
+        self, source: bytes, rows: int, leads: Callable[[str], bool], limits: Sequence[int]
+    ) -> list[tuple[int, int]]:
+        spans, sizes = np.empty((rows, 2), np.int32), np.array(limits, np.int32)
+        found = self.reader.library.trees_chunks(
+            len(self.kind),
+            self._small.ctypes.data,
+            self._large.ctypes.data,
+            source,
+            len(source),
+            rows,
+            self.reader.flags(leads),
+            sizes.ctypes.data,
+            spans.ctypes.data,
+        )
+        if found == _NO_MEMORY:
+            raise MemoryError
+        return list(map(tuple, spans[:found].tolist()))
 
     def within(self, number: int) -> list[int]:
         """The children of a node."""
@@ -149,59 +204,12 @@ class Node:
 AnyNode = Node | tree_sitter.Node
 
 
-class _Children:
-    """The children of a node. `rows`: those in which they begin, ascending."""
-
-    def __init__(self, node: tree_sitter.Node) -> None:
-        self._nodes = node.children
-        self.rows = [child.start_point[0] for child in self._nodes]
-        self.types = [child.type for child in self._nodes]
-
-    def end_row(self, at: int) -> int:
-        return self._nodes[at].end_point[0]
-
-    def largest(self, first: int, last: int) -> AnyNode | None:
-        """Of those that begin in rows `first` to `last` and have children, the largest, if it fills more than a line."""
-        inside = self._nodes[bisect_left(self.rows, first) : bisect_right(self.rows, last)]
-        found = max(
-            (child for child in inside if child.child_count),
-            key=lambda child: child.end_byte - child.start_byte,
-            default=None,
-        )
-        return found if found is not None and found.end_point[0] > found.start_point[0] else None
-
-
-class _Numbered:
-    """The same of a node in columns."""
-
-    def __init__(self, node: Node) -> None:
-        self._tree = tree = node._tree
-        self._numbers = numbers = tree.within(node.id)
-        row, kind, types = tree.row, tree.kind, tree.reader.types
-        self.rows = [row[number] for number in numbers]
-        self.types = [types[kind[number]] for number in numbers]
-
-    def end_row(self, at: int) -> int:
-        return self._tree.end_row[self._numbers[at]]
-
-    def largest(self, first: int, last: int) -> AnyNode | None:
-        tree = self._tree
-        inside = self._numbers[bisect_left(self.rows, first) : bisect_right(self.rows, last)]
-        sizes = [(tree.end[number] - tree.first[number], -number) for number in inside if tree.children[number]]
-        found = -max(sizes)[1] if sizes else None
-        return Node(tree, found) if found is not None and tree.end_row[found] > tree.row[found] else None
-
-
-def children(node: AnyNode) -> _Children | _Numbered:
-    return _Numbered(node) if isinstance(node, Node) else _Children(node)
-
-
 class Reader:
     """A grammar's tables, as `trees_read` takes them. Usable from any thread."""
 
     def __init__(self, library: ctypes.CDLL, grammar: Grammar) -> None:
         language = grammar.language
-        self._library = library
+        self.library = library
         self._language = _address(grammar.pointer)
         self._nothing = not grammar.patterns
         kinds = [language.node_kind_for_id(kind) or "" for kind in range(language.node_kind_count)]
@@ -216,12 +224,17 @@ class Reader:
             self._patterns[number] = own, self.fields.get(pattern.field, 0), parent, around, _CAPTURES[pattern.capture]
             (self._by_self if own else self._by_parent)[own or parent] |= np.uint64(1 << number)
 
+    @functools.cache  # noqa: B019 — a reader lives as long as its process
+    def flags(self, leads: Callable[[str], bool]) -> bytes:
+        """By kind: whether it belongs to what follows it."""
+        return bytes(map(leads, self.types))
+
     def read(self, source: bytes) -> Syntax:
-        nodes = self._library.trees_parse(self._language, source, len(source))
+        nodes = self.library.trees_parse(self._language, source, len(source))
         small, large = np.empty((3, nodes), np.uint16), np.empty((_COLUMNS, nodes), np.uint32)
-        self._library.trees_read(
+        self.library.trees_read(
             nodes,
-            *(column.ctypes.data for column in small),
+            small.ctypes.data,
             large.ctypes.data,
             len(self.types) - 1,
             self.is_named,
@@ -232,18 +245,8 @@ class Reader:
         tree = _Tree(self, small, large)
         root = Node(tree, 0)
         if self._nothing or root.child_count > MAX_CHILDREN:
-            return Syntax(root, [], [], [])
-        captures = small[2] & np.uint16(_DEFINITION | _SCOPE | _USE)
-        at = np.flatnonzero(captures)
-        found = captures[at]
-        definitions, scopes = (
-            [Node(tree, number) for number in at[(found & capture) != 0].tolist()] for capture in (_DEFINITION, _SCOPE)
-        )
-        uses = at[(found & _USE) != 0]
-        first, end, _, _, end_row, end_column = large[:6, uses]
-        rows = end_row - (end_column == 0)
-        spans = dict.fromkeys(zip(first.tolist(), end.tolist(), rows.tolist(), strict=True))
-        return Syntax(root, definitions, scopes, list(spans))
+            return Syntax(source, root, [], [], False)
+        return Syntax(source, root, tree.captured(_DEFINITION), tree.captured(_SCOPE), True)
 
 
 @functools.cache
