@@ -32,7 +32,7 @@ class Symbol:
 
 def find(grammar: Grammar, syntax: Syntax) -> tuple[list[Symbol], bytes]:
     """Definitions in order, and uses as `packed` gives them."""
-    definitions = _definitions(grammar, syntax.definitions, syntax.scopes, syntax.source)
+    definitions = _definitions(grammar, syntax.definitions, syntax.source)
     uses = syntax.packed_uses(_MAX_USES)
     return definitions, packed(_uses(syntax.uses()[:_MAX_USES], syntax.source)) if uses is None else uses
 
@@ -68,19 +68,18 @@ def _uses(spans: Sequence[Use], data: bytes) -> Iterator[tuple[str, int]]:
             yield name, row + 1
 
 
-def _definitions(grammar: Grammar, nodes: Sequence[AnyNode], scopes: Sequence[AnyNode], data: bytes) -> list[Symbol]:
+def _definitions(grammar: Grammar, nodes: Sequence[tuple[AnyNode, bool]], data: bytes) -> list[Symbol]:
     special = _SPECIAL.get(grammar.name, _by_field)
-    scope_ids = {node.id for node in scopes}
-    ordered = sorted({node.id: node for node in (*nodes, *scopes)}.values(), key=lambda n: (n.start_byte, -n.end_byte))
     stack: list[tuple[int, str]] = []  # (end byte, qualified name) of the definitions around
     symbols: list[Symbol] = []
-    for node in ordered:
-        while stack and stack[-1][0] <= node.start_byte:
+    for node, is_scope in nodes:
+        first_byte, end_byte = node.start_byte, node.end_byte
+        while stack and stack[-1][0] <= first_byte:
             stack.pop()
-        if node.id in scope_ids:
+        if is_scope:
             name = _scope_name(node, data)
             if name:
-                stack.append((node.end_byte, _qualified(stack, name)))
+                stack.append((end_byte, _qualified(stack, name)))
             continue
         found = special(node, grammar.kinds[node.type], data, bool(stack))
         if found is None:
@@ -95,10 +94,11 @@ def _definitions(grammar: Grammar, nodes: Sequence[AnyNode], scopes: Sequence[An
             before = symbols.pop()  # further equations of one Haskell function, overloads written in a row
             start, kind = before.start_line, kind
         if kind == "namespace":
-            stack.append((node.end_byte, qualified))
+            stack.append((end_byte, qualified))
             continue
-        symbols.append(Symbol(own, qualified, kind, start, max(start, end), _signature(node, data)))
-        stack.append((node.end_byte, qualified))
+        signature = _beginning(data[first_byte : min(end_byte, first_byte + _LOOKED_AT)].decode("utf-8", "replace"))
+        symbols.append(Symbol(own, qualified, kind, start, max(start, end), signature))
+        stack.append((end_byte, qualified))
     return symbols
 
 
@@ -110,21 +110,22 @@ def _text(node: AnyNode | None, data: bytes) -> str:
     return data[node.start_byte : node.end_byte].decode("utf-8", "replace") if node is not None else ""
 
 
-def _signature(node: AnyNode, data: bytes) -> str:
-    return _beginning(
-        data[node.start_byte : min(node.end_byte, node.start_byte + _LOOKED_AT)].decode("utf-8", "replace")
-    )
-
-
 def signature_of(lines: Sequence[str]) -> str:
     """The signature of a definition that begins with the first of these lines, and with nothing before it on that."""
+    first = lines[0].strip() if lines else ""
+    if first.isascii() and 0 < len(first) <= _MAX_SIGNATURE and _is_whole(first):
+        return first  # as most are
     begun = "\n".join(lines).lstrip().encode("utf-8", "surrogatepass")
     return _beginning(begun[:_LOOKED_AT].decode("utf-8", "replace"))
 
 
+def _is_whole(line: str) -> bool:
+    return line.count("(") <= line.count(")") and "{" not in line
+
+
 def _beginning(text: str) -> str:
     first, _, _ = text.partition("\n")
-    if first.count("(") <= first.count(")") and "{" not in first:
+    if _is_whole(first):
         return first.strip()[:_MAX_SIGNATURE]
     for mark in ("{", "\n\n"):
         text = text.split(mark, 1)[0]

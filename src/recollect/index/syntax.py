@@ -35,12 +35,14 @@ _FUNCTIONS: Final = (
 
 @dataclass(slots=True)
 class Syntax:
-    """A file's tree, with the definitions, scopes and uses that its grammar's tables name."""
+    """A file's tree, with the definitions, scopes and uses that its grammar's tables name.
+
+    `definitions`: those that begin first first, and of these the longest, each with whether it is a scope.
+    """
 
     source: bytes
     root: AnyNode
-    definitions: Sequence[AnyNode]
-    scopes: Sequence[AnyNode]
+    definitions: Sequence[tuple[AnyNode, bool]]
     found: bool  # else there was nothing to be looked for, or too much
     _captured: Sequence[tree_sitter.Node] = ()
 
@@ -75,9 +77,12 @@ def by_binding(grammar: Grammar, source: bytes) -> Syntax:
     """The same by the binding alone."""
     root = grammar.parser.parse(source).root_node
     if grammar.query is None or root.child_count > MAX_CHILDREN:
-        return Syntax(source, root, [], [], False)
+        return Syntax(source, root, [], False)
     captures = tree_sitter.QueryCursor(grammar.query).captures(root)
-    return Syntax(source, root, captures.get("d", []), captures.get("s", []), True, captures.get("u", []))
+    scopes = {node.id: (node, True) for node in captures.get("s", [])}
+    named = {node.id: (node, False) for node in captures.get("d", [])} | scopes
+    definitions = sorted(named.values(), key=lambda one: (one[0].start_byte, -one[0].end_byte, one[1]))
+    return Syntax(source, root, definitions, True, captures.get("u", []))
 
 
 class _Tree:
@@ -91,8 +96,11 @@ class _Tree:
         self.first, self.end, self.row, self.column, self.end_row, self.end_column = columns[:6]
         self.parent, self.after, self.children = columns[6:]
 
-    def captured(self, capture: int) -> list[Node]:
-        return [Node(self, number) for number in np.flatnonzero(self._small[2] & np.uint16(capture)).tolist()]
+    def definitions(self) -> list[tuple[Node, bool]]:
+        at = np.flatnonzero(self._small[2] & np.uint16(_DEFINITION | _SCOPE))
+        scope = (self._small[2, at] & _SCOPE) != 0
+        order = np.lexsort((scope, ~self._large[1, at], self._large[0, at]))
+        return [(Node(self, number), one) for number, one in zip(at[order].tolist(), scope[order].tolist(), strict=True)]
 
     def uses(self) -> list[Use]:
         at = np.flatnonzero(self._small[2] & np.uint16(_USE))
@@ -141,11 +149,14 @@ class _Tree:
 
     def by_field(self, number: int, field: int) -> int | None:
         """The first child of a node with this field."""
-        for child in self.within(number):
-            if self.field[child] == field:
+        fields, captures, after, end = self.field, self.captures, self.after, self.after[number]
+        child = number + 1
+        while child < end:
+            if fields[child] == field:
                 return child
-            if self.captures[child] & _INLINED and (inner := self.by_field(child, field)) is not None:
+            if captures[child] & _INLINED and (inner := self.by_field(child, field)) is not None:
                 return inner
+            child = after[child]
         return None
 
 
@@ -245,8 +256,8 @@ class Reader:
         tree = _Tree(self, small, large)
         root = Node(tree, 0)
         if self._nothing or root.child_count > MAX_CHILDREN:
-            return Syntax(source, root, [], [], False)
-        return Syntax(source, root, tree.captured(_DEFINITION), tree.captured(_SCOPE), True)
+            return Syntax(source, root, [], False)
+        return Syntax(source, root, tree.definitions(), True)
 
 
 @functools.cache
