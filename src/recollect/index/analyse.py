@@ -99,7 +99,7 @@ def compress(content: str) -> bytes:
 
 
 def zipped(data: bytes, *, quick: bool = False) -> bytes:
-    """`quick`: of numbers, of which more thorough levels make nothing smaller."""
+    """`quick`: of numbers, of which more thorough levels make nothing smaller, and of what is kept for a while only."""
     return (_zstd.quick if quick else _zstd.compressor).compress(data)
 
 
@@ -205,4 +205,5 @@ def to_cache(result: Analysed) -> bytes:
     """What parsing found. Terms and vectors are made again from the text: that takes a fifth of the time of parsing it,
     and would take ten times the space (docs/adr/0006)."""
     found = (result.reason, result.chunks, result.symbols, decompress(result.references))
-    return compress(json.dumps(found, ensure_ascii=False, separators=(",", ":")))
+    kept = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+    return zipped(kept.encode("utf-8", "surrogatepass"), quick=True)

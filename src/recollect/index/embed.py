@@ -123,8 +123,13 @@ class StaticModel:
         for words, weight in ((stem, 1.0), (folders, FOLDER_WEIGHT)):
             for word in words:
                 for piece in self.pieces(word):
-                    vector += self.row(piece) * np.float32(weight)
+                    vector += _weighed_row(self, piece, weight)
         return vector
+
+
+@functools.lru_cache(2_000)  # the words of folders come again with every file
+def _weighed_row(model: StaticModel, piece: int, weight: float) -> NDArray[np.float32]:
+    return model.row(piece) * np.float32(weight)
 
 
 def weighed(question: str) -> dict[str, float]:

@@ -178,9 +178,18 @@ def skip_by_content(path: str, data: bytes) -> str | None:
     head = data[:_HEAD].lower()
     if (b"generated" in head or b"do not edit" in head) and _GENERATED.search(head):
         return "generated"
-    lines = data.count(b"\n") + 1
     if len(data) > _LONG_LINE and not path.endswith(".ipynb"):
-        longest = max(map(len, data.split(b"\n")))
-        if longest > _LONG_LINE or len(data) / lines > _MEAN_LINE:
+        lines = data.count(b"\n") + 1
+        if len(data) / lines > _MEAN_LINE or _has_long_line(data):
             return "minified" if path.endswith((".js", ".css", ".mjs", ".cjs")) else "data"
     return None
+
+
+def _has_long_line(data: bytes) -> bool:
+    start = 0
+    while len(data) - start > _LONG_LINE:
+        end = data.rfind(b"\n", start, start + _LONG_LINE + 1)
+        if end < 0:
+            return True
+        start = end + 1
+    return False

@@ -37,7 +37,7 @@ static int grow(void **block, size_t *capacity, size_t wanted, size_t width)
 /* -- strings by number ------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    uint32_t *slots; /* number + 1; 0: free */
+    uint64_t *slots; /* half of the hash, number + 1; 0: free */
     uint32_t n_slots;
     uint64_t seed; /* so that nobody can write a file whose names all meet in one slot */
     ARRAY(uint8_t) bytes;
@@ -76,12 +76,12 @@ static uint32_t slot_of(const Strings *strings, const uint8_t *text, size_t leng
 {
     uint32_t slot = (uint32_t)hash & (strings->n_slots - 1);
     for (;; slot = (slot + 1) & (strings->n_slots - 1)) {
-        uint32_t held = strings->slots[slot];
+        uint64_t held = strings->slots[slot];
         if (!held)
             return slot;
-        if (strings->hash.at[held - 1] == hash) {
+        if (held >> 32 == hash >> 32) {
             size_t other;
-            const uint8_t *known = string_of(strings, held - 1, &other);
+            const uint8_t *known = string_of(strings, (uint32_t)held - 1, &other);
             if (other == length && !memcmp(known, text, length))
                 return slot;
         }
@@ -107,14 +107,14 @@ static void strings_end(Strings *strings)
 static int more_slots(Strings *strings)
 {
     uint32_t n_slots = strings->n_slots * 2;
-    uint32_t *slots = calloc(n_slots, sizeof *slots);
+    uint64_t *slots = calloc(n_slots, sizeof *slots);
     if (!slots)
         return 0;
     for (uint32_t number = 0; number < strings->hash.n; number++) {
         uint32_t slot = (uint32_t)strings->hash.at[number] & (n_slots - 1);
         while (slots[slot])
             slot = (slot + 1) & (n_slots - 1);
-        slots[slot] = number + 1;
+        slots[slot] = strings->hash.at[number] >> 32 << 32 | (number + 1);
     }
     free(strings->slots);
     strings->slots = slots;
@@ -125,7 +125,7 @@ static int more_slots(Strings *strings)
 /* Number of a string; -1: it has none. */
 static int64_t number_of(const Strings *strings, const uint8_t *text, size_t length)
 {
-    return (int64_t)strings->slots[slot_of(strings, text, length, hashed(text, length, strings->seed))] - 1;
+    return (int64_t)(uint32_t)strings->slots[slot_of(strings, text, length, hashed(text, length, strings->seed))] - 1;
 }
 
 /* Number of a string, which is added if it is new; -1: no memory. */
@@ -135,7 +135,7 @@ static int64_t numbered(Strings *strings, const uint8_t *text, size_t length, in
     uint32_t slot = slot_of(strings, text, length, hash);
     *is_new = !strings->slots[slot];
     if (!*is_new)
-        return strings->slots[slot] - 1;
+        return (int64_t)(uint32_t)strings->slots[slot] - 1;
     if (strings->hash.n + 1 > strings->n_slots / 2) {
         if (!more_slots(strings))
             return -1;
@@ -147,7 +147,7 @@ static int64_t numbered(Strings *strings, const uint8_t *text, size_t length, in
     strings->bytes.n += length;
     if (!PUSH(strings->end, strings->bytes.n))
         return -1;
-    strings->slots[slot] = (uint32_t)strings->hash.n;
+    strings->slots[slot] = hash >> 32 << 32 | strings->hash.n;
     return (int64_t)strings->hash.n - 1;
 }
 
