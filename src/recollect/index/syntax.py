@@ -100,7 +100,9 @@ class _Tree:
         at = np.flatnonzero(self._small[2] & np.uint16(_DEFINITION | _SCOPE))
         scope = (self._small[2, at] & _SCOPE) != 0
         order = np.lexsort((scope, ~self._large[1, at], self._large[0, at]))
-        return [(Node(self, number), one) for number, one in zip(at[order].tolist(), scope[order].tolist(), strict=True)]
+        return [
+            (Node(self, number), one) for number, one in zip(at[order].tolist(), scope[order].tolist(), strict=True)
+        ]
 
     def uses(self) -> list[Use]:
         at = np.flatnonzero(self._small[2] & np.uint16(_USE))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from pathlib import Path
@@ -19,6 +20,7 @@ from recollect.index import analyse
 from recollect.index.analyse import Analysed
 from recollect.index.writer import HistoryRead, IndexWriter
 from recollect.jobs.pool import NICE_ASKED, NICE_BACKGROUND, Answer, ParsePool, Task
+from recollect.jobs.resources import give_way
 from recollect.model import FileError, Progress, SyncResult, SyncStatus
 from recollect.sync import git, history
 from recollect.sync.apply import apply
@@ -29,6 +31,9 @@ from recollect.testing import crash_point
 
 _BATCH_S: Final = 2.0  # of a first sync; the first batch comes after half a second
 _BATCH_FILES: Final = 200
+_LAST_CHUNKS: Final = (
+    1_000  # the last batch of a first sync is about as small: meanwhile the workers have nothing to do
+)
 _BATCH_CHUNKS: Final = 30_000  # bounds the memory of a batch (some 40 MB), also of an incremental sync
 _FEW_FILES: Final = 50  # of an edit: whatever can be done before they are analysed, or after the answer, is
 _MANY_GONE: Final = 50  # files: more, and a tenth of all, may be the first of a repository that is being deleted
@@ -94,10 +99,12 @@ _values = attrgetter(*(item.name for item in fields(SyncResult)))
 def new_history(writer: IndexWriter, root: Path) -> HistoryRead | None:
     """The history up to the commit that is checked out; None where the index holds that, or git cannot tell it."""
     head = git.head_quickly(root)
-    if head == writer.history_head:
-        return None
+    return _read_history(root, head, writer.history()) if head != writer.history_head else None
+
+
+def _read_history(root: Path, head: str | None, known: history.Log) -> HistoryRead | None:
     try:
-        log = history.read(root, writer.history()) if head is not None else {}
+        log = history.read(root, known) if head is not None else {}
     except Unavailable:
         return None
     return HistoryRead(head, log) if log is not None else None
@@ -139,6 +146,7 @@ class _Batch:
     removed: list[str] = field(default_factory=list)
     cache: list[tuple[bytes, bytes]] = field(default_factory=list)
     chunks: int = 0
+    bytes: int = 0
     vanished: int = 0  # files that were there when the tree was scanned
     since: float = field(default_factory=time.monotonic)
 
@@ -289,7 +297,8 @@ class _Sync:
         nice = 0 if hurry else NICE_ASKED if self._options.interactive else NICE_BACKGROUND
         tasks = []
         for row in rows:
-            back = self._writer.retired(row.path, row.hash) if row.hash != UNREAD and not self._options.full else None
+            may_be_back = self._writer.files and row.hash != UNREAD and not self._options.full
+            back = self._writer.retired(row.path, row.hash) if may_be_back else None
             if back is not None:
                 self._take(batch, back, before[row.path], row)
             elif row.hash != UNREAD:
@@ -298,6 +307,7 @@ class _Sync:
         try:
             # While the workers are at it:
             head = git.head_quickly(self._root)
+            said = self._history_ahead(head, nice)
             _ = found.tree.root_hash  # is kept
             if hurry and tasks:
                 paths = [change.path for change in removed] + [row.path for row in rows]
@@ -317,9 +327,17 @@ class _Sync:
             raise
         self._report_indexing(force=True)
         tree = apply(found.tree, self._corrections)
-        # What a question waits for does not wait for new commits: the indexer reads them afterwards.
-        said = new_history(self._writer, self._root) if self._options.dirty is None else None
-        self._commit(tree, batch, complete=True, signature=found.signature, head=head, history=said, last=True)
+        new_commits = said.result() if said is not None else None
+        self._commit(tree, batch, complete=True, signature=found.signature, head=head, history=new_commits, last=True)
+
+    def _history_ahead(self, head: str | None, nice: int) -> Future[HistoryRead | None] | None:
+        """New commits, read in a thread. What a question waits for does not wait for them: the indexer reads them afterwards."""
+        if self._options.dirty is not None or head == self._writer.history_head:
+            return None
+        reader = ThreadPoolExecutor(1, "history", give_way, (nice,))
+        said = reader.submit(_read_history, self._root, head, self._writer.history())
+        reader.shutdown(wait=False)
+        return said
 
     def _task(self, row: Row, nice: int) -> Task:
         return Task(
@@ -372,6 +390,7 @@ class _Sync:
         batch.analysed.append(result)
         batch.changes.append(Change(row.path, old, row))
         batch.chunks += len(result.chunks)
+        batch.bytes += result.size
         self._counts.processed += 1
         self._counts.chunks += len(result.chunks)
         self._counts.bytes += result.size
@@ -386,7 +405,8 @@ class _Sync:
             self._error(printable(row.path), "quarantined", "its grammar hangs or crashes on it: indexed by lines")
 
     def _is_full(self, batch: _Batch, in_batches: bool) -> bool:
-        if batch.chunks >= _BATCH_CHUNKS:
+        left = self._total_bytes - self._counts.bytes
+        if batch.chunks >= _BATCH_CHUNKS or (in_batches and batch.chunks >= _LAST_CHUNKS and batch.bytes > 2 * left):
             return True
         return in_batches and len(batch.analysed) >= _BATCH_FILES and time.monotonic() - batch.since >= _BATCH_S
 
