@@ -16,12 +16,12 @@ _BATCH_CHUNKS: Final = 20_000  # bounds the memory that a rebuild takes
 
 def symbol_rows(item: Analysed, file_id: int, first_chunk: int) -> Iterator[tuple[Any, ...]]:
     """Rows of a file's symbols, numbered, each with the id of the chunk that it starts in."""
-    starts = [chunk[0] for chunk in item.chunks]
+    starts = [chunk[0] for chunk in item.chunks[1:]]
     for number, (name, qualified_name, kind, start, end, signature) in enumerate(item.symbols):
-        chunk_id = first_chunk + max(bisect_right(starts, start) - 1, 0)
-        folded = name.lower() if name.lower() != name else None
+        chunk_id = first_chunk + bisect_right(starts, start)
+        folded = name.lower()
         scope = qualified_name.removesuffix(name)
-        yield file_id, number, chunk_id, name, folded, scope, kind, start, end, signature
+        yield file_id, number, chunk_id, name, folded if folded != name else None, scope, kind, start, end, signature
 
 
 def chunk_rows(item: Analysed, file_id: int, first_chunk: int) -> Iterator[tuple[Any, ...]]:

@@ -443,7 +443,10 @@ class _Sync:
     # -- what is said about it ----------------------------------------------------------------------------------------
 
     def _report_indexing(self, force: bool = False) -> None:
-        counts, elapsed = self._counts, time.monotonic() - self._started
+        now = time.monotonic()
+        if not force and now - self._reported < _PROGRESS_S:
+            return
+        counts, elapsed = self._counts, now - self._started
         share = counts.bytes / self._total_bytes if self._total_bytes else 1.0
         eta = elapsed / share - elapsed if 0.02 < share < 1 else None
         progress = Progress(

@@ -5,6 +5,7 @@ A phrase is looked up in the user's time zone. Ranges are half open: `after` bel
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -230,43 +231,40 @@ def _recently(m: re.Match[str], now: datetime) -> Range:
 
 _VAGUE: Final = r"recently|lately|the other day"
 Handler = Callable[[re.Match[str], datetime], Range]
-_RULES: Final[tuple[tuple[re.Pattern[str], Handler], ...]] = tuple(
-    (re.compile(pattern), handler)
-    for pattern, handler in (
-        (rf"(?:(?:in|over|within|during) )?(?:the )?(?:last|past|previous) {_NUMBER} {_UNIT}", _rolling),
-        (rf"(?:(?:about|around|some|roughly) )?{_NUMBER} {_UNIT} ago", _ago),
-        (rf"(?P<named>today|yesterday|(?:the )?day before yesterday)(?:(?: in the| at)? {_PART})?", _named_day),
-        (rf"(?:earlier )?(?:this|in the) {_PART}", _this_part),
-        (r"tonight", _tonight),
-        (rf"last {_PART}", _last_part),
-        (rf"(?:(?:on|during|over) )?{_LAST} weekend|(?P<_w>the weekend)", _weekend),
-        (
-            rf"(?:(?:at|in) )?(?:the )?(?P<edge>beginning|start|end) of (?:the )?{_LAST} (?P<unit>week|month|quarter|year)",
-            _edge,
-        ),
-        (rf"(?:(?:in|during|earlier) )?(?:the )?{_LAST} (?P<unit>week|fortnight|month|quarter|year)", _period),
-        (rf"(?:on )?{_LAST} {_DAY}(?: {_PART})?", _weekday),
-        (rf"(?:on )?{_DAY}(?: {_PART})?", _weekday),
-        (rf"(?:on )?{_YEAR}[-/.](?P<mm>1[0-2]|0?[1-9])[-/.](?P<dd>[12]\d|3[01]|0?[1-9])", _date),
-        (rf"(?:on )?(?:the )?(?P<dd>[12]\d|3[01]|0?[1-9])(?:st|nd|rd|th)?(?: of)? {_MONTH}(?:,? {_YEAR})?", _date),
-        (rf"(?:on )?{_MONTH} (?P<dd>[12]\d|3[01]|0?[1-9])(?:st|nd|rd|th)?(?:,? {_YEAR})?(?!\d)", _date),
-        (rf"(?:in )?{_YEAR}[-/](?P<mm>0[1-9]|1[0-2])", _iso_month),
-        (rf"(?:in |during )?q(?P<q>[1-4])(?:[ /]?(?:of )?{_YEAR})?", _quarter),
-        (rf"(?:in )?(?:the )?(?P<q>first|second|third|fourth|1st|2nd|3rd|4th) quarter(?: of)?(?: {_YEAR})?", _quarter),
-        (rf"(?:in |during )?(?:the )?{_LAST} {_SEASON}", _season),
-        (rf"(?:in |during )?(?:the )?{_SEASON}(?: of)? {_YEAR}", _season),
-        (rf"(?:in |during )?{_LAST} {_MONTH}", _month),
-        (rf"(?:in |during )?{_MONTH}(?: of)?,? {_YEAR}", _month),
-        (rf"(?:in|during) {_MONTH}", _month),
-        (rf"(?:in|during) {_YEAR}", _year),
-        (_VAGUE, _recently),
-    )
+_RULES: Final[tuple[tuple[str, Handler], ...]] = (
+    (rf"(?:(?:in|over|within|during) )?(?:the )?(?:last|past|previous) {_NUMBER} {_UNIT}", _rolling),
+    (rf"(?:(?:about|around|some|roughly) )?{_NUMBER} {_UNIT} ago", _ago),
+    (rf"(?P<named>today|yesterday|(?:the )?day before yesterday)(?:(?: in the| at)? {_PART})?", _named_day),
+    (rf"(?:earlier )?(?:this|in the) {_PART}", _this_part),
+    (r"tonight", _tonight),
+    (rf"last {_PART}", _last_part),
+    (rf"(?:(?:on|during|over) )?{_LAST} weekend|(?P<_w>the weekend)", _weekend),
+    (
+        rf"(?:(?:at|in) )?(?:the )?(?P<edge>beginning|start|end) of (?:the )?{_LAST} (?P<unit>week|month|quarter|year)",
+        _edge,
+    ),
+    (rf"(?:(?:in|during|earlier) )?(?:the )?{_LAST} (?P<unit>week|fortnight|month|quarter|year)", _period),
+    (rf"(?:on )?{_LAST} {_DAY}(?: {_PART})?", _weekday),
+    (rf"(?:on )?{_DAY}(?: {_PART})?", _weekday),
+    (rf"(?:on )?{_YEAR}[-/.](?P<mm>1[0-2]|0?[1-9])[-/.](?P<dd>[12]\d|3[01]|0?[1-9])", _date),
+    (rf"(?:on )?(?:the )?(?P<dd>[12]\d|3[01]|0?[1-9])(?:st|nd|rd|th)?(?: of)? {_MONTH}(?:,? {_YEAR})?", _date),
+    (rf"(?:on )?{_MONTH} (?P<dd>[12]\d|3[01]|0?[1-9])(?:st|nd|rd|th)?(?:,? {_YEAR})?(?!\d)", _date),
+    (rf"(?:in )?{_YEAR}[-/](?P<mm>0[1-9]|1[0-2])", _iso_month),
+    (rf"(?:in |during )?q(?P<q>[1-4])(?:[ /]?(?:of )?{_YEAR})?", _quarter),
+    (rf"(?:in )?(?:the )?(?P<q>first|second|third|fourth|1st|2nd|3rd|4th) quarter(?: of)?(?: {_YEAR})?", _quarter),
+    (rf"(?:in |during )?(?:the )?{_LAST} {_SEASON}", _season),
+    (rf"(?:in |during )?(?:the )?{_SEASON}(?: of)? {_YEAR}", _season),
+    (rf"(?:in |during )?{_LAST} {_MONTH}", _month),
+    (rf"(?:in |during )?{_MONTH}(?: of)?,? {_YEAR}", _month),
+    (rf"(?:in|during) {_MONTH}", _month),
+    (rf"(?:in|during) {_YEAR}", _year),
+    (_VAGUE, _recently),
 )
-_BARE: Final[tuple[tuple[re.Pattern[str], Handler], ...]] = (  # only where a time is expected
-    (re.compile(_MONTH), _month),
-    (re.compile(_YEAR), _year),
-    (re.compile(_SEASON), _season),
-)
+_BARE: Final[tuple[tuple[str, Handler], ...]] = (
+    (_MONTH, _month),
+    (_YEAR, _year),
+    (_SEASON, _season),
+)  # only where a time is expected
 _SINCE: Final = re.compile(r"(?:since|after|from|starting) (?:the )?")
 _BEFORE: Final = re.compile(r"(?:before|until|till|prior to|up to) (?:the )?")
 _BETWEEN: Final = re.compile(r"between (?:the )?")
@@ -274,10 +272,15 @@ _JOIN: Final = re.compile(r" (?:and|to|until|till|-|–) (?:the )?")
 _WORD: Final = re.compile(r"\w")
 
 
+@functools.cache  # when the first question is asked: a daemon's start should not wait for it
+def _compiled(bare: bool) -> list[tuple[re.Pattern[str], Handler]]:
+    return [(re.compile(pattern), handler) for pattern, handler in (*_RULES, *(_BARE if bare else ()))]
+
+
 def _simple(text: str, at: int, now: datetime, bare: bool) -> tuple[Range, int] | None:
     """(range, end) of the longest phrase that begins at `at`."""
     found: tuple[Range, int] | None = None
-    for pattern, handler in (*_RULES, *(_BARE if bare else ())):
+    for pattern, handler in _compiled(bare):
         match = pattern.match(text, at)
         if match is None or (match.end() < len(text) and _WORD.match(text, match.end())):
             continue

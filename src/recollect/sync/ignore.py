@@ -6,11 +6,12 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING, Final
 
 from recollect.sync import git
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 OWN_FILE: Final = ".recollectignore"
 IGNORE_FILES: Final = frozenset({".gitignore", OWN_FILE})
@@ -42,13 +43,19 @@ class Excluded:
         others = [pattern for pattern in patterns if not (pattern.startswith("!") and pattern[1:] in DEFAULT_EXCLUDES)]
         self._names.update(pattern for pattern in others if pattern.replace("-", "").replace("_", "").isalnum())
         rest = [pattern for pattern in others if pattern not in self._names]
-        self._spec = GitIgnoreSpec.from_lines(rest) if rest else None
+        self._spec = _spec(rest) if rest else None
 
     def holds(self, path: str, is_directory: bool = True) -> bool:
         """Whether the last name of `path`, or the path as a whole, is left out."""
         if is_directory and path.rpartition("/")[2] in self._names:
             return True
         return self._spec is not None and self._spec.match_file(path + "/" if is_directory else path)
+
+
+def _spec(patterns: Iterable[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec  # most work trees have no such rules, and every start would pay for it
+
+    return GitIgnoreSpec.from_lines(patterns)
 
 
 class Rules:
@@ -65,7 +72,7 @@ class Rules:
                 lines = file.read().splitlines()
         except OSError:
             return False
-        self._specs.append((folder, GitIgnoreSpec.from_lines(lines)))
+        self._specs.append((folder, _spec(lines)))
         self.negated |= any(line.startswith("!") for line in lines)
         return True
 
