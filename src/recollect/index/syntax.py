@@ -91,6 +91,7 @@ class _Tree:
     def __init__(self, reader: Reader, small: NDArray[np.uint16], large: NDArray[np.uint32]) -> None:
         self.reader = reader
         self._small, self._large = small, large
+        self._given = small.shape[1], small.ctypes.data, large.ctypes.data  # the tree, as the library takes it
         self.kind, self.field, self.captures = (memoryview(column) for column in small)
         columns = [memoryview(column) for column in large]
         self.first, self.end, self.row, self.column, self.end_row, self.end_column = columns[:6]
@@ -112,29 +113,21 @@ class _Tree:
 
     def packed_uses(self, source: bytes, most: int) -> bytes | None:
         library = self.reader.library
-        size = library.trees_uses(len(self.kind), self._small.ctypes.data, self._large.ctypes.data, source, _USE, most)
+        size = library.trees_uses(*self._given, source, _USE, most)
         if size == _NO_MEMORY:
             raise MemoryError
         if size <= 0:
             return b"" if size == 0 else None
-        found = np.empty(size, np.uint8)
-        library.trees_take(found.ctypes.data)
-        return found.tobytes()
+        found = ctypes.create_string_buffer(size)
+        library.trees_take(found)
+        return found.raw
 
     def chunks(
         self, source: bytes, rows: int, leads: Callable[[str], bool], limits: Sequence[int]
     ) -> list[tuple[int, int]]:
-        spans, sizes = np.empty((rows, 2), np.int32), np.array(limits, np.int32)
+        spans = np.empty((rows, 2), np.int32)
         found = self.reader.library.trees_chunks(
-            len(self.kind),
-            self._small.ctypes.data,
-            self._large.ctypes.data,
-            source,
-            len(source),
-            rows,
-            self.reader.flags(leads),
-            sizes.ctypes.data,
-            spans.ctypes.data,
+            *self._given, source, len(source), rows, self.reader.flags(leads), _int32(*limits), spans.ctypes.data
         )
         if found == _NO_MEMORY:
             raise MemoryError
@@ -236,6 +229,7 @@ class Reader:
             around, parent, own = (_kind(language, kind) for kind in ("_", "_", *pattern.path)[-3:])
             self._patterns[number] = own, self.fields.get(pattern.field, 0), parent, around, _CAPTURES[pattern.capture]
             (self._by_self if own else self._by_parent)[own or parent] |= np.uint64(1 << number)
+        self._tables = [table.ctypes.data for table in (self._by_self, self._by_parent, self._patterns)]
 
     @functools.cache  # noqa: B019 — a reader lives as long as its process
     def flags(self, leads: Callable[[str], bool]) -> bytes:
@@ -251,15 +245,18 @@ class Reader:
             large.ctypes.data,
             len(self.types) - 1,
             self.is_named,
-            self._by_self.ctypes.data,
-            self._by_parent.ctypes.data,
-            self._patterns.ctypes.data,
+            *self._tables,
         )
         tree = _Tree(self, small, large)
         root = Node(tree, 0)
         if self._nothing or root.child_count > MAX_CHILDREN:
             return Syntax(source, root, [], False)
         return Syntax(source, root, tree.definitions(), True)
+
+
+@functools.cache
+def _int32(*numbers: int) -> ctypes.Array[ctypes.c_int32]:
+    return (ctypes.c_int32 * len(numbers))(*numbers)
 
 
 @functools.cache
