@@ -254,6 +254,11 @@ class Reader:
         return Syntax(source, root, tree.definitions(), True)
 
 
+def is_compiled() -> bool:
+    """Whether trees are read by what is compiled."""
+    return _library() is not None
+
+
 @functools.cache
 def _int32(*numbers: int) -> ctypes.Array[ctypes.c_int32]:
     return (ctypes.c_int32 * len(numbers))(*numbers)

@@ -13,6 +13,7 @@ from typing import Final
 
 from recollect import __version__, native
 from recollect.errors import Corrupt, Unavailable
+from recollect.index import syntax
 from recollect.index.summary import folders_of
 from recollect.model import Finding, SyncResult, SyncStatus
 from recollect.store.catalog import Repository
@@ -72,6 +73,10 @@ def _programs() -> Iterator[Finding]:
     if native.library is None:
         mend = "Install a C compiler and then Recollect again, if first syncs take you too long."
         yield Finding("note", "compiled parts", "there was no C compiler when Recollect was installed", mend)
+    elif not syntax.is_compiled():
+        yield Finding(
+            "note", "compiled parts", "in use, but for syntax trees: they do not know this build of tree-sitter"
+        )
     else:
         yield Finding("ok", "compiled parts", "in use")
 
