@@ -74,37 +74,17 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-class PeakMemory:
-    """Largest sum of the resident memory of all processes of a data directory (shared pages counted in each)."""
-
-    def __init__(self, marker: str) -> None:
-        self._marker = marker.encode()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.peak = 0
-
-    def __enter__(self) -> PeakMemory:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.25):
-            total = 0
-            for entry in Path("/proc").iterdir():
-                if entry.name.isdigit():
-                    try:
-                        if (
-                            self._marker in (entry / "cmdline").read_bytes()
-                            or self._marker in (entry / "environ").read_bytes()
-                        ):
-                            total += int((entry / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-                    except OSError:
-                        continue
-            self.peak = max(self.peak, total)
+def peak_memory(marker: str) -> int:
+    """Sum of what each process of a data directory held at most, in bytes (shared pages counted in each): as much as all of
+    them together ever did, or more.
+    """
+    total = 0
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):
+            if process.name.isdigit() and marker.encode() in (process / "environ").read_bytes():
+                status = (process / "status").read_text()
+                total += int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    return total
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------
@@ -141,8 +121,9 @@ def cold(work: Path, semble: Path | None) -> list[tuple[str, ...]]:
 
 def _cold_once(work: Path, root: Path, semble: Path, model: Path) -> tuple[float, ...]:
     """(ours whole, ours with a running daemon, our peak memory, semble's whole, its indexing alone, its peak)."""
-    with home(work) as environment, PeakMemory(environment["RECOLLECT_HOME"]) as memory:
+    with home(work) as environment:
         whole = timed(lambda: recollect(["sync", str(root)], environment))
+        peak = peak_memory(environment["RECOLLECT_HOME"])
     with home(work) as environment:
         recollect(["daemon", "start"], environment)
         time.sleep(1.5)
@@ -153,7 +134,7 @@ def _cold_once(work: Path, root: Path, semble: Path, model: Path) -> tuple[float
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     theirs = time.perf_counter() - started
     said = json.loads(done.stdout.splitlines()[-1])
-    return whole, running, memory.peak, theirs, said["index_s"], said["peak_bytes"]
+    return whole, running, peak, theirs, said["index_s"], said["peak_bytes"]
 
 
 def unchanged(work: Path) -> list[tuple[str, ...]]:

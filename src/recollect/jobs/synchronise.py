@@ -32,7 +32,7 @@ from recollect.testing import crash_point
 _BATCH_S: Final = 2.0  # of a first sync; the first batch comes after half a second
 _BATCH_FILES: Final = 200
 _LAST_CHUNKS: Final = (
-    1_000  # the last batch of a first sync is about as small: meanwhile the workers have nothing to do
+    2_000  # the last batch of a first sync is about as small: meanwhile the workers have nothing to do
 )
 _BATCH_CHUNKS: Final = 30_000  # bounds the memory of a batch (some 40 MB), also of an incremental sync
 _FEW_FILES: Final = 50  # of an edit: whatever can be done before they are analysed, or after the answer, is
