@@ -143,10 +143,17 @@ def terms(text: str) -> dict[str, int]:
 
 def path_words(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Words of a path: (those of the file's stem, those of its last three folders)."""
-    *folders, name = path.split("/")
+    folder, _, name = path.rpartition("/")
+    return stem_words(name), folder_words(folder)
+
+
+def stem_words(name: str) -> tuple[str, ...]:
+    """Words of a file's name but for what comes after the last dot."""
     stem = name.rsplit(".", 1)[0] if "." in name[1:] else name
-    stem_words = tuple(part for found in identifiers(stem) for part in split_identifier(found))
-    folder_words = tuple(
-        part for folder in folders[-3:] for found in identifiers(folder) for part in split_identifier(found)
-    )
-    return stem_words, folder_words
+    return tuple(part for found in identifiers(stem) for part in split_identifier(found))
+
+
+def folder_words(folder: str) -> tuple[str, ...]:
+    """Words of the last three folders of a path to one."""
+    names = folder.split("/")[-3:]
+    return tuple(part for name in names for found in identifiers(name) for part in split_identifier(found))

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from recollect import languages
 from recollect.errors import Corrupt
 from recollect.index import embed, parse, skip, terms
-from recollect.index.symbols import SIGNATURE_LINES, signature_of
+from recollect.index.symbols import SIGNATURE_LINES, is_signature, signature_of
 
-PIPELINE: Final = f"{parse.PIPELINE}/{embed.MODEL_NAME}/3"
+PIPELINE: Final = f"{parse.PIPELINE}/{embed.MODEL_NAME}/4"
 """Version of everything that decides what the index holds for given bytes; a change re-indexes."""
 
 _LEVEL: Final = 6  # of zstd: 7 % smaller than by 3, for 2 % of the time of a first sync
@@ -152,11 +152,7 @@ def analyse(data: bytes, path: str, *, cached: bytes | None = None, grammar: boo
     else:
         found = parse.parse(data, path, grammar=grammar)
         reason, text, references = found.problem, found.text, zipped(found.references) if found.references else b""
-        chunks = [(chunk.start_line, chunk.end_line, chunk.kind, chunk.symbol) for chunk in found.chunks]
-        symbols = [
-            (item.name, item.qualified_name, item.kind, item.start_line, item.end_line, item.signature)
-            for item in found.symbols
-        ]
+        chunks, symbols = list(map(tuple, found.chunks)), list(map(tuple, found.symbols))  # which are quicker to send
     lines = text.split("\n")
     result = Analysed(path, content_hash, len(data), language.name, language.content, "indexed", reason)
     result.lines = len(lines) - (not lines[-1])
@@ -171,22 +167,21 @@ def analyse(data: bytes, path: str, *, cached: bytes | None = None, grammar: boo
 
 def _brief(symbol: tuple[str, str, str, int, int, str], lines: list[str]) -> tuple[str, str, str, int, int, str]:
     """A symbol without its signature, where that is what its lines say."""
-    *rest, start, end, signature = symbol
-    if not signature or signature != signature_of(lines[start - 1 : min(end, start + SIGNATURE_LINES)]):
-        return symbol
-    return (*rest, start, end, "")  # type: ignore[return-value]
+    name, qualified_name, kind, start, end, signature = symbol
+    of_its_line = signature == lines[start - 1].strip() and is_signature(signature)
+    if of_its_line or (signature and signature == signature_of(lines[start - 1 : min(end, start + SIGNATURE_LINES)])):
+        signature = ""
+    return name, qualified_name, kind, start, end, signature
 
 
 def _from_cache(block: bytes) -> tuple[str | None, list[Any], list[Any], bytes] | None:
     try:
-        reason, chunks, symbols, references = json.loads(decompress(block))
+        size = int.from_bytes(block[:_SIZE], "little")
+        found, references = block[_SIZE : _SIZE + size], block[_SIZE + size :]
+        reason, chunks, symbols = json.loads(decompress(found))
+        decompress(references)  # whether they are whole
         spans = [(start, end, kind, symbol) for start, end, kind, symbol in chunks]
-        return (
-            reason,
-            spans,
-            [(a, b, c, d, e, f) for a, b, c, d, e, f in symbols],
-            compress(references) if references else b"",
-        )
+        return reason, spans, [(a, b, c, d, e, f) for a, b, c, d, e, f in symbols], references
     except (Corrupt, ValueError, TypeError):
         return None  # analysed afresh
 
@@ -201,9 +196,12 @@ def lines_using(references: bytes, name: str) -> list[int]:
     return [int(line) for line in uses[start : uses.index("\n", start)].split(",")]
 
 
+_SIZE: Final = 4  # bytes that tell where in a cached block the references begin
+
+
 def to_cache(result: Analysed) -> bytes:
     """What parsing found. Terms and vectors are made again from the text: that takes a fifth of the time of parsing it,
     and would take ten times the space (docs/adr/0006)."""
-    found = (result.reason, result.chunks, result.symbols, decompress(result.references))
-    kept = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
-    return zipped(kept.encode("utf-8", "surrogatepass"), quick=True)
+    found = json.dumps((result.reason, result.chunks, result.symbols), ensure_ascii=False, separators=(",", ":"))
+    block = zipped(found.encode("utf-8", "surrogatepass"), quick=True)
+    return len(block).to_bytes(_SIZE, "little") + block + result.references

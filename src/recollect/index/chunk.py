@@ -6,10 +6,9 @@ Law: chunks are disjoint, ascending, and hold every line that is not blank exact
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 from tree_sitter import Node
 
@@ -23,8 +22,7 @@ _DEEPEST: Final = 200  # levels of nesting followed; real code has some thirty
 _BREAK: Final = 900  # from here on a chunk ends before the next definition
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Lines `start_line` to `end_line`, 1-based and inclusive; `symbol`: the qualified name of what it defines."""
 
     start_line: int
@@ -165,9 +163,9 @@ def _named(spans: Sequence[Span], lines: Sequence[str], symbols: Sequence[Symbol
             begun.append(symbols[waiting])
             waiting += 1
         around = [symbol for symbol in around if symbol.end_line >= start]
-        best = max(
-            begun, key=lambda symbol: (min(symbol.end_line, end) - symbol.start_line, -symbol.start_line), default=None
-        )
+        best = begun[0] if begun else None
+        if len(begun) > 1:
+            best = max(begun, key=lambda symbol: (min(symbol.end_line, end) - symbol.start_line, -symbol.start_line))
         if best is None or (around and best.end_line - best.start_line < 2 and end - start > 20):
             best = min(around, key=lambda symbol: symbol.end_line - symbol.start_line, default=best)
         around += [symbol for symbol in begun if symbol.end_line > end]

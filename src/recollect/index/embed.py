@@ -118,18 +118,21 @@ class StaticModel:
 
     def path(self, path: str) -> NDArray[np.float32]:
         """Sum `float32[DIMENSIONS]` of the rows of a path's words, folders weighing less."""
-        vector = np.zeros(DIMENSIONS, np.float32)
-        stem, folders = text.path_words(path)
-        for words, weight in ((stem, 1.0), (folders, FOLDER_WEIGHT)):
-            for word in words:
-                for piece in self.pieces(word):
-                    vector += _weighed_row(self, piece, weight)
+        folder, _, name = path.rpartition("/")
+        vector = _folder(self, folder).copy()
+        for word in text.stem_words(name):
+            for piece in self.pieces(word):
+                vector += self.row(piece)
         return vector
 
 
-@functools.lru_cache(2_000)  # the words of folders come again with every file
-def _weighed_row(model: StaticModel, piece: int, weight: float) -> NDArray[np.float32]:
-    return model.row(piece) * np.float32(weight)
+@functools.lru_cache(500)  # the same for all files in it
+def _folder(model: StaticModel, folder: str) -> NDArray[np.float32]:
+    vector = np.zeros(DIMENSIONS, np.float32)
+    for word in text.folder_words(folder):
+        for piece in model.pieces(word):
+            vector += model.row(piece) * np.float32(FOLDER_WEIGHT)
+    return vector
 
 
 def weighed(question: str) -> dict[str, float]:
@@ -146,7 +149,8 @@ def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def quantise(unit_vectors: NDArray[np.float32]) -> NDArray[np.int8]:
     """Unit vectors as stored: `int8 = round(unit * VECTOR_SCALE)`, clipped to ±127."""
-    stored: NDArray[np.int8] = np.clip(np.rint(unit_vectors * np.float32(VECTOR_SCALE)), -127, 127).astype(np.int8)
+    scaled = np.rint(unit_vectors * np.float32(VECTOR_SCALE))
+    stored: NDArray[np.int8] = np.minimum(np.maximum(scaled, -127), 127).astype(np.int8)
     return stored
 
 

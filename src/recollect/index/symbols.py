@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from recollect.index.grammars import Grammar
 from recollect.index.syntax import AnyNode, Syntax, Use
@@ -18,8 +17,7 @@ _NAME: Final = re.compile(r"[^\W\d][\w$?!']*|\$[\w$]+")
 _LAST_NAME: Final = re.compile(r"([^\W\d][\w$]*[?!']?)\W*$")
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+class Symbol(NamedTuple):
     """A named definition, lines 1-based and inclusive."""
 
     name: str
@@ -96,8 +94,7 @@ def _definitions(grammar: Grammar, nodes: Sequence[tuple[AnyNode, bool]], data: 
         if kind == "namespace":
             stack.append((end_byte, qualified))
             continue
-        signature = _beginning(data[first_byte : min(end_byte, first_byte + _LOOKED_AT)].decode("utf-8", "replace"))
-        symbols.append(Symbol(own, qualified, kind, start, max(start, end), signature))
+        symbols.append(Symbol(own, qualified, kind, start, max(start, end), _signature(data, first_byte, end_byte)))
         stack.append((end_byte, qualified))
     return symbols
 
@@ -110,11 +107,26 @@ def _text(node: AnyNode | None, data: bytes) -> str:
     return data[node.start_byte : node.end_byte].decode("utf-8", "replace") if node is not None else ""
 
 
+def _signature(data: bytes, first: int, end: int) -> str:
+    """The signature of a definition at these bytes."""
+    end = min(end, first + _LOOKED_AT)
+    line = data.find(b"\n", first, end)
+    begun = data[first : line if line >= 0 else end].decode("utf-8", "replace")
+    if _is_whole(begun):
+        return begun.strip()[:_MAX_SIGNATURE]
+    return _beginning(data[first:end].decode("utf-8", "replace"))
+
+
+def is_signature(line: str) -> bool:
+    """Whether a line, stripped, is what `signature_of` makes of it and any lines after it: as most are."""
+    return line.isascii() and 0 < len(line) <= _MAX_SIGNATURE and _is_whole(line)
+
+
 def signature_of(lines: Sequence[str]) -> str:
     """The signature of a definition that begins with the first of these lines, and with nothing before it on that."""
     first = lines[0].strip() if lines else ""
-    if first.isascii() and 0 < len(first) <= _MAX_SIGNATURE and _is_whole(first):
-        return first  # as most are
+    if is_signature(first):
+        return first
     begun = "\n".join(lines).lstrip().encode("utf-8", "surrogatepass")
     return _beginning(begun[:_LOOKED_AT].decode("utf-8", "replace"))
 
@@ -188,12 +200,13 @@ _BODIES: Final = frozenset(
 
 
 def _python(node: AnyNode, kind: str, data: bytes, inside: bool) -> Found:
-    if node.type == "assignment":
+    own = node.type
+    if own == "assignment":
         left = node.child_by_field_name("left")
         if left is None or left.type != "identifier":
             return None
         return _text(left, data), kind
-    if node.type == "function_definition" and inside:
+    if own == "function_definition" and inside:
         around = node.parent
         if around is not None and around.type == "decorated_definition":
             around = around.parent

@@ -10,7 +10,7 @@ import ctypes
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import tree_sitter
@@ -92,18 +92,16 @@ class _Tree:
         self.reader = reader
         self._small, self._large = small, large
         self._given = small.shape[1], small.ctypes.data, large.ctypes.data  # the tree, as the library takes it
-        self.kind, self.field, self.captures = (memoryview(column) for column in small)
-        columns = [memoryview(column) for column in large]
-        self.first, self.end, self.row, self.column, self.end_row, self.end_column = columns[:6]
-        self.parent, self.after, self.children = columns[6:]
+        self.types = reader.types
+        self.kind, self.field, self.captures = _columns(small)
+        self.first, self.end, self.row, self.column, self.end_row, self.end_column, *rest = _columns(large)
+        self.parent, self.after, self.children = rest
 
     def definitions(self) -> list[tuple[Node, bool]]:
-        at = np.flatnonzero(self._small[2] & np.uint16(_DEFINITION | _SCOPE))
-        scope = (self._small[2, at] & _SCOPE) != 0
-        order = np.lexsort((scope, ~self._large[1, at], self._large[0, at]))
-        return [
-            (Node(self, number), one) for number, one in zip(at[order].tolist(), scope[order].tolist(), strict=True)
-        ]
+        first, end, captures = self.first, self.end, self.captures
+        numbers = np.flatnonzero(self._small[2] & np.uint16(_DEFINITION | _SCOPE)).tolist()
+        found = sorted([(first[number], -end[number], captures[number] & _SCOPE, number) for number in numbers])
+        return [(Node(self, number), bool(scope)) for _, _, scope, number in found]
 
     def uses(self) -> list[Use]:
         at = np.flatnonzero(self._small[2] & np.uint16(_USE))
@@ -118,9 +116,9 @@ class _Tree:
             raise MemoryError
         if size <= 0:
             return b"" if size == 0 else None
-        found = ctypes.create_string_buffer(size)
-        library.trees_take(found)
-        return found.raw
+        found = np.empty(size, np.uint8)
+        library.trees_take(found.ctypes.data)
+        return found.tobytes()
 
     def chunks(
         self, source: bytes, rows: int, leads: Callable[[str], bool], limits: Sequence[int]
@@ -155,6 +153,12 @@ class _Tree:
         return None
 
 
+def _columns(table: NDArray[Any]) -> list[memoryview]:
+    rows, n = table.shape
+    flat = table.reshape(-1).data
+    return [flat[row * n : (row + 1) * n] for row in range(rows)]
+
+
 class Node:
     """A node of such a tree; what it has is as in `tree_sitter.Node`."""
 
@@ -166,7 +170,8 @@ class Node:
 
     @property
     def type(self) -> str:
-        return self._tree.reader.types[self._tree.kind[self.id]]
+        tree = self._tree
+        return tree.types[tree.kind[self.id]]
 
     @property
     def start_byte(self) -> int:

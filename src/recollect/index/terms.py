@@ -12,6 +12,7 @@ import os
 import threading
 from array import array
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -151,7 +152,7 @@ class _Compiled:
     def count(self, chunks: Sequence[str]) -> TermCounts:
         n = len(chunks)
         texts = [chunk.encode() if chunk.isascii() else self._plain(chunk) for chunk in chunks]
-        ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+        ends = np.fromiter(accumulate(map(len, texts)), np.int64, n)
         indptr, lengths = np.zeros(n + 1, np.int64), np.zeros(n, np.uint32)
         body = np.zeros((n, DIMENSIONS), np.float32)
         found = self._library.terms_count(
@@ -170,8 +171,13 @@ class _Compiled:
         return TermCounts(indptr, keys, counts, lengths, body.astype(np.float16))
 
     def _plain(self, chunk: str) -> bytes:
-        """The identifiers of a text that is not ASCII, of which the table knows those that are not."""
-        names = text.identifiers(chunk)
+        """A text that is not ASCII: of such lines their identifiers alone, of which the table knows those that are not."""
+        lines, names = chunk.split("\n"), set[str]()
+        for at, line in enumerate(lines):
+            if not line.isascii():
+                here = text.identifiers(line)
+                lines[at] = " ".join(here)
+                names.update(here)
         for name in {name for name in names if not name.isascii()} - self._defined:
             parts = text.split_identifier(name)
             whole = text.whole_term(name, parts)
@@ -183,7 +189,7 @@ class _Compiled:
             ):
                 raise MemoryError
             self._defined.add(name)
-        return _utf8("\n".join(names))
+        return _utf8("\n".join(lines))
 
 
 _table: _Interned | _Compiled | None = None

@@ -12,6 +12,8 @@
 #define LONGEST_WORD 40        /* of a word, what is looked at to find its pieces; as in index/embed.py */
 #define UNKNOWN_LETTER (-25.0)
 #define SHORT_PIECE (-4.0)
+#define FEW 64  /* times that a word occurs, mostly: their logarithms are kept */
+#define AHEAD 8 /* identifiers: their slots are on the way from memory meanwhile */
 
 static int grow(void **block, size_t *capacity, size_t wanted, size_t width)
 {
@@ -58,9 +60,14 @@ static uint64_t hashed(const uint8_t *text, size_t n, uint64_t seed)
         memcpy(&word, text, 8);
         hash = mixed(hash ^ word, seed | 1);
     }
-    word = 0;
-    for (size_t i = 0; i < n; i++)
-        word |= (uint64_t)text[i] << (8 * i);
+    uint32_t first = 0, last = 0;
+    if (n >= 4) {
+        memcpy(&first, text, 4);
+        memcpy(&last, text + n - 4, 4);
+    } else if (n) {
+        first = text[0] | (uint32_t)text[n / 2] << 8 | (uint32_t)text[n - 1] << 16;
+    }
+    word = first | (uint64_t)last << 32;
     return mixed(hash ^ word, 0xD6E8FEB86659FD93u);
 }
 
@@ -123,15 +130,14 @@ static int more_slots(Strings *strings)
 }
 
 /* Number of a string; -1: it has none. */
-static int64_t number_of(const Strings *strings, const uint8_t *text, size_t length)
+static int64_t number_of(const Strings *strings, const uint8_t *text, size_t length, uint64_t hash)
 {
-    return (int64_t)(uint32_t)strings->slots[slot_of(strings, text, length, hashed(text, length, strings->seed))] - 1;
+    return (int64_t)(uint32_t)strings->slots[slot_of(strings, text, length, hash)] - 1;
 }
 
 /* Number of a string, which is added if it is new; -1: no memory. */
-static int64_t numbered(Strings *strings, const uint8_t *text, size_t length, int *is_new)
+static int64_t numbered(Strings *strings, const uint8_t *text, size_t length, uint64_t hash, int *is_new)
 {
-    uint64_t hash = hashed(text, length, strings->seed);
     uint32_t slot = slot_of(strings, text, length, hash);
     *is_new = !strings->slots[slot];
     if (!*is_new)
@@ -219,28 +225,33 @@ static uint64_t blake2b_64(const uint8_t *text, size_t length)
 
 /* -- the table --------------------------------------------------------------------------------------------------------- */
 
+/* `count`: how often it occurs in the chunk at hand. */
+typedef struct {
+    uint32_t count, terms_end;
+    uint8_t has_whole; /* the last of its terms is the whole */
+} Identifier;
+
+typedef struct {
+    uint64_t key;
+    uint32_t count, pieces_n, pieces_at; /* where its pieces begin, + 1; 0: not asked yet */
+} Term;
+
 typedef struct {
     Strings vocabulary;
     const double *log_probability; /* of the vocabulary's words */
     size_t longest;                /* of them, in bytes */
     const int8_t *rows;            /* [words, dimensions] */
     const float *scale;            /* [words] */
+    float log1p[FEW];
     size_t dimensions;
 
-    Strings identifiers;
-    ARRAY(uint32_t) terms_of;  /* term numbers of all identifiers: parts in turn, then the whole */
-    ARRAY(uint32_t) terms_end; /* by identifier */
-    ARRAY(uint8_t) has_whole;  /* by identifier: whether the last of its terms is the whole */
-
-    Strings terms;
-    ARRAY(uint64_t) key;        /* by term */
-    ARRAY(uint32_t) pieces_of;  /* rows of the vocabulary that stand for words */
-    ARRAY(uint32_t) pieces_at;  /* by term: 0: not asked yet; else where its pieces begin, + 1 */
-    ARRAY(uint32_t) pieces_n;   /* by term */
-
-    /* Of the chunk at hand: how often each occurs, and which do. */
-    ARRAY(uint32_t) identifier_count, term_count, piece_count;
-    ARRAY(uint32_t) identifiers_here, terms_here, pieces_here;
+    Strings identifiers, terms;
+    ARRAY(Identifier) identifier;
+    ARRAY(Term) term;
+    ARRAY(uint32_t) terms_of;    /* term numbers of all identifiers: parts in turn, then the whole */
+    ARRAY(uint32_t) pieces_of;   /* rows of the vocabulary that stand for words */
+    ARRAY(uint32_t) piece_count; /* by row: how often it occurs in the chunk at hand */
+    ARRAY(uint32_t) identifiers_here, terms_here, pieces_here; /* which do */
 
     ARRAY(uint64_t) found_keys; /* what `terms_take` hands over */
     ARRAY(uint16_t) found_counts;
@@ -254,10 +265,8 @@ void terms_free(Table *table)
     strings_end(&table->identifiers);
     strings_end(&table->terms);
     void *blocks[] = {
-        table->terms_of.at,        table->terms_end.at,      table->has_whole.at,        table->key.at,
-        table->pieces_of.at,       table->pieces_at.at,      table->pieces_n.at,         table->identifier_count.at,
-        table->term_count.at,      table->piece_count.at,    table->identifiers_here.at, table->terms_here.at,
-        table->pieces_here.at,     table->found_keys.at,     table->found_counts.at,
+        table->identifier.at,  table->term.at,        table->terms_of.at,    table->pieces_of.at,  table->piece_count.at,
+        table->identifiers_here.at, table->terms_here.at, table->pieces_here.at, table->found_keys.at, table->found_counts.at,
     };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         free(blocks[i]);
@@ -275,10 +284,13 @@ Table *terms_new(const uint8_t *words, const uint32_t *ends, uint32_t n, const d
     table->rows = rows;
     table->scale = scale;
     table->dimensions = dimensions;
+    for (int i = 0; i < FEW; i++)
+        table->log1p[i] = log1pf((float)i);
     int is_new, good = strings_begin(&table->vocabulary, seed) && strings_begin(&table->identifiers, seed) &&
                        strings_begin(&table->terms, seed) && ROOM(table->piece_count, (size_t)n + 1);
     for (uint32_t i = 0, start = 0; good && i < n; start = ends[i++]) {
-        good = numbered(&table->vocabulary, words + start, ends[i] - start, &is_new) == i; /* else one is there twice */
+        uint64_t hash = hashed(words + start, ends[i] - start, seed);
+        good = numbered(&table->vocabulary, words + start, ends[i] - start, hash, &is_new) == i; /* else one is there twice */
         if (ends[i] - start > table->longest)
             table->longest = ends[i] - start;
     }
@@ -297,10 +309,12 @@ static int find_pieces(Table *table, uint32_t term)
     size_t length;
     const uint8_t *word = string_of(&table->terms, term, &length);
     uint32_t begin = (uint32_t)table->pieces_of.n;
-    table->pieces_at.at[term] = begin + 1;
-    int64_t whole = number_of(&table->vocabulary, word, length);
+    Term *own = table->term.at + term;
+    own->pieces_at = begin + 1;
+    uint64_t seed = table->vocabulary.seed;
+    int64_t whole = number_of(&table->vocabulary, word, length, hashed(word, length, seed));
     if (whole >= 0) {
-        table->pieces_n.at[term] = 1;
+        own->pieces_n = 1;
         return PUSH(table->pieces_of, (uint32_t)whole);
     }
     for (size_t i = 0; i < length; i++)
@@ -316,7 +330,7 @@ static int find_pieces(Table *table, uint32_t term)
         by[end] = -1;
         for (size_t start = end > table->longest ? end - table->longest : 0; start < end; start++) {
             double gain;
-            int64_t piece = number_of(&table->vocabulary, word + start, end - start);
+            int64_t piece = number_of(&table->vocabulary, word + start, end - start, hashed(word + start, end - start, seed));
             if (piece >= 0)
                 gain = table->log_probability[piece] + (end - start < 3 ? SHORT_PIECE : 0.0);
             else if (end - start == 1)
@@ -334,7 +348,7 @@ static int find_pieces(Table *table, uint32_t term)
         if (by[end] >= 0 && end - from[end] > 1) {
             if (!PUSH(table->pieces_of, (uint32_t)by[end]))
                 return 0;
-            table->pieces_n.at[term]++;
+            own->pieces_n++;
         }
     return 1;
 }
@@ -343,25 +357,29 @@ static int find_pieces(Table *table, uint32_t term)
 static int add_term(Table *table, const uint8_t *text, size_t length)
 {
     int is_new;
-    int64_t term = numbered(&table->terms, text, length, &is_new);
+    int64_t term = numbered(&table->terms, text, length, hashed(text, length, table->terms.seed), &is_new);
     if (term < 0)
         return 0;
-    if (is_new && !(PUSH(table->key, blake2b_64(text, length)) && ROOM(table->pieces_at, (size_t)term + 1) &&
-                    ROOM(table->pieces_n, (size_t)term + 1) && ROOM(table->term_count, (size_t)term + 1)))
+    if (is_new && !PUSH(table->term, (Term){.key = blake2b_64(text, length)}))
         return 0;
     return PUSH(table->terms_of, (uint32_t)term);
 }
 
 static int add_identifier(Table *table, uint8_t has_whole)
 {
-    return PUSH(table->terms_end, (uint32_t)table->terms_of.n) && PUSH(table->has_whole, has_whole) &&
-           ROOM(table->identifier_count, table->terms_end.n);
+    Identifier new = {.terms_end = (uint32_t)table->terms_of.n, .has_whole = has_whole};
+    return PUSH(table->identifier, new);
 }
 
 static int is_upper(uint8_t c) { return c >= 'A' && c <= 'Z'; }
 static int is_lower(uint8_t c) { return c >= 'a' && c <= 'z'; }
 static int is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
-static int begins_name(uint8_t c) { return is_upper(c) || is_lower(c) || c == '_' || c == '$' || c >= 0x80; }
+
+enum { BEGINS = 1, GOES_ON = 2 }; /* an identifier, by byte */
+static const uint8_t IN_NAME[256] = {
+    ['0' ... '9'] = GOES_ON,        ['A' ... 'Z'] = BEGINS | GOES_ON,   ['a' ... 'z'] = BEGINS | GOES_ON,
+    ['_'] = BEGINS | GOES_ON,       ['$'] = BEGINS | GOES_ON,           [0x80 ... 0xFF] = BEGINS | GOES_ON,
+};
 
 /* Parts and whole of a new identifier of ASCII, as `text.split_identifier` and `text.whole_term` find them. */
 static int split(Table *table, const uint8_t *name, size_t n)
@@ -411,7 +429,8 @@ int64_t terms_define(Table *table, const uint8_t *name, int64_t length, const ui
                      int64_t has_whole)
 {
     int is_new;
-    if (numbered(&table->identifiers, name, (size_t)length, &is_new) < 0)
+    uint64_t hash = hashed(name, (size_t)length, table->identifiers.seed);
+    if (numbered(&table->identifiers, name, (size_t)length, hash, &is_new) < 0)
         return -1;
     if (!is_new)
         return 0;
@@ -421,38 +440,56 @@ int64_t terms_define(Table *table, const uint8_t *name, int64_t length, const ui
     return add_identifier(table, (uint8_t)has_whole) ? 0 : -1;
 }
 
+typedef struct {
+    const uint8_t *at;
+    size_t length;
+    uint64_t hash;
+    int is_ascii;
+} Name;
+
 /* One more of an identifier. What is not of ASCII counts where `terms_define` told of it. */
-static int note(Table *table, const uint8_t *name, size_t length, int ascii)
+static int note(Table *table, Name name)
 {
     int64_t number;
-    if (ascii) {
+    if (name.is_ascii) {
         int is_new;
-        if (length > LONGEST_IDENTIFIER)
-            return 1;
-        number = numbered(&table->identifiers, name, length, &is_new);
-        if (number < 0 || (is_new && !split(table, name, length)))
+        number = numbered(&table->identifiers, name.at, name.length, name.hash, &is_new);
+        if (number < 0 || (is_new && !split(table, name.at, name.length)))
             return 0;
     } else {
-        number = number_of(&table->identifiers, name, length);
+        number = number_of(&table->identifiers, name.at, name.length, name.hash);
         if (number < 0)
             return 1;
     }
-    return table->identifier_count.at[number]++ || PUSH(table->identifiers_here, (uint32_t)number);
+    return table->identifier.at[number].count++ || PUSH(table->identifiers_here, (uint32_t)number);
 }
 
 static int note_all(Table *table, const uint8_t *text, const uint8_t *end)
 {
+    const Strings *known = &table->identifiers;
+    Name ahead[AHEAD];
+    size_t n = 0, i = 0;
     while (text < end) {
-        if (begins_name(*text)) {
+        if (IN_NAME[*text] & BEGINS) {
             const uint8_t *start = text;
             uint8_t bits = 0;
-            while (text < end && (begins_name(*text) || is_digit(*text)))
+            while (text < end && IN_NAME[*text] & GOES_ON)
                 bits |= *text++;
-            if (!note(table, start, (size_t)(text - start), bits < 0x80))
+            size_t length = (size_t)(text - start);
+            if (length > LONGEST_IDENTIFIER && bits < 0x80)
+                continue;
+            if (n == AHEAD && !note(table, ahead[i]))
                 return 0;
+            n += n < AHEAD;
+            ahead[i] = (Name){start, length, hashed(start, length, known->seed), bits < 0x80};
+            __builtin_prefetch(known->slots + ((uint32_t)ahead[i].hash & (known->n_slots - 1)));
+            i = (i + 1) % AHEAD;
         } else
             text++;
     }
+    for (size_t k = 0; k < n; k++)
+        if (!note(table, ahead[(i + AHEAD - n + k) % AHEAD]))
+            return 0;
     return 1;
 }
 
@@ -472,20 +509,22 @@ FOR_EACH_CPU static void add_row(float *restrict sum, const int8_t *restrict row
 static int expand(Table *table, uint32_t *length, float *body)
 {
     for (size_t i = 0; i < table->identifiers_here.n; i++) {
-        uint32_t number = table->identifiers_here.at[i], times = table->identifier_count.at[number];
-        uint32_t start = number ? table->terms_end.at[number - 1] : 0, end = table->terms_end.at[number];
-        table->identifier_count.at[number] = 0;
+        uint32_t number = table->identifiers_here.at[i];
+        Identifier *one = table->identifier.at + number;
+        uint32_t start = number ? one[-1].terms_end : 0, end = one->terms_end, times = one->count;
+        one->count = 0;
         for (uint32_t k = start; k < end; k++) {
             uint32_t term = table->terms_of.at[k];
-            if (!table->term_count.at[term] && !PUSH(table->terms_here, term))
+            Term *part = table->term.at + term;
+            if (!part->count && !PUSH(table->terms_here, term))
                 return 0;
-            table->term_count.at[term] += times;
-            if (k + 1 == end && table->has_whole.at[number])
+            part->count += times;
+            if (k + 1 == end && one->has_whole)
                 continue;
-            if (!table->pieces_at.at[term] && !find_pieces(table, term))
+            if (!part->pieces_at && !find_pieces(table, term))
                 return 0;
-            const uint32_t *pieces = table->pieces_of.at + table->pieces_at.at[term] - 1;
-            for (uint32_t p = 0; p < table->pieces_n.at[term]; p++) {
+            const uint32_t *pieces = table->pieces_of.at + part->pieces_at - 1;
+            for (uint32_t p = 0; p < part->pieces_n; p++) {
                 if (!table->piece_count.at[pieces[p]] && !PUSH(table->pieces_here, pieces[p]))
                     return 0;
                 table->piece_count.at[pieces[p]] += times;
@@ -495,16 +534,18 @@ static int expand(Table *table, uint32_t *length, float *body)
     table->identifiers_here.n = 0;
     *length = 0;
     for (size_t i = 0; i < table->terms_here.n; i++) {
-        uint32_t term = table->terms_here.at[i], times = table->term_count.at[term];
-        table->term_count.at[term] = 0;
+        Term *term = table->term.at + table->terms_here.at[i];
+        uint32_t times = term->count;
+        term->count = 0;
         *length += times;
-        if (!PUSH(table->found_keys, table->key.at[term]) || !PUSH(table->found_counts, times < 65535 ? (uint16_t)times : 65535))
+        if (!PUSH(table->found_keys, term->key) || !PUSH(table->found_counts, times < 65535 ? (uint16_t)times : 65535))
             return 0;
     }
     table->terms_here.n = 0;
     for (size_t i = 0; i < table->pieces_here.n; i++) {
         uint32_t piece = table->pieces_here.at[i];
-        float weight = log1pf((float)table->piece_count.at[piece]) * table->scale[piece];
+        uint32_t times = table->piece_count.at[piece];
+        float weight = (times < FEW ? table->log1p[times] : log1pf((float)times)) * table->scale[piece];
         table->piece_count.at[piece] = 0;
         add_row(body, table->rows + piece * table->dimensions, weight, table->dimensions);
     }
