@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # so spelt, for `typing` takes a fifth of the time in which a client starts
 if TYPE_CHECKING:
+    from typing import Any
+
     from recollect.workspace import Caller, Workspace
 
 __version__ = "0.1.0"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 
 # Commands that always ask the daemon: it may start while they are imported.
 _ASKS = frozenset({"search", "symbol", "map", "why", "sync", "clone", "status", "list", "add", "remember", "recall"})
@@ -28,7 +30,11 @@ def main() -> int:
         client.start_ahead()
     from recollect.cli import run
 
-    return run()
+    code = run()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # the reader has gone
+            stream.flush()
+    os._exit(code)  # at once: taking all that was imported apart takes as long as a question does
 
 
 if __name__ == "__main__":

@@ -16,11 +16,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from recollect import __version__
 from recollect.errors import RecollectError, Unavailable, from_dict
 from recollect.home import PROTOCOL, home_directory, run_folder, socket_path
+
+TYPE_CHECKING = False  # as in `recollect`
+if TYPE_CHECKING:
+    from typing import Any
 
 _START_S = 30.0  # a cold start takes well under a second; this is for machines on their knees
 _HELLO_S = 10.0

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+
+TYPE_CHECKING = False  # as in `recollect`
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
 
 _URL_CREDENTIALS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@]+@")
 

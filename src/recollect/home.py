@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import sys
 import time
@@ -74,4 +73,6 @@ def socket_path(home: Path) -> Path:
     found = folder.stat()
     if found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise PermissionError(f"{folder} does not belong to this user alone")
+    import hashlib  # seldom needed
+
     return folder / (hashlib.blake2b(os.fsencode(home), digest_size=12).hexdigest() + ".sock")

@@ -14,10 +14,13 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from typing import Any
 
 from recollect import client
 from recollect.errors import RecollectError
+
+TYPE_CHECKING = False  # as in `recollect`
+if TYPE_CHECKING:
+    from typing import Any
 
 _READ_ONLY = frozenset(
     [

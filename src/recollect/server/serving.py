@@ -1,0 +1,396 @@
+"""What the daemon does once it is started: it listens, and answers whoever asks.
+
+It listens before it imports what is slow. It never parses, hashes or embeds a file: that is the indexer's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import logging.handlers
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import recollect
+from recollect import __version__
+from recollect.errors import RecollectError, UserError
+from recollect.home import PROTOCOL, run_folder, socket_path, still_owned
+
+if TYPE_CHECKING:
+    from recollect.jobs.pipe import Started
+    from recollect.server.mcp import Mcp
+    from recollect.server.web import Web
+    from recollect.workspace import Caller, Workspace
+
+_LINE_LIMIT: Final = 16_000_000  # bytes of one request
+_QUICK_THREADS: Final = 16
+_WAITING_THREADS: Final = 256
+_IDLE_CHECK_S: Final = 5.0
+_MCP_AFTER_S: Final = 2.0  # its code is loaded, whatever is going on
+_REPLACED_S: Final = 2.0  # since the last file of another version was written: all of them are there
+log = logging.getLogger("recollect.daemon")
+
+
+class _Program(NamedTuple):
+    """The files that this program is made of, and when the last of them was put there."""
+
+    files: tuple[tuple[str, int, int, int], ...]
+    written_at: float
+
+
+def _program() -> _Program | None:
+    """As it is on the disk now; None where it is gone. An update in place, or a `git pull`, changes it under a daemon."""
+    files, written, todo = [], 0.0, [os.path.dirname(recollect.__file__)]
+    try:
+        while todo:
+            with os.scandir(todo.pop()) as entries:
+                for entry in entries:
+                    if not entry.is_dir():
+                        stat = entry.stat()
+                        files.append((entry.path, stat.st_mtime_ns, stat.st_size, stat.st_ino))
+                        written = max(written, stat.st_ctime)
+                    elif entry.name != "__pycache__":
+                        todo.append(entry.path)
+    except OSError:
+        return None  # in the middle of being replaced
+    return _Program(tuple(sorted(files)), written) if os.path.exists(__file__) else None
+
+
+class Daemon:
+    def __init__(self, home: Path, lock: int, listener: socket.socket, program: _Program) -> None:
+        self._home = home
+        self._lock = lock
+        self._listener = listener
+        self._program = program
+        self._workspace: Workspace
+        self._mcp: Mcp
+        self._mcp_wanted = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._web: Web | None = None
+        self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="quick")
+        self._waiting = ThreadPoolExecutor(_WAITING_THREADS, thread_name_prefix="waiting")
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._last_used = time.monotonic()
+        self._stopping = asyncio.Event()
+
+    async def run(self, workspace: Workspace) -> None:
+        """Serve until told to stop."""
+        self._workspace = workspace
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        server = await asyncio.start_unix_server(self._connected, sock=self._listener, limit=_LINE_LIMIT)
+        importing = asyncio.create_task(self._import_mcp(), name="import-mcp")
+        idle = asyncio.create_task(self._end_when_idle(), name="idle")
+        await self._stopping.wait()
+        server.close()
+        for task in (idle, importing):
+            task.cancel()
+        for task, writer in list(self._connections.items()):
+            task.cancel()
+            writer.close()
+        await asyncio.gather(idle, importing, *self._connections, return_exceptions=True)
+        if self._web is not None:
+            await self._web.close()
+
+    async def _import_mcp(self) -> None:
+        """In a thread, once an agent comes, or whoever the daemon was started for has been served: not while a first
+        sync needs the processor most.
+        """
+        if not self._workspace.settings.recollect_http_port:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._mcp_wanted.wait(), _MCP_AFTER_S)
+
+        def load() -> Mcp:
+            from recollect.server.mcp import Mcp
+
+            served = Mcp(self._workspace, self._quick, self._waiting)
+            self._workspace.warm()
+            gc.freeze()  # what was imported stays: looking through it for garbage took 50 to 100 ms of some question each time
+            return served
+
+        try:
+            self._mcp = await asyncio.get_running_loop().run_in_executor(self._quick, load)
+            self._ready.set()
+            port = self._workspace.settings.recollect_http_port
+            if port:
+                await self._open_web(port)
+        except RecollectError as error:
+            log.error("no page and no API: %s", error.message)
+        except Exception:
+            log.exception("the MCP server cannot be loaded")
+            self._stopping.set()
+
+    async def _open_web(self, port: int) -> Web:
+        """The HTTP side, listening. Raises Unavailable."""
+        self._mcp_wanted.set()
+        await self._ready.wait()
+        from recollect.server.web import Web
+
+        if self._web is None:
+            self._web = Web(self._workspace, self._mcp, self._quick, self._waiting)
+        await self._web.start(port)
+        return self._web
+
+    async def _end_when_idle(self) -> None:
+        limit = self._workspace.settings.recollect_idle_exit
+        while True:
+            await asyncio.sleep(min(_IDLE_CHECK_S, limit))
+            if not still_owned(self._home, self._lock):
+                log.warning("%s was removed: ending", self._home)
+                self._stopping.set()
+            elif not self._workspace.syncing and self._replaced():
+                log.info("the program was replaced: making way")
+                self._stopping.set()
+            elif self._connections or self._workspace.syncing:
+                self._last_used = time.monotonic()
+            elif self._web is not None and self._web.busy_at > self._last_used:
+                self._last_used = self._web.busy_at
+            elif time.monotonic() - self._last_used > limit:
+                log.info("idle for %.0f s: ending", limit)
+                self._stopping.set()
+
+    def _replaced(self) -> bool:
+        """Whether another version of this program lies where it came from, and nothing goes on that would be broken off."""
+        if self._workspace.meters.running:
+            return False
+        found = _program()
+        if found is None or found.files == self._program.files:
+            return False
+        return time.time() - found.written_at > _REPLACED_S
+
+    # -- connections --------------------------------------------------------------------------------------------------
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections[task] = writer
+        self._last_used = time.monotonic()
+        try:
+            await self._serve(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        except Exception:
+            log.exception("a connection failed")
+        finally:
+            self._connections.pop(task, None)
+            self._last_used = time.monotonic()
+            with suppress(Exception):
+                writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            hello = json.loads(await reader.readline())
+            role, version, protocol = str(hello["role"]), str(hello["version"]), int(hello["recollect"])
+        except (ValueError, KeyError, TypeError):
+            return  # not one of ours
+        newer = _number(version) > _number(__version__)
+        if newer or self._replaced():
+            log.info("%s: making way", f"a client of version {version} came" if newer else "the program was replaced")
+            writer.write(b'{"handover": true}\n')
+            await writer.drain()
+            self._stopping.set()
+            return
+        if protocol != PROTOCOL:
+            error = UserError(
+                f"the daemon is of version {__version__}, this client of {version}",
+                hint="recollect daemon restart",
+                code="version",
+            )
+            writer.write(json.dumps({"error": error.to_dict()}).encode() + b"\n")
+            return
+        writer.write(json.dumps({"recollect": PROTOCOL, "version": __version__, "pid": os.getpid()}).encode() + b"\n")
+        caller = _caller(hello, agent=role == "mcp")
+        if role == "mcp":
+            self._mcp_wanted.set()
+            await self._ready.wait()
+            from recollect.server.mcp import Client
+
+            toolsets = hello.get("toolsets")
+            await self._mcp.serve(reader, writer, Client(caller, tuple(toolsets) if toolsets else None))
+        else:
+            await _Calls(self, reader, writer, caller).run()
+            self._mcp_wanted.set()
+
+    # -- calls --------------------------------------------------------------------------------------------------------
+
+    async def call(
+        self,
+        method: str,
+        params: dict[str, Any],
+        caller: Caller,
+        report: Callable[[Any], None],
+        cancelled: threading.Event,
+    ) -> Any:
+        """One call of the command line. Raises RecollectError."""
+        if method == "stop":
+            asyncio.get_running_loop().call_later(0.05, self._stopping.set)
+            return {"pid": os.getpid(), "status": "stopping"}
+        if method == "web":
+            return (await self._open_web(self._workspace.settings.recollect_http_port)).link()
+        from recollect.server import methods
+
+        run, waits = methods.find(method)
+        executor = self._waiting if waits else self._quick
+        loop = asyncio.get_running_loop()
+        with self._workspace.meters.measured(f"cli:{method}"):
+            return await loop.run_in_executor(executor, run, self._workspace, params, caller, report, cancelled)
+
+    def close(self) -> None:
+        """After `run`: end what still works in threads, and the indexer."""
+        self._workspace.close()
+        self._quick.shutdown(wait=False, cancel_futures=True)
+        self._waiting.shutdown(wait=False, cancel_futures=True)
+
+
+class _Calls:
+    """One connection of the command line: any number of calls at once; closing it cancels those that wait."""
+
+    def __init__(
+        self, daemon: Daemon, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: Caller
+    ) -> None:
+        self._daemon = daemon
+        self._reader = reader
+        self._writer = writer
+        self._caller = caller
+        self._loop = asyncio.get_running_loop()
+        self._running: dict[Any, threading.Event] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        try:
+            while line := await self._line():
+                message = json.loads(line)
+                if "cancel" in message:
+                    event = self._running.get(message["cancel"])
+                    if event is not None:
+                        event.set()
+                    continue
+                task = asyncio.create_task(self._call(message), name=f"call-{message.get('method')}")
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        except ValueError as error:
+            self._send({"id": None, "error": UserError(f"not understood: {error}", code="protocol").to_dict()})
+        finally:
+            for event in self._running.values():
+                event.set()
+
+    async def _line(self) -> bytes:
+        try:
+            return await self._reader.readline()
+        except ConnectionError:
+            return b""
+
+    async def _call(self, message: dict[str, Any]) -> None:
+        number, method = message.get("id"), str(message.get("method"))
+        cancelled = self._running[number] = threading.Event()
+
+        def report(progress: Any) -> None:
+            self._loop.call_soon_threadsafe(self._send, {"id": number, "progress": progress})
+
+        try:
+            result = await self._daemon.call(method, message.get("params") or {}, self._caller, report, cancelled)
+            self._send({"id": number, "result": result})
+        except RecollectError as error:
+            self._send({"id": number, "error": error.to_dict()})
+        except Exception as error:
+            log.exception("call %s failed", method)
+            failure = RecollectError(f"{type(error).__name__}: {error}", hint="The log has more: recollect daemon logs")
+            self._send({"id": number, "error": failure.to_dict()})
+        finally:
+            self._running.pop(number, None)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(json.dumps(message).encode() + b"\n")
+
+
+def _caller(hello: dict[str, Any], agent: bool) -> Caller:
+    from recollect.workspace import Caller
+
+    cwd, project = hello.get("cwd"), hello.get("project_dir")
+    given = hello.get("env")
+    environment = {str(name): str(value) for name, value in given.items()} if isinstance(given, dict) else {}
+    return Caller(
+        cwd=str(cwd) if cwd else None,
+        project_dir=str(project) if project else None,
+        agent=agent,
+        environment=environment,
+    )
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else 0 for part in version.split(".")[:3])
+
+
+# -- start ------------------------------------------------------------------------------------------------------------
+
+
+def _listen(home: Path) -> socket.socket:
+    """The listening socket; a stale file of a dead daemon is removed (the lock is held)."""
+    path = socket_path(home)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(os.fspath(path))
+    listener.listen(512)
+    return listener
+
+
+def _stop_listening(home: Path, lock: int) -> None:
+    if still_owned(home, lock):  # else the socket of that name is another daemon's
+        socket_path(home).unlink(missing_ok=True)
+
+
+def _set_up_log(home: Path, level: str) -> None:
+    handler = logging.handlers.RotatingFileHandler(run_folder(home) / "daemon.log", maxBytes=2_000_000, backupCount=2)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _open_workspace(home: Path, indexer: Started) -> Workspace:
+    try:
+        from recollect.config import Settings
+        from recollect.workspace import Workspace
+
+        settings = Settings.load(home)
+        _set_up_log(home, settings.recollect_log_level)
+        return Workspace(home, locked=True, indexer=indexer)
+    except BaseException:
+        indexer[0].kill()
+        indexer[0].wait()
+        raise
+
+
+def serve(home: Path, lock: int, indexer: Started, tell: Callable[[bytes], None]) -> None:
+    """Listen, serve, and leave nothing behind. Raises RecollectError where it cannot start."""
+    program = _program() or _Program((), 0.0)
+    listener = _listen(home)
+    try:
+        workspace = _open_workspace(home, indexer)
+        gc.enable()
+        log.info("version %s, home %s", __version__, home)
+        tell(b"listening\n")
+
+        async def run() -> None:
+            daemon = Daemon(home, lock, listener, program)
+            try:
+                await daemon.run(workspace)
+            finally:
+                _stop_listening(home, lock)
+                daemon.close()
+
+        asyncio.run(run())
+        log.info("ended")
+    finally:
+        _stop_listening(home, lock)
+        os.close(lock)
