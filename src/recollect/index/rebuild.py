@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from os import fsdecode
 from typing import Any, Final
 
@@ -14,14 +14,25 @@ from recollect.index.analyse import Analysed, decompress
 _BATCH_CHUNKS: Final = 20_000  # bounds the memory that a rebuild takes
 
 
-def symbol_rows(item: Analysed, file_id: int, first_chunk: int) -> Iterator[tuple[Any, ...]]:
-    """Rows of a file's symbols, numbered, each with the id of the chunk that it starts in."""
+def symbol_rows(item: Analysed, file_id: int, first_chunk: int, kinds: Mapping[str, int]) -> Iterator[tuple[Any, ...]]:
+    """Rows of a file's symbols, numbered, each with the id of the chunk that it starts in. `kinds`: their numbers."""
     starts = [chunk[0] for chunk in item.chunks[1:]]
     for number, (name, qualified_name, kind, start, end, signature) in enumerate(item.symbols):
         chunk_id = first_chunk + bisect_right(starts, start)
         folded = name.lower()
         scope = qualified_name.removesuffix(name)
-        yield file_id, number, chunk_id, name, folded if folded != name else None, scope, kind, start, end, signature
+        yield (
+            file_id,
+            number,
+            chunk_id,
+            name,
+            folded if folded != name else None,
+            scope,
+            kinds[kind],
+            start,
+            end,
+            signature,
+        )
 
 
 def chunk_rows(item: Analysed, file_id: int, first_chunk: int) -> Iterator[tuple[Any, ...]]:

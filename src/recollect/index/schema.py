@@ -11,7 +11,7 @@ from typing import Final
 from recollect.errors import Corrupt, RecollectError
 from recollect.store.database import translated
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 LARGE_CACHE_KB: Final = 16_000  # of pages, while much is written
 SMALL_CACHE_KB: Final = 1_000  # what the next edit will touch; dozens of indexes may be open
 
@@ -40,15 +40,20 @@ CREATE TABLE chunks (
 ) WITHOUT ROWID;
 -- In the order of the file. `folded`: the name in lower case, where that is another; `scope`: what stands before the name in the
 -- qualified one; `signature`: empty where it is what the lines say (`symbols.signature_of`).
-CREATE TABLE symbols (
+CREATE TABLE definitions (
     file_id INTEGER NOT NULL, number INTEGER NOT NULL, chunk_id INTEGER NOT NULL, name TEXT NOT NULL, folded TEXT,
-    scope TEXT NOT NULL, kind TEXT NOT NULL, start_line INTEGER NOT NULL, end_line INTEGER NOT NULL,
+    scope TEXT NOT NULL, kind INTEGER NOT NULL, start_line INTEGER NOT NULL, end_line INTEGER NOT NULL,
     signature TEXT NOT NULL, PRIMARY KEY (file_id, number)
 ) WITHOUT ROWID;
-CREATE INDEX symbols_folded ON symbols (ifnull(folded, name));
+CREATE INDEX definitions_folded ON definitions (ifnull(folded, name));
+CREATE TABLE kinds (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+CREATE VIEW symbols AS
+    SELECT file_id, number, chunk_id, d.name AS name, folded, scope, k.name AS kind, start_line, end_line, signature
+    FROM definitions d CROSS JOIN kinds k ON k.id = d.kind;
 CREATE VIEW named_chunks AS
-    SELECT c.file_id, id, c.start_line, c.end_line, ifnull(kind, 'text') AS kind, ifnull(scope || name, '') AS symbol
-    FROM chunks c LEFT JOIN symbols s ON s.file_id = c.file_id AND s.number = c.symbol;
+    SELECT c.file_id, c.id, c.start_line, c.end_line, ifnull(k.name, 'text') AS kind, ifnull(scope || d.name, '') AS symbol
+    FROM chunks c LEFT JOIN definitions d ON d.file_id = c.file_id AND d.number = c.symbol
+    LEFT JOIN kinds k ON k.id = d.kind;
 -- A small segment lies here itself, a large one in the file `name`. Ids ascend with the ids of the chunks inside.
 CREATE TABLE segments (id INTEGER PRIMARY KEY, name TEXT, block BLOB, chunks INTEGER NOT NULL, bytes INTEGER NOT NULL);
 -- Chunks that are gone and still lie in a segment.

@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -303,7 +303,7 @@ class IndexWriter:
         deleted = sum(self._db.execute(f"INSERT INTO dead_chunks {dead}", one).rowcount for one in ids)
         revived = "DELETE FROM revived WHERE chunk_id IN (SELECT id FROM chunks WHERE file_id = ?)"
         self._db.executemany(revived, ids)
-        for table in ("chunks", "symbols", "texts"):
+        for table in ("chunks", "definitions", "texts"):
             self._db.executemany(f"DELETE FROM {table} WHERE file_id = ?", ids)
         return deleted
 
@@ -401,6 +401,7 @@ class IndexWriter:
         return file_id
 
     def _write_contents(self, placed: Sequence[tuple[Analysed, int, int]]) -> None:
+        kinds = self._kinds(item for item, _, _ in placed)
         self._db.executemany(
             "INSERT INTO texts VALUES (?, ?, ?)",
             ((file_id, item.text, item.references) for item, file_id, _ in placed if item.status == "indexed"),
@@ -410,9 +411,17 @@ class IndexWriter:
             (row for item, file_id, first in placed for row in rebuild.chunk_rows(item, file_id, first)),
         )
         self._db.executemany(
-            "INSERT INTO symbols VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (row for item, file_id, first in placed for row in rebuild.symbol_rows(item, file_id, first)),
+            "INSERT INTO definitions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (row for item, file_id, first in placed for row in rebuild.symbol_rows(item, file_id, first, kinds)),
         )
+
+    def _kinds(self, items: Iterable[Analysed]) -> dict[str, int]:
+        """Numbers of the kinds of symbols that there are, those of `items` among them."""
+        known: dict[str, int] = dict(self._db.execute("SELECT name, id FROM kinds"))
+        for name in sorted({symbol[2] for item in items for symbol in item.symbols}.difference(known)):
+            known[name] = len(known) + 1
+            self._db.execute("INSERT INTO kinds VALUES (?, ?)", (known[name], name))
+        return known
 
     def _write_rows(self, upserts: Sequence[Row], gone: Sequence[str]) -> None:
         self._db.executemany("DELETE FROM entries WHERE path = ?", ((os.fsencode(path),) for path in gone))
