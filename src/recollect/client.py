@@ -154,7 +154,7 @@ def start_daemon(home: Path) -> None:
     try:
         with open(run_folder(home) / "daemon.log", "ab") as log:
             subprocess.Popen(
-                [sys.executable, "-m", "recollect.server.daemon", os.fspath(home), "--ready", str(writing)],
+                [sys.executable, "-m", "recollect.server.daemon", os.fspath(home), str(writing)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -6,8 +6,6 @@ Both ends are this program, started by it; nothing else can reach the sockets, s
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import dataclasses
 import os
 import pickle
 import signal
@@ -16,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -29,7 +26,7 @@ _T = TypeVar("_T")
 
 def quick_to_send(message: type[_T]) -> type[_T]:
     """Decorator of a dataclass of several fields: pickled by their values alone, in two thirds of the time."""
-    values = attrgetter(*(item.name for item in dataclasses.fields(cast(Any, message))))
+    values = attrgetter(*cast(Any, message).__dataclass_fields__)
 
     def reduced(self: _T) -> tuple[type[_T], tuple[Any, ...]]:
         return message, values(self)
@@ -152,6 +149,8 @@ def fork(run: Callable[[socket.socket], None], name: tuple[bytes, bytes]) -> tup
         _rename(*name)
         run(theirs)
     except BaseException:
+        import traceback
+
         traceback.print_exc()
         os._exit(1)
     os._exit(0)
@@ -159,6 +158,8 @@ def fork(run: Callable[[socket.socket], None], name: tuple[bytes, bytes]) -> tup
 
 def _rename(old: bytes, new: bytes) -> None:
     """Replace a part of the command line by which the system knows this process. Linux shows what lies in its memory."""
+    import ctypes
+
     with contextlib.suppress(OSError, ValueError, IndexError):
         start, end = map(int, Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:47])
         line = ctypes.string_at(start, end - start) if start else b""

@@ -1,11 +1,10 @@
-"""The daemon: `python -m recollect.server.daemon HOME`. One per data directory; everything is asked through its socket.
+"""The daemon: `python -m recollect.server.daemon HOME [FD]`. One per data directory; everything is asked through its socket.
 
-Here is how it starts: the indexer first, before what either of them imports.
+Here is how it starts: the indexer first, before what either of them imports. FD: told that it listens, or why not.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
 import os
@@ -13,13 +12,12 @@ import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from recollect.errors import RecollectError
 from recollect.home import own
 from recollect.jobs.pipe import start_indexer
 
-_OPEN_FILES: Final = 10_240  # what every system grants; an index that is being asked takes three
+_OPEN_FILES = 10_240  # what every system grants; an index that is being asked takes three
 
 
 def _allow_open_files() -> None:
@@ -31,17 +29,14 @@ def _allow_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="recollect.server.daemon")
-    parser.add_argument("home", type=Path)
-    parser.add_argument("--ready", type=int, help="descriptor to tell on that it listens, or why not")
-    given = parser.parse_args(arguments)
+def main() -> None:
+    home, *ready = sys.argv[1:]
 
     def tell(said: bytes) -> None:
-        if given.ready is not None:
+        for descriptor in map(int, ready):
             with suppress(OSError):
-                os.write(given.ready, said)
-                os.close(given.ready)
+                os.write(descriptor, said)
+                os.close(descriptor)
 
     os.umask(0o077)
     _allow_open_files()
@@ -49,12 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
     sys.setswitchinterval(0.0002)
     gc.disable()  # until what there is to import is there: garbage is little of it
     try:
-        home = given.home.absolute()
-        lock = own(home, wait_s=5.0)  # a daemon before this one may be ending
-        indexer = start_indexer(home)  # it imports what it needs while this process does
+        folder = Path(home).absolute()
+        lock = own(folder, wait_s=5.0)  # a daemon before this one may be ending
+        indexer = start_indexer(folder)  # it imports what it needs while this process does
         from recollect.server import serving
 
-        serving.serve(home, lock, indexer, tell)
+        serving.serve(folder, lock, indexer, tell)
     except RecollectError as error:
         tell(json.dumps(error.to_dict()).encode() + b"\n")
         sys.stderr.write(f"{error.message}\n")
@@ -66,4 +61,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
