@@ -6,12 +6,13 @@ escaped as `\\xNN`. `to_dict()` gives the documented JSON shape of each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from enum import StrEnum
 from functools import cache
 from typing import Any, Final, cast
 
 from recollect.errors import UserError
+from recollect.records import dataclass
 
 
 class RepositoryState(StrEnum):

@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ from recollect.agents import documents, jsonc
 from recollect.agents.known import SERVER, Agent, Hooks, Places
 from recollect.errors import UserError
 from recollect.home import home_directory
+from recollect.records import dataclass
 
 INSTRUCTIONS: Final = """\
 ## Recollect: code search and memory

@@ -6,12 +6,12 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from recollect.agents import documents
 from recollect.agents.documents import Format, Path_
+from recollect.records import dataclass
 
 SERVER: Final = "recollect"
 _SERVER_TIMEOUT_S: Final = 300

@@ -51,8 +51,8 @@ class Vocabulary:
     @classmethod
     def read(cls, path: Path) -> Self:
         """From a file of lines `word count`."""
-        pairs = [line.split() for line in path.read_text("utf-8").splitlines()]
-        return cls([word for word, _ in pairs], [int(count) for _, count in pairs])
+        pairs = path.read_text("utf-8").split()
+        return cls(pairs[::2], list(map(int, pairs[1::2])))
 
     def pieces(self, word: str) -> tuple[int, ...]:
         """Row numbers whose sum stands for `word`: one where it is in the vocabulary."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import functools
 import importlib
 import warnings
-from dataclasses import dataclass
 from typing import Final
 
 import tree_sitter
+
+from recollect.records import dataclass
 
 # grammar → (module, function that gives the language)
 _MODULES: Final[dict[str, tuple[str, str]]] = {
@@ -194,7 +195,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grammar:
-    """A loaded grammar with what its tables ask for, also as a query: captures `d` (definitions), `s` (scopes), `u` (uses).
+    """A loaded grammar with what its tables ask for: captures `d` (definitions), `s` (scopes), `u` (uses).
 
     `pointer`: the language, as its package hands it over.
     """
@@ -204,7 +205,6 @@ class Grammar:
     language: tree_sitter.Language
     parser: tree_sitter.Parser
     patterns: tuple[Pattern, ...]
-    query: tree_sitter.Query | None
     kinds: dict[str, str]
 
 
@@ -220,9 +220,7 @@ def load(name: str) -> Grammar | None:
         warnings.simplefilter("ignore", DeprecationWarning)
         language = tree_sitter.Language(pointer)
     kinds = dict(item.rpartition(">")[2].split("=") for item in DEFINITIONS.get(name, "").split())
-    found = patterns(name)
-    query = tree_sitter.Query(language, "\n".join(map(str, found))) if found else None
-    return Grammar(name, pointer, language, tree_sitter.Parser(language), found, query, kinds)
+    return Grammar(name, pointer, language, tree_sitter.Parser(language), patterns(name), kinds)
 
 
 def patterns(name: str) -> tuple[Pattern, ...]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from recollect import text
 from recollect.index import packing
 from recollect.index.terms import term_at, term_key
+from recollect.records import dataclass
 from recollect.sync.history import Log
 
 

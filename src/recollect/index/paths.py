@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recollect.records import dataclass
 from recollect.text import path_words
 
 Postings = tuple[NDArray[np.int32], NDArray[np.int32]]  # (file ids ascending, counts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -22,6 +22,7 @@ from recollect.index.analyse import Analysed, unzipped, zipped
 from recollect.index.embed import DIMENSIONS
 from recollect.index.postings import Postings
 from recollect.index.terms import term_at
+from recollect.records import dataclass
 
 SIGN_WORDS = DIMENSIONS // 64
 _NO_ROWS, _NO_COUNTS = np.zeros(0, np.int64), np.zeros(0, np.uint8)

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +28,7 @@ from recollect.index.paths import PathIndex
 from recollect.index.segment import Moment, Segment, View
 from recollect.index.stored import Stored
 from recollect.index.writer import load_segment
+from recollect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from recollect.index import schema
+from recollect.records import dataclass
 from recollect.sync.tree import Kind
 
 

@@ -76,13 +76,18 @@ def read(grammar: Grammar, source: bytes) -> Syntax:
 def by_binding(grammar: Grammar, source: bytes) -> Syntax:
     """The same by the binding alone."""
     root = grammar.parser.parse(source).root_node
-    if grammar.query is None or root.child_count > MAX_CHILDREN:
+    if not grammar.patterns or root.child_count > MAX_CHILDREN:
         return Syntax(source, root, [], False)
-    captures = tree_sitter.QueryCursor(grammar.query).captures(root)
+    captures = tree_sitter.QueryCursor(_query(grammar)).captures(root)
     scopes = {node.id: (node, True) for node in captures.get("s", [])}
     named = {node.id: (node, False) for node in captures.get("d", [])} | scopes
     definitions = sorted(named.values(), key=lambda one: (one[0].start_byte, -one[0].end_byte, one[1]))
     return Syntax(source, root, definitions, True, captures.get("u", []))
+
+
+@functools.cache
+def _query(grammar: Grammar) -> tree_sitter.Query:
+    return tree_sitter.Query(grammar.language, "\n".join(map(str, grammar.patterns)))
 
 
 class _Tree:

@@ -9,7 +9,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from recollect.errors import Corrupt
 from recollect.index import packing, schema
 from recollect.index.analyse import decompress, unzipped, zipped
+from recollect.records import dataclass
 
 _NAME: Final = "usage.rcl"
 _FAMILIES: Final[dict[str, str]] = {  # languages that use each other's names

@@ -11,7 +11,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from recollect.index import schema
 from recollect.index.analyse import decompress
 from recollect.index.embedders import BATCH, Embedder
+from recollect.records import dataclass
 
 SCALE: Final = 127.0  # of a unit vector's components as int8, which are far below one
 _LONGEST: Final = 8_000  # characters of a chunk that are embedded

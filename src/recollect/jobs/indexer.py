@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from recollect.errors import RecollectError, Unavailable, from_dict
 from recollect.jobs.pipe import Pipe, Started, start_indexer
 from recollect.jobs.synchronise import Ended, Options
 from recollect.model import EmbedderChoice, Progress
+from recollect.records import dataclass
 from recollect.sync.ignore import INDEX_CHANGED
 
 _FEW_NAMES: Final = 4  # of an edit: a file, and what an editor wrote beside it

@@ -18,7 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,7 @@ from recollect import languages
 from recollect.errors import Cancelled, Unavailable
 from recollect.index.analyse import Analysed
 from recollect.jobs import pipe
+from recollect.records import dataclass
 from recollect.store.cache import ParseCache
 from recollect.sync.tree import Stat
 

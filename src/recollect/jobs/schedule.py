@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from recollect.records import dataclass
 
 QUIET_S: Final = 0.3  # a repository in which things change is synced once they stop for so long …
 LONGEST_S: Final = 2.0  # … or have gone on for so long

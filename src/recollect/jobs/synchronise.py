@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -22,6 +22,7 @@ from recollect.index.writer import HistoryRead, IndexWriter
 from recollect.jobs.pool import NICE_ASKED, NICE_BACKGROUND, Answer, ParsePool, Task
 from recollect.jobs.resources import give_way
 from recollect.model import FileError, Progress, SyncResult, SyncStatus
+from recollect.records import dataclass
 from recollect.sync import git, history
 from recollect.sync.apply import apply
 from recollect.sync.diff import Change, diff

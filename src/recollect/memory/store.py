@@ -16,7 +16,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -33,6 +33,7 @@ from recollect.memory.redact import redact
 from recollect.memory.when import Range
 from recollect.memory.words import Numbers, Words
 from recollect.model import Memory, StoredMemory
+from recollect.records import dataclass
 from recollect.store.database import open_database, transaction
 
 MAX_CONTENT: Final = 1_000_000  # bytes

@@ -8,11 +8,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from recollect.errors import UserError
+from recollect.records import dataclass
 
 _NUMBERS: Final = {
     word: number

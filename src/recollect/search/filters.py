@@ -5,13 +5,13 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recollect.index.memo import Changes
 from recollect.index.snapshot import FileInfo, Snapshot
+from recollect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from recollect.index.snapshot import Definition, FileInfo, Snapshot
 from recollect.index.stored import Stored
 from recollect.model import Hit
+from recollect.records import dataclass
 from recollect.search import snippet
 from recollect.search.score import Part
 from recollect.sync.tree import printable

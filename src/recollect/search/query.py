@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from recollect import text
+from recollect.records import dataclass
 
 MAX_QUERY: Final = 2_000  # characters that are scored; a longer text (a stack trace, a file) is cut
 MAX_TERMS: Final = 64

@@ -7,7 +7,7 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from recollect import text
 from recollect.index.snapshot import FileInfo
+from recollect.records import dataclass
 from recollect.search.query import Query
 
 

@@ -12,7 +12,6 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from re import _constants as op  # type: ignore[attr-defined]  # the standard parser: its tree tells which words a match must have
 from re import _parser  # type: ignore[attr-defined]
@@ -29,6 +28,7 @@ from recollect.index.analyse import unzipped
 from recollect.index.snapshot import FileInfo, Snapshot
 from recollect.index.terms import term_key
 from recollect.model import Hit
+from recollect.records import dataclass
 from recollect.search import rank, snippet
 from recollect.search.filters import Filters, allowed_files
 from recollect.search.hits import Shape, Source

@@ -12,7 +12,6 @@ import builtins
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from recollect.index.snapshot import DEFINITION_COLUMNS, Definition, FileInfo, Snapshot
 from recollect.index.usage import Usage
+from recollect.records import dataclass
 from recollect.search import rank
 from recollect.search.signatures import Signatures
 from recollect.sync.tree import printable

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from recollect.index.memo import Changes
 from recollect.index.segment import Segment, View, sign_bits
 from recollect.index.snapshot import FileInfo, Snapshot
 from recollect.index.terms import term_key
+from recollect.records import dataclass
 
 K1: Final = 1.2
 B: Final = 0.75

@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import Field, TypeAdapter
 
 from recollect import __version__, model
 from recollect.errors import RecollectError, Refused, Unavailable, UserError
+from recollect.records import dataclass
 from recollect.server import schema
 from recollect.server.schema import Flag, Number, Parameters, Text, Whole
 from recollect.server.tooling import Call

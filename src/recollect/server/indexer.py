@@ -35,7 +35,6 @@ from recollect.jobs.pool import NICE_ASKED, ParsePool
 from recollect.jobs.resources import give_back_memory, give_way
 from recollect.jobs.synchronise import Control, Ended, new_history, synchronise
 from recollect.model import EmbedderChoice, FileError, Progress
-from recollect.search.repo_map import Graph
 from recollect.server import worker
 from recollect.store.database import translated
 
@@ -326,6 +325,8 @@ class Indexer:
         """Collect who uses whose names. Reads the index as any reader does: no sync waits for it."""
 
         def collect() -> None:
+            from recollect.search.repo_map import Graph  # here, for nobody waits for it
+
             with self._mapping:
                 found = usage.collect(Path(folder), usage.load(Path(folder)), self._give_way)
                 usage.save(Path(folder), replace(found, rank=Graph(found).ranked()[0]))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from recollect.model import Progress, Record
+from recollect.records import dataclass
 from recollect.server.schema import Parameters
 from recollect.workspace import Caller, Workspace
 

@@ -9,11 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from recollect.errors import Unavailable
+from recollect.records import dataclass
 from recollect.store import clones
 from recollect.store.database import open_database, transaction
 

@@ -6,10 +6,10 @@ import json
 import os
 import sqlite3
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from recollect.records import dataclass
 from recollect.store.database import transaction
 
 SCHEMA: Final = """

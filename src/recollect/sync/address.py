@@ -6,12 +6,12 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from recollect.errors import Refused, Unavailable, UserError
+from recollect.records import dataclass
 
 _SCP: Final = re.compile(r"(?P<user>[\w.-]+)@(?P<host>\[[^\]]+\]|[^:/@\s]+):(?P<path>[^\s]+)")
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")

@@ -12,12 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 from urllib.parse import urljoin
 
 from recollect.errors import Cancelled, RecollectError, Refused, Unavailable, UserError, without_credentials
+from recollect.records import dataclass
 from recollect.sync import git
 from recollect.sync.address import Address, Permissions, checked_numbers, parse
 from recollect.testing import crash_point

@@ -10,13 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
 from recollect import languages
 from recollect.errors import Cancelled
 from recollect.model import RepositoryInfo
+from recollect.records import dataclass
 from recollect.sync import git
 from recollect.sync.ignore import Excluded
 from recollect.sync.tree import Problem, printable

@@ -6,11 +6,11 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urljoin, urlsplit
 
 from recollect.errors import Refused, Unavailable, UserError
+from recollect.records import dataclass
 from recollect.sync import http
 from recollect.sync.address import Permissions, checked_numbers, parse
 

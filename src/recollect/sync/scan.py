@@ -11,13 +11,13 @@ import os
 import stat as stats
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from blake3 import blake3
 
 from recollect.errors import Cancelled, Unavailable
+from recollect.records import dataclass
 from recollect.sync import git
 from recollect.sync.ignore import (
     DEFAULT_EXCLUDES,

@@ -6,11 +6,12 @@ Trees share what is equal: an unchanged directory of a new tree is the same obje
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
 
 from blake3 import blake3
+
+from recollect.records import dataclass
 
 UNREAD: Final = b""  # hash of a file that was not read: over the size limit, or unreadable
 

@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from recollect.records import dataclass
 from recollect.sync import inotify
 from recollect.sync.ignore import IGNORE_FILES, INDEX_CHANGED, NEVER, deciding_files, file_state
 from recollect.sync.inotify import Event, Inotify

@@ -6,13 +6,13 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from recollect.errors import RecollectError, UserError
 from recollect.model import CloneList, ListedClone
+from recollect.records import dataclass
 from recollect.store.catalog import Catalog
 from recollect.store.clones import Followed
 from recollect.sync.address import parse

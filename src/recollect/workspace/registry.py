@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from recollect.errors import Refused, UserError
 from recollect.model import RepositoryInfo
+from recollect.records import dataclass
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
 from recollect.sync.ignore import GitNames

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from recollect.model import (
     SyncResult,
     SyncStatus,
 )
+from recollect.records import dataclass
 from recollect.store.catalog import Repository
 from recollect.store.clones import Clone
 from recollect.sync import git

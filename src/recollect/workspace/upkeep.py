@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from recollect.jobs.resources import give_back_memory, resident_bytes
 from recollect.jobs.synchronise import Options
 from recollect.jobs.syncs import Run, Syncs, Urgency
 from recollect.model import Freshness, Progress, SyncResult, SyncStatus
+from recollect.records import dataclass
 from recollect.search import find
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
