@@ -96,8 +96,7 @@ def shapes() -> str:
         if issubclass(kind, StrEnum):
             parts.append(f"## {name}\n\n{_doc(kind)}\n\nOne of {', '.join(f'`{one.value}`' for one in kind)}.\n")
         elif dataclasses.is_dataclass(kind) and issubclass(kind, model.Record):
-            said = _doc(kind)
-            said = "" if said.startswith(f"{name}(") else f"{said}\n\n"
+            said = f"{_doc(kind)}\n\n" if kind.__doc__ else ""
             rows = [
                 f"| `{field.name}` | `{_cell(str(field.type))}` | {'may be left out' if field.metadata.get('optional') else ''} |"
                 for field in dataclasses.fields(kind)
