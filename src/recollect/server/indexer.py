@@ -8,6 +8,11 @@ here, all share the parse workers. When the other end of the socket goes, so doe
 
 from __future__ import annotations
 
+import gc
+
+if __name__ == "__main__":
+    gc.disable()  # until what there is to import is there
+
 import logging
 import os
 import shutil
@@ -386,6 +391,8 @@ def main() -> None:
     can_fork = sys.platform.startswith("linux")
     if can_fork:
         worker.warm_up()  # once for all of them
+    gc.freeze()  # what is there stays: neither this process nor its workers look through it for garbage
+    gc.enable()
     try:
         sizes: tuple[int, int, int] = pipe.receive()
     except EOFError:

@@ -377,6 +377,7 @@ def serve(home: Path, lock: int, indexer: Started, tell: Callable[[bytes], None]
     listener = _listen(home)
     try:
         workspace = _open_workspace(home, indexer)
+        gc.freeze()  # else the first thing it did would be to look through all of that for garbage
         gc.enable()
         log.info("version %s, home %s", __version__, home)
         tell(b"listening\n")
