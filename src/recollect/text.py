@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import AnyStr
 
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _IDENTIFIER_UNICODE = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
@@ -68,6 +69,17 @@ STOP_WORDS = frozenset(
         "than",
     ]
 )
+
+
+def has_longer_line(text: AnyStr, newline: AnyStr, longest: int) -> bool:
+    """Whether a line has more than so many characters; only every so many are looked at."""
+    start = 0
+    while len(text) - start > longest:
+        end = text.rfind(newline, start, start + longest + 1)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
 
 
 def identifiers(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import marshal
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -149,11 +149,12 @@ def analyse(data: bytes, path: str, *, cached: bytes | None = None, grammar: boo
     if parsed is not None and language.grammar != "notebook":
         reason, chunks, symbols, references = parsed
         text = parse.decode(data)
+        lines = text.split("\n")
     else:
         found = parse.parse(data, path, grammar=grammar)
-        reason, text, references = found.problem, found.text, zipped(found.references) if found.references else b""
+        reason, text, lines = found.problem, found.text, found.lines
+        references = zipped(found.references) if found.references else b""
         chunks, symbols = list(map(tuple, found.chunks)), list(map(tuple, found.symbols))  # which are quicker to send
-    lines = text.split("\n")
     result = Analysed(path, content_hash, len(data), language.name, language.content, "indexed", reason)
     result.lines = len(lines) - (not lines[-1])
     result.text, result.chunks, result.references = compress(text), chunks, references
@@ -175,15 +176,16 @@ def _brief(symbol: tuple[str, str, str, int, int, str], lines: list[str]) -> tup
 
 
 def _from_cache(block: bytes) -> tuple[str | None, list[Any], list[Any], bytes] | None:
+    """What `to_cache` was given; None where it is damaged, so that the file is analysed afresh."""
+    if len(block) < 2 * _WORD or blake3(block[_WORD:]).digest(_WORD) != block[:_WORD]:
+        return None
+    size = int.from_bytes(block[_WORD : 2 * _WORD], "little")
+    found, references = block[2 * _WORD : 2 * _WORD + size], block[2 * _WORD + size :]
     try:
-        size = int.from_bytes(block[:_SIZE], "little")
-        found, references = block[_SIZE : _SIZE + size], block[_SIZE + size :]
-        reason, chunks, symbols = json.loads(decompress(found))
-        decompress(references)  # whether they are whole
-        spans = [(start, end, kind, symbol) for start, end, kind, symbol in chunks]
-        return reason, spans, [(a, b, c, d, e, f) for a, b, c, d, e, f in symbols], references
-    except (Corrupt, ValueError, TypeError):
-        return None  # analysed afresh
+        reason, chunks, symbols = marshal.loads(unzipped(found))
+    except (Corrupt, ValueError, TypeError, EOFError):  # of another Python's making
+        return None
+    return reason, chunks, symbols, references
 
 
 def lines_using(references: bytes, name: str) -> list[int]:
@@ -196,12 +198,12 @@ def lines_using(references: bytes, name: str) -> list[int]:
     return [int(line) for line in uses[start : uses.index("\n", start)].split(",")]
 
 
-_SIZE: Final = 4  # bytes that tell where in a cached block the references begin
+_WORD: Final = 8  # bytes: a hash of the rest, and how much of that comes before the references
 
 
 def to_cache(result: Analysed) -> bytes:
     """What parsing found. Terms and vectors are made again from the text: that takes a fifth of the time of parsing it,
     and would take ten times the space (docs/adr/0006)."""
-    found = json.dumps((result.reason, result.chunks, result.symbols), ensure_ascii=False, separators=(",", ":"))
-    block = zipped(found.encode("utf-8", "surrogatepass"), quick=True)
-    return len(block).to_bytes(_SIZE, "little") + block + result.references
+    found = zipped(marshal.dumps((result.reason, result.chunks, result.symbols)), quick=True)
+    rest = len(found).to_bytes(_WORD, "little") + found + result.references
+    return blake3(rest).digest(_WORD) + rest

@@ -11,6 +11,7 @@ from recollect import languages
 from recollect.index import chunk, grammars, symbols, syntax
 from recollect.index.chunk import Chunk
 from recollect.index.symbols import Symbol
+from recollect.text import has_longer_line
 
 PIPELINE: Final = "2"
 """Raised whenever the code here, in `chunk`, `symbols` or `grammars` changes what comes out."""
@@ -32,7 +33,7 @@ class Parsed:
     language: str
     content: str
     text: str
-    lines: int
+    lines: list[str]
     chunks: list[Chunk] = field(default_factory=list)
     symbols: list[Symbol] = field(default_factory=list)
     references: bytes = b""
@@ -61,12 +62,12 @@ def parse(data: bytes, path: str, *, grammar: bool = True) -> Parsed:
 
 def _parse_text(text: str, language: languages.Language, grammar: bool) -> Parsed:
     lines = text.split("\n")
-    result = Parsed(language.name, language.content, text, len(lines) - (not lines[-1]))
+    result = Parsed(language.name, language.content, text, lines)
     loaded = None
     if not grammar:
         result.problem = "quarantined"
     elif grammars.has(language.grammar):
-        if max(map(len, lines)) > _LONG_LINE:
+        if has_longer_line(text, "\n", _LONG_LINE):
             result.problem = "long_line"
         else:
             loaded = grammars.load(str(language.grammar))
@@ -90,7 +91,7 @@ def _notebook(text: str, language: languages.Language, grammar: bool) -> Parsed:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return _parse_text(text, languages.LANGUAGES["json"], grammar)
     code = languages.lookup(spoken) or languages.LANGUAGES["python"]
-    result = Parsed(language.name, language.content, "", 0)
+    result = Parsed(language.name, language.content, "", [])
     shown: list[str] = []
     uses: list[tuple[str, int]] = []
     for number, cell in enumerate(cells, 1):
@@ -110,5 +111,6 @@ def _notebook(text: str, language: languages.Language, grammar: bool) -> Parsed:
             for s in part.symbols
         ]
         uses += [(name, line + offset) for name, line in symbols.unpacked(part.references)]
-    result.text, result.lines, result.references = "\n".join(shown), len(shown), symbols.packed(uses)
+    result.text, result.references = "\n".join(shown), symbols.packed(uses)
+    result.lines = result.text.split("\n")
     return result

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from recollect import text
+
 REASONS: Final[dict[str, str]] = {
     "secret": "its name says that it holds keys or passwords: never indexed or read out",
     "lock_file": "a lock file that a package manager writes",
@@ -180,16 +182,6 @@ def skip_by_content(path: str, data: bytes) -> str | None:
         return "generated"
     if len(data) > _LONG_LINE and not path.endswith(".ipynb"):
         lines = data.count(b"\n") + 1
-        if len(data) / lines > _MEAN_LINE or _has_long_line(data):
+        if len(data) / lines > _MEAN_LINE or text.has_longer_line(data, b"\n", _LONG_LINE):
             return "minified" if path.endswith((".js", ".css", ".mjs", ".cjs")) else "data"
     return None
-
-
-def _has_long_line(data: bytes) -> bool:
-    start = 0
-    while len(data) - start > _LONG_LINE:
-        end = data.rfind(b"\n", start, start + _LONG_LINE + 1)
-        if end < 0:
-            return True
-        start = end + 1
-    return False
