@@ -154,7 +154,7 @@ def analyse(data: bytes, path: str, *, cached: bytes | None = None, grammar: boo
         found = parse.parse(data, path, grammar=grammar)
         reason, text, lines = found.problem, found.text, found.lines
         references = zipped(found.references) if found.references else b""
-        chunks, symbols = list(map(tuple, found.chunks)), list(map(tuple, found.symbols))  # which are quicker to send
+        chunks, symbols = list(map(tuple, found.chunks)), found.symbols  # tuples: they are quicker to send
     result = Analysed(path, content_hash, len(data), language.name, language.content, "indexed", reason)
     result.lines = len(lines) - (not lines[-1])
     result.text, result.chunks, result.references = compress(text), chunks, references

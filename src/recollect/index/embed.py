@@ -143,7 +143,7 @@ def weighed(question: str) -> dict[str, float]:
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """`vectors` (last axis) scaled to length one; zero vectors stay zero."""
     norm = np.sqrt(np.square(vectors).sum(axis=-1, keepdims=True, dtype=np.float32))
-    scaled: NDArray[np.float32] = (vectors / np.maximum(norm, np.float32(1e-9))).astype(np.float32)
+    scaled: NDArray[np.float32] = (vectors / np.maximum(norm, np.float32(1e-9))).astype(np.float32, copy=False)
     return scaled
 
 

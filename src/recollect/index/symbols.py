@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from recollect.index.grammars import Grammar
-from recollect.index.syntax import AnyNode, Syntax, Use
+from recollect.index.syntax import AnyNode, Defined, Syntax, Use
 
 _MAX_SIGNATURE: Final = 200
 _MAX_USES: Final = 20_000
@@ -66,12 +66,11 @@ def _uses(spans: Sequence[Use], data: bytes) -> Iterator[tuple[str, int]]:
             yield name, row + 1
 
 
-def _definitions(grammar: Grammar, nodes: Sequence[tuple[AnyNode, bool]], data: bytes) -> list[Symbol]:
+def _definitions(grammar: Grammar, nodes: Sequence[Defined], data: bytes) -> list[Symbol]:
     special = _SPECIAL.get(grammar.name, _by_field)
     stack: list[tuple[int, str]] = []  # (end byte, qualified name) of the definitions around
     symbols: list[Symbol] = []
-    for node, is_scope in nodes:
-        first_byte, end_byte = node.start_byte, node.end_byte
+    for node, is_scope, first_byte, end_byte, start, end in nodes:
         while stack and stack[-1][0] <= first_byte:
             stack.pop()
         if is_scope:
@@ -84,10 +83,9 @@ def _definitions(grammar: Grammar, nodes: Sequence[tuple[AnyNode, bool]], data: 
             continue
         name, kind = found
         own = name
-        if "." in name or "::" in name or ":" in name:
+        if "." in name or ":" in name:
             own = re.split(r"\.|::|:", name)[-1] or name
         qualified = _qualified(stack, name)
-        start, end = node.start_point[0] + 1, node.end_point[0] + (1 if node.end_point[1] else 0)
         if symbols and symbols[-1].qualified_name == qualified and symbols[-1].kind in (kind, "signature"):
             before = symbols.pop()  # further equations of one Haskell function, overloads written in a row
             start, kind = before.start_line, kind

@@ -37,12 +37,12 @@ _FUNCTIONS: Final = (
 class Syntax:
     """A file's tree, with the definitions, scopes and uses that its grammar's tables name.
 
-    `definitions`: those that begin first first, and of these the longest, each with whether it is a scope.
+    `definitions`: those that begin first first, and of these the longest.
     """
 
     source: bytes
     root: AnyNode
-    definitions: Sequence[tuple[AnyNode, bool]]
+    definitions: Sequence[Defined]
     found: bool  # else there was nothing to be looked for, or too much
     _captured: Sequence[tree_sitter.Node] = ()
 
@@ -65,6 +65,9 @@ class Syntax:
 
 
 Use = tuple[int, int, int]  # first byte, end byte, row of the last byte
+Defined = tuple[
+    "AnyNode", bool, int, int, int, int
+]  # node, whether it is a scope, first byte, end byte, first line, last line
 
 
 def read(grammar: Grammar, source: bytes) -> Syntax:
@@ -81,7 +84,11 @@ def by_binding(grammar: Grammar, source: bytes) -> Syntax:
     captures = tree_sitter.QueryCursor(_query(grammar)).captures(root)
     scopes = {node.id: (node, True) for node in captures.get("s", [])}
     named = {node.id: (node, False) for node in captures.get("d", [])} | scopes
-    definitions = sorted(named.values(), key=lambda one: (one[0].start_byte, -one[0].end_byte, one[1]))
+    nodes = sorted(named.values(), key=lambda one: (one[0].start_byte, -one[0].end_byte, one[1]))
+    definitions: list[Defined] = []
+    for node, scope in nodes:
+        (row, _), (end_row, end_column) = node.start_point, node.end_point
+        definitions.append((node, scope, node.start_byte, node.end_byte, row + 1, end_row + (end_column > 0)))
     return Syntax(source, root, definitions, True, captures.get("u", []))
 
 
@@ -102,11 +109,15 @@ class _Tree:
         self.first, self.end, self.row, self.column, self.end_row, self.end_column, *rest = _columns(large)
         self.parent, self.after, self.children = rest
 
-    def definitions(self) -> list[tuple[Node, bool]]:
-        first, end, captures = self.first, self.end, self.captures
+    def definitions(self) -> list[Defined]:
+        first, end, captures, row = self.first, self.end, self.captures, self.row
+        end_row, end_column = self.end_row, self.end_column
         numbers = np.flatnonzero(self._small[2] & np.uint16(_DEFINITION | _SCOPE)).tolist()
         found = sorted([(first[number], -end[number], captures[number] & _SCOPE, number) for number in numbers])
-        return [(Node(self, number), bool(scope)) for _, _, scope, number in found]
+        return [
+            (Node(self, at), bool(scope), begin, -until, row[at] + 1, end_row[at] + (end_column[at] > 0))
+            for begin, until, scope, at in found
+        ]
 
     def uses(self) -> list[Use]:
         at = np.flatnonzero(self._small[2] & np.uint16(_USE))
