@@ -2,6 +2,7 @@
 
 import os
 import signal
+from typing import Any
 
 from recollect.index import analyse
 from recollect.server import worker
@@ -9,7 +10,7 @@ from recollect.server import worker
 _real = analyse.analyse
 
 
-def analysed(data: bytes, path: str, *, cached: bytes | None = None, grammar: bool = True) -> analyse.Analysed:
+def analysed(data: bytes, path: str, *, grammar: bool = True, **known: Any) -> analyse.Analysed:
     if grammar and b"DEADLY" in data:
         signal.raise_signal(signal.SIGSEGV)  # to this thread, as a crash would be
     if grammar and b"ENDLESS" in data:
@@ -17,7 +18,7 @@ def analysed(data: bytes, path: str, *, cached: bytes | None = None, grammar: bo
             pass
     if b"CURSED" in data:
         os._exit(1)
-    return _real(data, path, cached=cached, grammar=grammar)
+    return _real(data, path, grammar=grammar, **known)
 
 
 worker.DEADLINE_CPU_S = 0.3  # type: ignore[assignment,misc]

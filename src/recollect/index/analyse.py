@@ -137,9 +137,18 @@ def failed(path: str, content_hash: bytes, size: int, reason: str) -> Analysed:
     return Analysed(path, content_hash, size, language.name, language.content, "failed", reason)
 
 
-def analyse(data: bytes, path: str, *, cached: bytes | None = None, grammar: bool = True) -> Analysed:
-    """Analyse the bytes of one file; `cached` is what `to_cache` gave for the same key (only the path's words differ)."""
-    content_hash = blake3(data).digest(16)
+def analyse(
+    data: bytes,
+    path: str,
+    *,
+    cached: bytes | None = None,
+    grammar: bool = True,
+    content_hash: bytes | None = None,
+) -> Analysed:
+    """Analyse the bytes of one file; `cached` is what `to_cache` gave for the same key (only the path's words differ),
+    `content_hash` their hash, if it is known.
+    """
+    content_hash = content_hash or blake3(data).digest(16)
     reason = skip.skip_by_name(path) or skip.skip_by_content(path, data)
     if reason is not None:
         language = languages.detect(path, data[:256])

@@ -74,7 +74,7 @@ def work(task: Task, cache: ParseCache, ahead: _Ahead | None) -> tuple[Answer, b
     key = analyse.cache_key(content_hash, task.path)
     cached = cache.get(key) if task.use_cache else None
     try:
-        result = analyse.analyse(content, task.path, cached=cached, grammar=task.grammar)
+        result = analyse.analyse(content, task.path, cached=cached, grammar=task.grammar, content_hash=content_hash)
     except Exception:  # a bug of ours in what looks at the syntax costs this file its symbols, not more
         logging.getLogger("recollect.worker").exception("%s is indexed by lines", task.path)
         result = analyse.analyse(content, task.path, grammar=False)
@@ -92,12 +92,16 @@ def _read(task: Task) -> tuple[bytes | None, Stat, bool]:
         parts = []
         held = 0
         hint = before.st_size + 1  # not the limit: each read would take a megabyte of fresh memory
-        while (part := file.read(min(hint, task.max_file_bytes + 1 - held))) and held <= task.max_file_bytes:
+        while held <= task.max_file_bytes:
+            wanted = min(hint, task.max_file_bytes + 1 - held)
+            part = file.read(wanted)
             parts.append(part)
             held += len(part)
+            if not part or (len(part) < wanted and held >= before.st_size):
+                break
         after = os.fstat(file.fileno())
         steady = (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == (stat.size, stat.mtime_ns, stat.ctime_ns)
-        return b"".join(parts), stat, steady and held == before.st_size
+        return parts[0] if len(parts) == 1 else b"".join(parts), stat, steady and held == before.st_size
 
 
 def _opener(path: str, flags: int) -> int:
