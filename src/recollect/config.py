@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -178,6 +177,8 @@ def sources(
     path = home / "config.toml"
     try:
         with open(path, "rb") as file:
+            import tomllib  # where there is something to read
+
             for name, value in tomllib.load(file).items():
                 if name.lower() not in NAMES:
                     raise UserError(
@@ -188,7 +189,7 @@ def sources(
                 found[name.lower()] = (value, "config.toml")
     except FileNotFoundError:
         pass
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # no TOML, or not UTF-8
         raise UserError(f"config.toml: {error}", code="bad_setting") from error
     for name in NAMES:
         if name.upper() in environment:

@@ -266,10 +266,10 @@ class _Scanner:
         self._ask(path)  # it is something else now
         return None
 
-    def _leaf(self, path: str, old: Leaf | None) -> Leaf | Directory | None:
-        """A file, link or the like as it is now; the very `old` where its stat did not change."""
+    def _leaf(self, path: str, old: Leaf | None, found: os.stat_result | None = None) -> Leaf | Directory | None:
+        """A file, link or the like as it is now (`found`, if that is known); the very `old` where its stat did not change."""
         try:
-            found = self._lstat(self._base + path)
+            found = found or self._lstat(self._base + path)
         except OSError:
             return None
         self._seen += 1
@@ -312,9 +312,12 @@ class _Scanner:
     def _hashed(self, path: str, stat: Stat) -> Leaf | None:
         now = time.time_ns()
         try:
-            with open(self._base + path, "rb", buffering=0) as file:
+            descriptor = os.open(self._base + path, os.O_RDONLY | os.O_CLOEXEC)  # a third of what `open` takes
+            try:
                 # With one byte more than it had: a file that grew is noticed by its stat next time.
-                content = file.read(min(self._limit, stat.size) + 1)
+                content = os.read(descriptor, min(self._limit, stat.size) + 1)
+            finally:
+                os.close(descriptor)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -448,9 +451,9 @@ class _Scanner:
 
     def _entry(self, path: str, below: Listing | None, old: Leaf | Directory | None) -> Leaf | Directory | None:
         try:
-            is_directory = stats.S_ISDIR(os.lstat(self._base + path).st_mode)
-            if not is_directory or os.path.lexists(f"{self._base}{path}/.git"):
-                return self._leaf(path, old if isinstance(old, Leaf) else None)
+            found = os.lstat(self._base + path)
+            if not stats.S_ISDIR(found.st_mode) or os.path.lexists(f"{self._base}{path}/.git"):
+                return self._leaf(path, old if isinstance(old, Leaf) else None, found)
             if below is None:
                 below = {}
             return self._directory(path + "/", below, old if isinstance(old, Directory) else None)

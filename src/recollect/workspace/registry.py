@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +253,8 @@ class Registry:
 
     def _unknown(self, said: str) -> UserError:
         names = [item.name for item in self._catalog.repositories()]
+        from difflib import get_close_matches
+
         close = get_close_matches(said, names, n=3, cutoff=0.5)
         hint = (
             f"Did you mean {', '.join(close)}?" if close else "recollect list shows all; recollect sync PATH adds one."
