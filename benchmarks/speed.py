@@ -101,7 +101,7 @@ def cold(work: Path, semble: Path | None) -> list[tuple[str, ...]]:
     for size in trees.SIZES:
         root = trees.make(size, work)
         files, held = trees.measure(root)
-        runs = [_cold_once(work, root, semble, model) for _ in range({"small": 5, "middle": 3, "large": 2}[size])]
+        runs = [_cold_once(work, root, semble, model) for _ in range({"small": 5, "middle": 5, "large": 2}[size])]
         ours, ours_running, our_peak, theirs, theirs_running, their_peak = (
             statistics.median(column) for column in zip(*runs, strict=True)
         )
