@@ -295,6 +295,8 @@ class _Sync:
         for row in unread:
             self._take(batch, self._unread(row), before[row.path], row)
         hurry = self._options.dirty is not None and len(rows) + len(removed) <= _FEW_FILES
+        # Of the very first sync nobody looks for what cannot be there.
+        use_cache = not self._options.full and (self._writer.complete or not self._pool.cache.is_empty())
         nice = 0 if hurry else NICE_ASKED if self._options.interactive else NICE_BACKGROUND
         tasks = []
         for row in rows:
@@ -303,7 +305,7 @@ class _Sync:
             if back is not None:
                 self._take(batch, back, before[row.path], row)
             elif row.hash != UNREAD:
-                tasks.append(self._task(row, nice))
+                tasks.append(self._task(row, nice, use_cache))
         job = self._pool.submit(tasks, interactive=self._options.interactive)
         try:
             # While the workers are at it:
@@ -340,14 +342,14 @@ class _Sync:
         reader.shutdown(wait=False)
         return said
 
-    def _task(self, row: Row, nice: int) -> Task:
+    def _task(self, row: Row, nice: int, use_cache: bool) -> Task:
         return Task(
             root=os.fspath(self._root),
             path=row.path,
             hash=row.hash,
             size=row.stat.size,
             max_file_bytes=self._options.max_file_bytes,
-            use_cache=not self._options.full,
+            use_cache=use_cache,
             nice=nice,
         )
 

@@ -47,6 +47,14 @@ class ParseCache:
                 return None
             return row[0] if row else None
 
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it that `get` could find."""
+        with self._lock:
+            try:
+                return self._connection().execute("SELECT 1 FROM analyses LIMIT 1").fetchone() is None
+            except (sqlite3.Error, RecollectError):
+                return False
+
     def put_many(self, items: Sequence[tuple[bytes, bytes]]) -> None:
         """Store values; the least recently stored go where the cache grew beyond its limit."""
         if not items:
