@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -244,6 +246,29 @@ def test_a_forgotten_repository_is_gone_with_its_index(workspace: Workspace, sho
     assert list((home / "repositories").iterdir()) == []
     assert workspace.repositories().total == 0
     assert (shop / "README.md").exists()
+
+
+def test_nothing_is_left_of_a_repository_that_is_forgotten_while_its_map_is_made(
+    workspace: Workspace, shop: Path, home: Path
+) -> None:
+    (folder,) = (home / "repositories").iterdir()
+    forgotten = threading.Event()
+
+    def put() -> None:
+        while not forgotten.is_set():
+            with suppress(OSError):
+                (folder / "usage.rcl.part").write_bytes(b"")
+
+    writers = [threading.Thread(target=put) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    try:
+        workspace.forget("shop")
+    finally:
+        forgotten.set()
+        for writer in writers:
+            writer.join()
+    assert list((home / "repositories").iterdir()) == []
 
 
 def test_a_name_that_is_nearly_right_is_suggested(workspace: Workspace, shop: Path) -> None:

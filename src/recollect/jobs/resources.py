@@ -1,11 +1,10 @@
-"""What our processes take of a machine: how much memory, giving some of it back, giving way to others, leaving nothing behind."""
+"""What our processes take of a machine: how much memory, giving some of it back, giving way to others."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import os
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -45,13 +44,6 @@ def _children(pid: int) -> list[int]:
         for task in Path(f"/proc/{pid}/task").iterdir():
             found += map(int, (task / "children").read_text().split())
     return found
-
-
-def end_children() -> None:
-    """Kill what this process started and still runs: a program that hangs, at a file system that does."""
-    for child in _children(os.getpid()):
-        with suppress(OSError):
-            os.kill(child, signal.SIGKILL)
 
 
 def give_way(nice: int) -> None:

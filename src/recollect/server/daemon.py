@@ -54,9 +54,9 @@ def main() -> None:
         tell(json.dumps(error.to_dict()).encode() + b"\n")
         sys.stderr.write(f"{error.message}\n")
         os._exit(error.exit_code)
-    from recollect.jobs.resources import end_children
+    from recollect.sync import git
 
-    end_children()
+    git.end()
     os._exit(0)  # threads that still wait for something have nobody to answer
 
 

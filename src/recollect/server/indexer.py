@@ -321,9 +321,14 @@ class Indexer:
             log.warning("the log of %s cannot be cut", folder, exc_info=True)
 
     def _forget(self, number: int, folder: str) -> None:
+        aside = f"{folder}.forgotten"  # which nobody reads, or collects a map for: no file comes into it while it is removed
         with self._indexes.lock(folder):
             self._indexes.forget(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(aside, ignore_errors=True)
+            with suppress(OSError):
+                Path(folder).rename(aside)
+            for each in (aside, folder):
+                shutil.rmtree(each, ignore_errors=True)
         self._send("done", number, None)
 
     def _map(self, number: int, folder: str) -> None:

@@ -6,6 +6,7 @@ import functools
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,10 @@ SAFE: Final = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "
 # know the second; the first stands above any configuration, in all versions.)
 _OFFLINE: Final = {"GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"}
 TIMEOUT_S: Final = 120.0
+
+_starting = threading.Lock()
+_running: set[subprocess.Popen[bytes]] = set()
+_ended = False
 
 
 @functools.cache
@@ -33,22 +38,40 @@ def run(
     """Run git in `folder`, without network; the caller looks at the return code. Raises Unavailable: no git, or out of time."""
     command = ["git", *SAFE, *arguments]
     try:
-        return subprocess.run(
-            command,
-            cwd=folder,
-            env=environment() | _OFFLINE,
-            input=input,
-            stdin=subprocess.DEVNULL if input is None else None,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        with _starting:
+            if _ended:
+                raise Unavailable("Recollect is ending", code="ending")
+            git = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment() | _OFFLINE,
+                stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            _running.add(git)
     except FileNotFoundError as error:
         if not folder.exists():
             raise Unavailable(f"{folder} is gone", code="missing") from error
         raise Unavailable("the program `git` is not installed", code="no_git") from error
-    except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"git {arguments[0]} took longer than {timeout_s:.0f} s", code="git_timeout") from error
+    with git:
+        try:
+            said, complained = git.communicate(input, timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise Unavailable(f"git {arguments[0]} took longer than {timeout_s:.0f} s", code="git_timeout") from error
+        finally:
+            git.kill()  # unless it has ended
+            _running.discard(git)
+    return subprocess.CompletedProcess(command, git.returncode, said, complained)
+
+
+def end() -> None:
+    """Kill what still runs, and run nothing more: for a process that ends. A git hangs where its file system does."""
+    global _ended
+    with _starting:
+        _ended = True
+        for git in list(_running):
+            git.kill()
 
 
 def output(arguments: Sequence[str], folder: Path, *, timeout_s: float = TIMEOUT_S) -> bytes | None:

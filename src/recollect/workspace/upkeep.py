@@ -329,6 +329,9 @@ class Upkeep:
         """Stop its sync; what changed waits for the next interval, or for a question."""
         self._waits[repository.id] = time.time() + self.interval(repository)
         self._catalog.update(repository.id, wanted=0)
+        self._stop(repository)
+
+    def _stop(self, repository: Repository) -> None:
         run = self.syncs.current(repository.id)
         if self.syncs.cancel(repository.id) and run is not None:
             with suppress(FutureTimeout):
@@ -343,9 +346,9 @@ class Upkeep:
         return max(failed, self._waits.get(repository.id, 0.0))
 
     def forget(self, repository: Repository) -> None:
-        self.syncs.cancel(repository.id)
         self.watcher.unwatch(repository.id)
-        self._catalog.remove(repository.id)
+        self._catalog.remove(repository.id)  # from here on nothing begins
+        self._stop(repository)
         self.library.drop(repository.id)
         self.maps.drop(repository.id)
         self.vectors.forget(self.folder(repository.id))
