@@ -18,8 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from recollect import __version__
-from recollect.errors import RecollectError, Unavailable, from_dict
-from recollect.home import PROTOCOL, home_directory, run_folder, socket_path
+from recollect.errors import RecollectError, Unavailable, UserError, from_dict
+from recollect.home import LONGEST_LINE, PROTOCOL, home_directory, run_folder, socket_path
 
 TYPE_CHECKING = False  # as in `recollect`
 if TYPE_CHECKING:
@@ -270,8 +270,11 @@ class Connection:
                 return message["result"]
 
     def _send(self, message: dict[str, Any]) -> None:
+        line = json.dumps(message).encode() + b"\n"
+        if len(line) > LONGEST_LINE:
+            raise UserError(f"that is longer than {LONGEST_LINE // 1_000_000} MB", code="too_long")
         try:
-            self._socket.sendall(json.dumps(message).encode() + b"\n")
+            self._socket.sendall(line)
         except OSError as error:
             raise _gone() from error
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from recollect.errors import AlreadyRunning
 
 PROTOCOL = 1  # of the socket; client and daemon must agree on it
+LONGEST_LINE = 16_000_000  # bytes of one request
 _LONGEST_SOCKET = 100  # bytes; the kernel's limit is 104 (macOS) or 108 (Linux), the terminating zero included
 
 

@@ -13,10 +13,10 @@ import select
 import socket
 import sys
 import time
-from contextlib import suppress
 
 from recollect import client
 from recollect.errors import RecollectError
+from recollect.home import LONGEST_LINE
 
 TYPE_CHECKING = False  # as in `recollect`
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _CHUNK = 1 << 16
 _MOST_OPEN = 1000  # unanswered requests; beyond, stdin waits
 _RECONNECTS = 5
 _PARENT_CHECK_S = 5.0
+_LAST_ANSWERS_S = 5.0  # after stdin was closed, for what was asked before
 
 
 class Pump:
@@ -52,7 +53,7 @@ class Pump:
         self._initialize: bytes | None = None
         self._initialized: bytes | None = None
         self._swallow: str | None = None  # id of the replayed handshake, whose answer the agent has had
-        self._ended = False  # the agent closed its side
+        self._until: float | None = None  # the agent closed its side
 
     def run(self) -> int:
         try:
@@ -62,18 +63,19 @@ class Pump:
         while True:
             assert self._socket is not None
             waiting: list[Any] = [self._socket]
-            if not self._ended and len(self._open) < _MOST_OPEN:
+            if self._until is None and len(self._open) < _MOST_OPEN:
                 waiting.append(0)
-            ready, _, _ = select.select(waiting, [], [], _PARENT_CHECK_S)
+            left = self._until - time.monotonic() if self._until is not None else _PARENT_CHECK_S
+            ready, _, _ = select.select(waiting, [], [], max(left, 0.0))
             if os.getppid() != self._parent:
                 return 0
             if 0 in ready:
                 self._read_agent()
             if self._socket in ready and not self._read_daemon():
-                if self._ended:
+                if self._until is not None:
                     return 0
                 self._reconnect()
-            if self._ended and not self._open:
+            if self._until is not None and (not self._open or time.monotonic() >= self._until):
                 return 0
 
     # -- agent → daemon ---------------------------------------------------------------------------------------------
@@ -81,37 +83,32 @@ class Pump:
     def _read_agent(self) -> None:
         data = os.read(0, _CHUNK)
         if not data:
-            self._ended = True
-            if self._socket is not None:
-                with suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_WR)  # what was asked before is still answered
+            self._until = time.monotonic() + _LAST_ANSWERS_S
             return
         self._from_agent += data
         while (at := self._from_agent.find(b"\n")) >= 0:
             line = bytes(self._from_agent[: at + 1])
             del self._from_agent[: at + 1]
-            if line.strip():
+            if len(line) > LONGEST_LINE:
+                for identity in _asked(_messages(line)):
+                    _write(_error(identity, f"longer than {LONGEST_LINE // 1_000_000} MB", "too_long", retry=False))
+            elif line.strip():
                 self._note(line)
                 self._pass_on(line)
 
     def _note(self, line: bytes) -> None:
         """Remember what a reconnection needs: the handshake, and requests until they are answered."""
-        try:
-            message = json.loads(line)
-        except ValueError:
-            return
-        for item in message if isinstance(message, list) else [message]:
-            if not isinstance(item, dict):
-                continue
+        messages = _messages(line)
+        for item in messages:
             method = item.get("method")
             if method == "initialize":
                 self._initialize = line
             elif method == "notifications/initialized":
                 self._initialized = line
             elif method == "notifications/cancelled":
-                self._open.pop(_key((item.get("params") or {}).get("requestId")), None)
-            if method is not None and item.get("id") is not None:
-                self._open[_key(item["id"])] = (line, False)
+                self._open.pop(_key(_params(item).get("requestId")), None)
+        for identity in _asked(messages):
+            self._open[identity] = (line, False)
 
     def _pass_on(self, line: bytes) -> None:
         assert self._socket is not None
@@ -194,12 +191,8 @@ class Pump:
         sys.stderr.write(f"recollect: {said}\n")
         told = error.to_dict()
         for line in sys.stdin.buffer:
-            try:
-                message = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(message, dict) and message.get("id") is not None and "method" in message:
-                _write(_error(_key(message["id"]), said, told["code"], told["retry"]))
+            for identity in _asked(_messages(line)):
+                _write(_error(identity, said, told["code"], told["retry"]))
         return error.exit_code
 
 
@@ -207,24 +200,38 @@ def _key(identity: Any) -> str:
     return json.dumps(identity)
 
 
+def _messages(line: bytes) -> list[dict[str, Any]]:
+    """What a line holds; nothing where it cannot be understood."""
+    try:
+        message = json.loads(line.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return []
+    return [item for item in (message if isinstance(message, list) else [message]) if isinstance(item, dict)]
+
+
+def _params(message: dict[str, Any]) -> dict[str, Any]:
+    params = message.get("params")
+    return params if isinstance(params, dict) else {}
+
+
+def _asked(messages: list[dict[str, Any]]) -> list[str]:
+    """Ids of the requests among them."""
+    return [_key(item["id"]) for item in messages if "method" in item and item.get("id") is not None]
+
+
 def _answered(line: bytes) -> str | None:
     """Id of the request that a line answers; None for notifications and the server's own requests."""
-    try:
-        message = json.loads(line)
-    except ValueError:
-        return None
-    if isinstance(message, dict) and message.get("id") is not None and "method" not in message:
-        return _key(message["id"])
+    for item in _messages(line):
+        if item.get("id") is not None and "method" not in item:
+            return _key(item["id"])
     return None
 
 
 def _only_reads(line: bytes) -> bool:
-    message = json.loads(line)
-    if not isinstance(message, dict):
-        return False
-    if message.get("method") == "tools/call":
-        return (message.get("params") or {}).get("name") in _READ_ONLY
-    return True  # lists, ping, initialize
+    calls = [
+        item for item in _messages(line) if item.get("method") == "tools/call"
+    ]  # others are lists, ping, initialize
+    return all(_params(item).get("name") in _READ_ONLY for item in calls)
 
 
 def _error(key: str, message: str, code: str = "connection_lost", retry: bool = True) -> bytes:

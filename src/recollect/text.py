@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import AnyStr
+from typing import Any, AnyStr
 
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _IDENTIFIER_UNICODE = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
 _PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _PARTS_UNICODE = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
 _PARTS_AND_ENDS = re.compile(_PARTS.pattern + r"|\n")
+_HALVES = re.compile("[\ud800-\udfff]")
 MAX_IDENTIFIER = 200  # longer runs of word characters are data (base64, hashes), not names
 
 # Words that carry no meaning in a question about code.
@@ -69,6 +70,18 @@ STOP_WORDS = frozenset(
         "than",
     ]
 )
+
+
+def mended(value: Any) -> Any:
+    """A value of JSON in whose texts halves of characters, which cannot be stored, became U+FFFD.
+
+    They come from programs that cut their text in UTF-16, and from arguments of the command line that are not UTF-8.
+    """
+    if isinstance(value, str):
+        return _HALVES.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {mended(key): mended(item) for key, item in value.items()}
+    return [mended(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def has_longer_line(text: AnyStr, newline: AnyStr, longest: int) -> bool:

@@ -206,6 +206,46 @@ def test_where_no_daemon_can_be_had_every_request_is_told_why(home: Path) -> Non
     assert done.stderr == f"recollect: {answers[0]['error']['message']}\n"
 
 
+def test_every_request_is_answered_even_what_is_none(home: Path, make_repository: MakeRepository) -> None:
+    root = make_repository(SHOP, "shop")
+
+    def call(identity: Any, tool: str, **arguments: Any) -> bytes:
+        params = {"name": tool, "arguments": arguments}
+        return json.dumps({"jsonrpc": "2.0", "id": identity, "method": "tools/call", "params": params}).encode()
+
+    who = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "it", "version": "1"}}
+    lines = [
+        json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": who}).encode(),
+        b'{"jsonrpc": "2.0", "method": "notifications/initialized"}',
+        call(1, "store_memory", content="half \ud83d of an emoji", tags=["\udc80"]),  # a text that was cut in UTF-16
+        call("two", "search_code", query="cart \ud83d"),
+        call(3, "search_code", query="cart_price\\(|\ud83d", mode="regex"),
+        call(4, "find_symbol", name="cart_price\ud83d"),
+        b'{"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "search_code", "arguments": {"query": "caf\xe9"}}}',
+        b'{"id": 6, "method": "tools/list"}',
+        b'{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": ["search_code"]}',
+        b'[{"jsonrpc": "2.0", "id": 8, "method": "ping"}, {"jsonrpc": "2.0", "id": 9, "method": "ping"}]',
+        b"no JSON",
+        b"[" * 100_000,
+        b'{"jsonrpc": "2.0", "method": "notifications/cancelled", "params": [1]}',
+        call(10, "search_code", query="x" * 17_000_000),
+        call(11, "search_code", query="total price of the cart"),
+    ]
+    command = [sys.executable, "-m", "recollect", "mcp"]
+    done = subprocess.run(command, input=b"\n".join(lines) + b"\n", capture_output=True, cwd=root, timeout=60)
+    answers = {answer["id"]: answer for answer in map(json.loads, done.stdout.splitlines())}
+    assert set(answers) == {*range(12), "two"} - {2}
+    results = {identity for identity, answer in answers.items() if "result" in answer}
+    assert results == {0, 1, "two", 3, 4, 5, 11}
+    assert not any(answers[identity]["result"].get("isError") for identity in results)
+    assert answers[10]["error"]["data"] == {"code": "too_long", "retry": False}
+    assert answers[6]["error"]["code"] == -32600
+    with Connection(home) as connection:
+        (memory,) = connection.call("memory_page", {})["memories"]
+        assert (memory["content"], memory["tags"]) == ("half \ufffd of an emoji", ["\ufffd"])
+    assert done.stderr == b""
+
+
 def test_a_session_and_a_new_client_get_the_version_that_was_put_in_place(
     home: Path, tmp_path: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:

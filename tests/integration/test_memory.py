@@ -280,6 +280,19 @@ def test_an_import_of_an_export_is_the_identity(home: Path, tmp_path: Path, name
     assert not any(path.stat().st_mode & 0o077 for path in written)
 
 
+def test_texts_that_were_cut_in_the_middle_of_a_character_are_kept(workspace: Workspace, tmp_path: Path) -> None:
+    others = tmp_path / "others.jsonl"
+    others.write_text(r'{"content": "cut \ud83d", "tags": ["\ud83d"], "metadata": {"k": "\ud83d"}}' + "\n")
+    assert workspace.memory.load(str(others))["imported"] == 1
+    made = workspace.remember("also cut \ud83d", tags="\ud83d", metadata={"k": "\udcff"})
+    workspace.memory.update(made.id, content="cut again \ud83d")
+    found = workspace.recall("cut \ud83d").memories
+    assert {(item.content, item.tags, item.metadata["k"]) for item in found} == {
+        ("cut \ufffd", ("\ufffd",), "\ufffd"),
+        ("cut again \ufffd", ("\ufffd",), "\ufffd"),
+    }
+
+
 def test_a_folder_of_markdown_follows_the_memories_and_other_notes_are_taken_in(
     workspace: Workspace, tmp_path: Path
 ) -> None:

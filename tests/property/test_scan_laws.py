@@ -150,6 +150,40 @@ def test_links_nested_repositories_and_odd_names_are_recorded_and_not_entered(tm
     assert [row.path for row in tree.files()] == [os.fsdecode(b"caf\xe9.py")]
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        *(rule.encode() for rule in RULES),
+        b"caf\xe9*",
+        b"caf?.py",
+        b"?.py",  # a byte, not a character
+        b"[[:digit:]]*.py\n[[:upper:]]*",
+        b"\xef\xbb\xbf*.py\r\n!c.py\r\n",
+        b"a\x85b\n*.log",
+        b"out\\\n*.log",  # a line that means nothing leaves the others as they are
+        b"!\n[z-a]\nout/b",
+    ],
+)
+def test_rules_mean_outside_of_git_what_they_mean_inside(tmp_path: Path, rules: bytes) -> None:
+    odd = ["1.py", "A", "ab", os.fsdecode(b"caf\xe9.py"), os.fsdecode(b"a\x85b")]
+    for name in (*NAMES, *odd, "out/a/b/c.py", "out/b/d.txt", "out/b/c.py", "out/e.log", "a-folder/b/keep.log"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".gitignore").write_bytes(rules)
+    found = {row.path for row in scan(tmp_path).tree.files()}
+    git(tmp_path, "init", "-q")
+    assert found == listed_by_git(tmp_path)
+    (tmp_path / ".gitignore").rename(tmp_path / ".recollectignore")
+    assert found - {".gitignore"} == {row.path for row in scan(tmp_path).tree.files()} - {".recollectignore"}
+
+
+def test_a_pipe_by_the_name_of_an_ignore_file_holds_nothing_up(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("x")
+    os.mkfifo(tmp_path / ".gitignore")
+    os.mkfifo(tmp_path / ".recollectignore")
+    assert [row.path for row in scan(tmp_path).tree.files()] == ["a.py"]
+
+
 def test_recollectignore_adds_rules_and_takes_back_in_what_git_ignores(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     (tmp_path / ".gitignore").write_text("generated/\n*.log\n")

@@ -22,6 +22,11 @@ def test_other_alphabets_are_words() -> None:
     assert "größe" in text.terms("def größe(): pass")
 
 
+def test_halves_of_characters_are_replaced_wherever_they_are() -> None:
+    given = {"a\ud83d": ["\udc80", 1, None, {"b": ("ü😀", "\ud83dx")}]}
+    assert text.mended(given) == {"a\ufffd": ["\ufffd", 1, None, {"b": ["ü😀", "\ufffdx"]}]}
+
+
 @given(st.lists(st.text(alphabet="aBcDeF01_$é日x", min_size=1, max_size=12), max_size=30))
 def test_splitting_many_at_once_gives_the_same(names: list[str]) -> None:
     unique = list(dict.fromkeys(name for name in names if "\n" not in name))

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from recollect import text
 from recollect.errors import UserError
 from recollect.memory.store import MemoryStore
 from recollect.model import Memory
@@ -127,7 +128,7 @@ def _of_lines(path: Path) -> Iterator[dict[str, Any]]:
             if not line.strip():
                 continue
             try:
-                record = json.loads(line)
+                record = text.mended(json.loads(line))
             except ValueError as error:
                 raise UserError(f"{path}, line {number}: not JSON ({error})", code="bad_import") from error
             if not isinstance(record, dict):

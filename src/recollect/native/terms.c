@@ -571,6 +571,8 @@ int64_t terms_count(Table *table, const uint8_t *text, const int64_t *ends, int6
 /* Keys and counts of the postings that the last `terms_count` found. */
 void terms_take(const Table *table, uint64_t *keys, uint16_t *counts)
 {
-    memcpy(keys, table->found_keys.at, table->found_keys.n * sizeof *keys);
-    memcpy(counts, table->found_counts.at, table->found_counts.n * sizeof *counts);
+    if (table->found_keys.n) {
+        memcpy(keys, table->found_keys.at, table->found_keys.n * sizeof *keys);
+        memcpy(counts, table->found_counts.at, table->found_counts.n * sizeof *counts);
+    }
 }

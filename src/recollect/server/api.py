@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic import Field, TypeAdapter
 
-from recollect import __version__, model
+from recollect import __version__, model, text
 from recollect.errors import RecollectError, Refused, Unavailable, UserError
 from recollect.records import dataclass
 from recollect.server import schema
@@ -452,7 +452,7 @@ def _of_query(part: dict[str, Any]) -> dict[str, Any]:
 def body_of(data: bytes) -> dict[str, Any]:
     """Raises UserError where the body is no JSON object."""
     try:
-        value = json.loads(data) if data.strip() else {}
+        value = text.mended(json.loads(data)) if data.strip() else {}
     except (ValueError, RecursionError) as error:
         raise UserError(f"the body is not JSON: {error}", code="invalid_argument") from error
     if not isinstance(value, dict):

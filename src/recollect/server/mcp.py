@@ -20,7 +20,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.runner import serve_dual_era_loop
 from mcp.shared.message import SessionMessage
 
-from recollect import __version__
+from recollect import __version__, text
 from recollect.errors import RecollectError, UserError
 from recollect.model import Progress
 from recollect.server import schema, tools
@@ -82,7 +82,7 @@ class Mcp:
         try:
             with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 await serve_dual_era_loop(
-                    self._server, _Lines(reader), _Out(writer), lifespan_state={}, init_options=self._options
+                    self._server, _Lines(reader, writer), _Out(writer), lifespan_state={}, init_options=self._options
                 )
         finally:
             ahead.cancel()
@@ -100,7 +100,7 @@ class Mcp:
             if tool is None:
                 known = ", ".join(item.name for item in tools.listed(None))
                 raise UserError(f"there is no tool {params.name}", hint=f"Known: {known}", code="unknown_tool")
-            answer, text = await self._run(tool, params.arguments, context)
+            answer, told = await self._run(tool, params.arguments, context)
         except RecollectError as error:
             return _failure(error)
         except Exception as error:  # whatever it is, the agent gets no trace of our insides
@@ -110,7 +110,7 @@ class Mcp:
                     f"{type(error).__name__} in {params.name}", hint="The daemon's log has it: recollect daemon logs"
                 )
             )
-        return types.CallToolResult(content=[types.TextContent(type="text", text=text)], structured_content=answer)
+        return types.CallToolResult(content=[types.TextContent(type="text", text=told)], structured_content=answer)
 
     async def _run(self, tool: Tool, arguments: dict[str, Any] | None, context: Any) -> Answer:
         client = client_of_request.get()
@@ -182,17 +182,21 @@ def _described(tool: Tool) -> types.Tool:
 
 def _failure(error: RecollectError) -> types.CallToolResult:
     said = {key: value for key, value in error.to_dict().items() if key in ("code", "message", "hint", "retry")}
-    text = f"{said['code']}: {said['message']}" + (f"\n{said['hint']}" if said["hint"] else "")
+    told = f"{said['code']}: {said['message']}" + (f"\n{said['hint']}" if said["hint"] else "")
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text)], structured_content=said, is_error=True
+        content=[types.TextContent(type="text", text=told)], structured_content=said, is_error=True
     )
 
 
 class _Lines:
-    """The SDK's read stream over a socket: one JSON-RPC message a line."""
+    """The SDK's read stream over a socket: one JSON-RPC message a line.
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
+    A request that is none by the protocol is answered here: the SDK says nothing, and whoever sent it waits.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
+        self._writer = writer
 
     async def receive(self) -> SessionMessage | Exception:
         while True:
@@ -207,8 +211,26 @@ class _Lines:
             if line.strip():
                 break
         try:
-            return SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False))
+            return _message(line)
         except ValueError as error:
+            return self._mended(line, error)
+
+    def _mended(self, line: bytes, refused: ValueError) -> SessionMessage | Exception:
+        try:
+            said = text.mended(json.loads(line.decode("utf-8", "replace")))
+        except (ValueError, RecursionError):
+            return refused
+        try:
+            return _message(json.dumps(said).encode())
+        except ValueError as error:
+            for item in said if isinstance(said, list) else [said]:
+                if isinstance(item, dict) and "method" in item and isinstance(item.get("id"), str | int):
+                    told = {
+                        "code": types.INVALID_REQUEST,
+                        "message": "not a request of MCP: one JSON-RPC 2.0 object a line",
+                    }
+                    answer = {"jsonrpc": "2.0", "id": item["id"], "error": told}
+                    self._writer.write(json.dumps(answer).encode() + b"\n")
             return error
 
     async def aclose(self) -> None:
@@ -228,6 +250,11 @@ class _Lines:
 
     async def __aexit__(self, *_: object) -> bool | None:
         return None
+
+
+def _message(line: bytes) -> SessionMessage:
+    """Raises ValueError."""
+    return SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False))
 
 
 class _Out:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import recollect
 from recollect import __version__
 from recollect.errors import RecollectError, UserError
-from recollect.home import PROTOCOL, run_folder, socket_path, still_owned
+from recollect.home import LONGEST_LINE, PROTOCOL, run_folder, socket_path, still_owned
 
 if TYPE_CHECKING:
     from recollect.jobs.pipe import Started
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from recollect.server.web import Web
     from recollect.workspace import Caller, Workspace
 
-_LINE_LIMIT: Final = 16_000_000  # bytes of one request
 _QUICK_THREADS: Final = 16
 _WAITING_THREADS: Final = 256
 _IDLE_CHECK_S: Final = 5.0
@@ -89,7 +88,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        server = await asyncio.start_unix_server(self._connected, sock=self._listener, limit=_LINE_LIMIT)
+        server = await asyncio.start_unix_server(self._connected, sock=self._listener, limit=LONGEST_LINE)
         importing = asyncio.create_task(self._import_mcp(), name="import-mcp")
         idle = asyncio.create_task(self._end_when_idle(), name="idle")
         await self._stopping.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,16 @@ DEFAULT_EXCLUDES: Final = [
     ".tox",
 ]
 NEVER: Final = frozenset({".git", ".hg", ".svn"})
+_CLASS: Final = re.compile(r"\[:(\w+):\](?=.*\])")  # inside of brackets; the library does not know them
+_CLASSES: Final = {
+    "alnum": "A-Za-z0-9",
+    "alpha": "A-Za-z",
+    "digit": "0-9",
+    "lower": "a-z",
+    "upper": "A-Z",
+    "space": " \t\r\n\v\f",
+    "xdigit": "0-9A-Fa-f",
+}
 INDEX_CHANGED: Final = ".git/index"  # among dirty names: git's index is another one, so tracked names may be others
 
 
@@ -49,13 +60,34 @@ class Excluded:
         """Whether the last name of `path`, or the path as a whole, is left out."""
         if is_directory and path.rpartition("/")[2] in self._names:
             return True
-        return self._spec is not None and self._spec.match_file(path + "/" if is_directory else path)
+        return self._spec is not None and self._spec.match_file(
+            _bytewise(path) + "/" if is_directory else _bytewise(path)
+        )
 
 
 def _spec(patterns: Iterable[str]) -> GitIgnoreSpec:
     from pathspec import GitIgnoreSpec  # most work trees have no such rules, and every start would pay for it
 
-    return GitIgnoreSpec.from_lines(patterns)
+    lines = [_CLASS.sub(lambda named: _CLASSES.get(named[1], named[0]), _bytewise(line)) for line in patterns]
+    try:
+        return GitIgnoreSpec.from_lines(lines)
+    except Exception:  # of pathspec, re or RE2
+        return GitIgnoreSpec.from_lines(filter(_is_pattern, lines))
+
+
+def _is_pattern(line: str) -> bool:
+    """Whether it can be understood: like git, we go on without what cannot (a `\\` at the end, say)."""
+    from pathspec import GitIgnoreSpec
+
+    try:
+        return bool(GitIgnoreSpec.from_lines([line]))
+    except Exception:
+        return False
+
+
+def _bytewise(name: str) -> str:
+    """A character for each byte: what git compares, and the library's RE2 takes no name that is not UTF-8 otherwise."""
+    return name if name.isascii() else name.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 class Rules:
@@ -68,10 +100,13 @@ class Rules:
     def read(self, root: str, folder: str, name: str) -> bool:
         """Add the ignore file `folder/name` (relative to `root`, `folder` ends with `/` or is empty), if there is one."""
         try:
-            with open(f"{root}/{folder}{name}", encoding="utf-8", errors="surrogateescape") as file:
-                lines = file.read().splitlines()
+            with open(
+                f"{root}/{folder}{name}", "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)
+            ) as file:
+                data = file.read().removeprefix(b"\xef\xbb\xbf")
         except OSError:
             return False
+        lines = [line.removesuffix("\r") for line in data.decode("utf-8", "surrogateescape").split("\n")]
         self._specs.append((folder, _spec(lines)))
         self.negated |= any(line.startswith("!") for line in lines)
         return True
@@ -83,7 +118,7 @@ class Rules:
         """True: left out; False: taken back in by a `!` pattern; None: nothing said of it."""
         for folder, spec in reversed(self._specs):
             if path.startswith(folder):
-                said = spec.check_file(path[len(folder) :] + ("/" if is_directory else "")).include
+                said = spec.check_file(_bytewise(path[len(folder) :]) + ("/" if is_directory else "")).include
                 if said is not None:
                     return said
         return None

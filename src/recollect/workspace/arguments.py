@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from recollect import languages
+from recollect import languages, text
 from recollect.errors import UserError
 from recollect.search.filters import Filters
 from recollect.search.hits import Shape
@@ -19,7 +19,7 @@ def question(query: str) -> str:
         raise UserError("the query must be a text", code="wrong_type")
     if not query.strip():
         raise UserError("the query is empty", hint="Ask in words, or give a symbol's name.", code="empty_query")
-    return query
+    return str(text.mended(query))
 
 
 def filters(

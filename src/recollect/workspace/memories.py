@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from recollect import text
 from recollect.errors import UserError
 from recollect.jobs.library import Library
 from recollect.memory import brief, exchange, when
@@ -68,7 +69,9 @@ class Memories:
         """Remember. `metadata` may hold `tags` and `type`, as other tools' users send them."""
         if not isinstance(content, str):
             raise UserError("the content must be a text", code="wrong_type")
-        given = dict(metadata or {})
+        content, tags, memory_type, given, symbols = text.mended(
+            [content, tags, memory_type, {**(metadata or {})}, symbols]
+        )
         named = [*tag_list(tags), *tag_list(given.pop("tags", ()))]
         kind = memory_type or given.pop("type", None) or "note"
         refers = self._references(content, repository, files, symbols)
@@ -128,7 +131,7 @@ class Memories:
         """Change content, tags, memory_type, metadata; or undo a delete (`restore`)."""
         if changes.pop("restore", False):
             self._store.restore(key)
-        given = {name: value for name, value in changes.items() if value is not None}
+        given = {name: text.mended(value) for name, value in changes.items() if value is not None}
         if "tags" in given:
             given["tags"] = tag_list(given["tags"])
         return self._with_changes(self._store.update(key, **given) if given else self._store.get(key))
@@ -274,8 +277,8 @@ class Memories:
         known = {memory.id: memory for memory in found}.values()
         best = [self._with_changes(memory) for memory in brief.ranked(known, time.time())[:_BRIEFED]]
         offers = self._take_offers(repository)
-        text = brief.text(name, best, offers, max_tokens)
-        return {"text": text, "memories": len(best), "offers": len(offers)}
+        told = brief.text(name, best, offers, max_tokens)
+        return {"text": told, "memories": len(best), "offers": len(offers)}
 
     def offer(self, repository: Repository | None, sentences: Sequence[str]) -> dict[str, Any]:
         """Keep sentences for the next session's start to offer; those that are remembered already are left out."""
