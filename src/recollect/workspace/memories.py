@@ -28,6 +28,7 @@ from recollect.workspace import reading
 _BACKUPS: Final = 7
 _BACKUP_EVERY_S: Final = 86_400.0
 _MOST: Final = 100
+_MOST_PAGES: Final = 1_000_000
 _BRIEFED: Final = 50  # memories that are looked at for the start of a session
 _OFFERS: Final = 20
 _NAMES: Final = 30  # names of code that are looked for in one memory
@@ -118,8 +119,9 @@ class Memories:
         time_phrase: str | None = None,
     ) -> MemoryList:
         """Memories by time, newest first."""
-        if page < 1 or not 1 <= page_size <= 1000:
-            raise UserError("page must be at least 1, page_size between 1 and 1000", code="out_of_range")
+        if not 1 <= page <= _MOST_PAGES or not 1 <= page_size <= 1000:
+            said = f"page must be between 1 and {_MOST_PAGES:,}, page_size between 1 and 1,000"
+            raise UserError(said, code="out_of_range")
         memories, total = self._store.page(self._filter(time_phrase, filters or {}), page, page_size)
         shown = tuple(self._with_changes(memory) for memory in memories)
         return MemoryList(shown, page, page_size, total, page * page_size < total)
@@ -171,14 +173,17 @@ class Memories:
     def export(self, path: str) -> dict[str, Any]:
         """To a file as JSON Lines; to a folder (there already, or named with a slash at its end) as Markdown files."""
         target = Path(path).expanduser()
-        write = exchange.export_folder if path.endswith(("/", os.sep)) or target.is_dir() else exchange.export
         try:
+            write = exchange.export_folder if path.endswith(("/", os.sep)) or target.is_dir() else exchange.export
             return {"path": str(target), "exported": write(self._store, target)}
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}", code="unwritable") from error
 
     def load(self, path: str) -> dict[str, Any]:
-        new, known = exchange.load(self._store, Path(path).expanduser())
+        try:
+            new, known = exchange.load(self._store, Path(path).expanduser())
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}", code="unreadable") from error
         return {"path": path, "imported": new, "known": known}
 
     def stats(self) -> dict[str, Any]:

@@ -65,6 +65,7 @@ class Ledger:
     def totals(self, days: int | None = None) -> Savings:
         """Of the last `days`, today among them; None: of all that are kept."""
         self.write()
+        days = min(days, _KEPT_DAYS) if days is not None else None
         since = "" if days is None else time.strftime("%Y-%m-%d", time.localtime(time.time() - (days - 1) * 86_400))
         by_tool: dict[str, Counter[str]] = {}
         by_day: Counter[str] = Counter()
