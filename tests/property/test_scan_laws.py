@@ -12,6 +12,7 @@ import pytest
 
 from recollect.sync.apply import apply
 from recollect.sync.diff import diff, row_changes
+from recollect.sync.git import is_bare
 from recollect.sync.scan import scan
 from recollect.sync.tree import EMPTY, Kind, Tree
 
@@ -177,10 +178,11 @@ def test_rules_mean_outside_of_git_what_they_mean_inside(tmp_path: Path, rules: 
     assert found - {".gitignore"} == {row.path for row in scan(tmp_path).tree.files()} - {".recollectignore"}
 
 
-def test_a_pipe_by_the_name_of_an_ignore_file_holds_nothing_up(tmp_path: Path) -> None:
+def test_pipes_by_the_names_of_what_is_read_hold_nothing_up(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("x")
-    os.mkfifo(tmp_path / ".gitignore")
-    os.mkfifo(tmp_path / ".recollectignore")
+    for name in (".gitignore", ".recollectignore", ".git"):
+        os.mkfifo(tmp_path / name)
+    assert not is_bare(tmp_path)
     assert [row.path for row in scan(tmp_path).tree.files()] == ["a.py"]
 
 

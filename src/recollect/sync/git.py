@@ -80,6 +80,16 @@ def output(arguments: Sequence[str], folder: Path, *, timeout_s: float = TIMEOUT
     return done.stdout if done.returncode == 0 else None
 
 
+def read(path: str | Path) -> bytes:
+    """A file that says something of a repository, without waiting for ever at a pipe by its name. Raises OSError."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        return file.read()
+
+
+def _said(path: Path) -> str:
+    return os.fsdecode(read(path)).strip()
+
+
 _BARE: Final = re.compile(rb"^\s*bare\s*=\s*true\s*$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -92,7 +102,7 @@ def is_bare(folder: Path) -> bool:
     if (own / "commondir").exists():
         return False  # of a linked work tree, whose repository may well be bare
     try:
-        return _BARE.search((own / "config").read_bytes()) is not None
+        return _BARE.search(read(own / "config")) is not None
     except OSError:
         return False
 
@@ -112,7 +122,7 @@ def git_folder(root: Path) -> Path | None:
     if marker.is_dir():
         return marker
     try:
-        text = marker.read_text(errors="surrogateescape")
+        text = _said(marker)
     except OSError:
         return None
     return (root / text.removeprefix("gitdir:").strip()).resolve() if text.startswith("gitdir:") else None
@@ -121,7 +131,7 @@ def git_folder(root: Path) -> Path | None:
 def common_folder(git: Path) -> Path:
     """The folder that linked work trees share (configuration, excludes)."""
     try:
-        return (git / (git / "commondir").read_text().strip()).resolve()
+        return (git / _said(git / "commondir")).resolve()
     except OSError:
         return git
 
@@ -145,17 +155,17 @@ def head_quickly(root: Path) -> str | None:
     if folder is None:
         return None
     try:
-        said = (folder / "HEAD").read_text().strip()
+        said = _said(folder / "HEAD")
         if not said.startswith("ref: "):
-            return said
+            return said or None
         wanted, common = said.removeprefix("ref: "), common_folder(folder)
         try:
-            return (common / wanted).read_text().strip()
+            return _said(common / wanted)
         except FileNotFoundError:
-            for line in (common / "packed-refs").read_text().splitlines():
+            for line in _said(common / "packed-refs").splitlines():
                 if line.endswith(" " + wanted):
                     return line.split(" ")[0]
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         pass
     return head(root)  # another form of storage, or nothing committed yet
 

@@ -100,10 +100,7 @@ class Rules:
     def read(self, root: str, folder: str, name: str) -> bool:
         """Add the ignore file `folder/name` (relative to `root`, `folder` ends with `/` or is empty), if there is one."""
         try:
-            with open(
-                f"{root}/{folder}{name}", "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)
-            ) as file:
-                data = file.read().removeprefix(b"\xef\xbb\xbf")
+            data = git.read(f"{root}/{folder}{name}").removeprefix(b"\xef\xbb\xbf")
         except OSError:
             return False
         lines = [line.removesuffix("\r") for line in data.decode("utf-8", "surrogateescape").split("\n")]
@@ -235,7 +232,7 @@ def _excludes_file(work_tree: Path) -> str:
 
 def _read_lower(path: Path) -> bytes:
     try:
-        return path.read_bytes().lower()
+        return git.read(path).lower()
     except OSError:
         return b""
 

@@ -269,7 +269,8 @@ def why_absent(root: Path, path: str) -> tuple[str, str]:
     if git.work_tree_root(root) is None and any(part in DEFAULT_EXCLUDES for part in Path(path).parts):
         return "excluded", "it lies in a folder that is left out by default where git does not decide"
     try:
-        found = skip_by_content(path, full.read_bytes()[:1_000_000])
+        with open(full, "rb") as file:
+            found = skip_by_content(path, file.read(1_000_000))
     except OSError as error:
         return "unreadable", f"it cannot be read: {error.strerror}"
     if found is not None:
