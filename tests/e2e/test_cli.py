@@ -36,6 +36,28 @@ def run(home: Path) -> Run:
     return recollect
 
 
+def test_memories_go_through_pipes_and_replace_no_device(run: Run, tmp_path: Path) -> None:
+    run("remember", "sessions are kept for thirty days – é")
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(tmp_path / "target")
+    to_pipe = [sys.executable, "-m", "recollect", "memory", "export", str(pipe)]
+    with subprocess.Popen(to_pipe, stdout=subprocess.DEVNULL) as writing:
+        received = pipe.read_text()
+    assert writing.returncode == 0
+    assert run("memory", "export", "-").stdout == run("memory", "export", "/dev/stdout").stdout == received
+    assert json.loads(received)["content"] == "sessions are kept for thirty days – é"
+    assert run("memory", "export", str(link)).returncode == 0
+    assert (link.is_symlink(), pipe.is_fifo(), (tmp_path / "target").read_text()) == (True, True, received)
+    changed = received.replace("thirty", "forty").encode()
+    command = [sys.executable, "-m", "recollect", "memory", "import"]
+    for source in ("-", "/dev/stdin"):
+        done = subprocess.run([*command, source, "--json"], input=changed, capture_output=True, check=True, timeout=60)
+        assert json.loads(done.stdout)["imported"] == (1 if source == "-" else 0)
+    bad = subprocess.run([*command, "-"], input=b'{"content": "\xff"}', capture_output=True, check=False, timeout=60)
+    assert (bad.returncode, b"line 1: not JSON" in bad.stderr) == (2, True)
+
+
 def as_json(done: subprocess.CompletedProcess[str]) -> Any:
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

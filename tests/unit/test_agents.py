@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -142,6 +143,14 @@ def test_a_linked_file_stays_a_link_and_keeps_its_mode(tmp_path: Path) -> None:
     assert (home / ".cursor" / "mcp.json").is_symlink()
     assert "recollect" in (dotfiles / "mcp.json").read_text()
     assert (dotfiles / "mcp.json").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    with pytest.raises(UserError, match="not a file"):
+        install.write(tmp_path / "link", "{}")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_file_that_changed_between_plan_and_writing_is_not_overwritten(tmp_path: Path) -> None:

@@ -406,6 +406,8 @@ def _unchanged(change: Change) -> None:
 def write(path: Path, text: str | None) -> None:
     """Replace a file whole, or remove it; where it is a link, what that leads to; its mode stays."""
     target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():  # a link to /dev/null, say
+        raise UserError(f"{path} is not a file", code="unwritable")
     try:
         if text is None:
             target.unlink(missing_ok=True)

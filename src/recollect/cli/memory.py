@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -149,13 +150,22 @@ def undelete(
 
 @app.command()
 def export(
-    path: Annotated[str, typer.Argument(help="A file, for JSON Lines; a folder (NAME/), for Markdown files.")],
+    path: Annotated[
+        str, typer.Argument(help="A file, for JSON Lines; a folder (NAME/), for Markdown files; - for standard output.")
+    ],
     json_: Annotated[bool, JSON] = False,
 ) -> None:
     """Write all memories with their versions: into one file, or as a folder of Markdown files with front matter.
 
-    Examples: recollect memory export memories.jsonl, recollect memory export notes/
+    Examples: recollect memory export memories.jsonl, recollect memory export notes/, recollect memory export - | jq .content
     """
+    if _is_stream(path):
+        with Connection() as daemon, tempfile.TemporaryDirectory() as folder:
+            written = Path(folder, "memories.jsonl")
+            daemon.call("memory_export", {"path": str(written)})
+            with open(1 if path == "-" else path, "wb", closefd=path != "-") as stream:
+                stream.write(written.read_bytes())
+        return
     with Connection() as daemon, waiting("writing the memories"):
         found = daemon.call("memory_export", {"path": _absolute(path)})
     as_json(found) if json_ else line(f"{found['exported']} memories in {found['path']}")
@@ -167,13 +177,17 @@ def import_(
         str,
         typer.Argument(
             help="JSON Lines of ours or of the reference server, Markdown (a file or a folder), or "
-            "mcp-memory-service's database."
+            "mcp-memory-service's database; - for JSON Lines from standard input."
         ),
     ],
     json_: Annotated[bool, JSON] = False,
 ) -> None:
     """Take in memories; those that are known already are merged."""
-    with Connection() as daemon, waiting("taking memories in"):
+    with Connection() as daemon, tempfile.TemporaryDirectory() as folder, waiting("taking memories in"):
+        if _is_stream(path):
+            with open(0 if path == "-" else path, "rb", closefd=path != "-") as stream:
+                path = str(Path(folder, "memories.jsonl"))
+                Path(path).write_bytes(stream.read())
         found = daemon.call("memory_import", {"path": _absolute(path)})
     as_json(found) if json_ else line(f"{found['imported']} new, {found['known']} known already")
 
@@ -215,6 +229,16 @@ def stats(json_: Annotated[bool, JSON] = False) -> None:
     for name in ("types", "tags"):
         if found[name]:
             line(f"{name}: " + ", ".join(f"{key} {count}" for key, count in found[name].items()))
+
+
+def _is_stream(path: str) -> bool:
+    """Whether it means nothing to the daemon: no file, or one of this process alone."""
+    known = Path(path)
+    return (
+        path == "-"
+        or path.startswith(("/dev/", "/proc/"))
+        or (known.exists() and not (known.is_file() or known.is_dir()))
+    )
 
 
 def _absolute(path: str) -> str:

@@ -52,8 +52,10 @@ def export_folder(store: MemoryStore, folder: Path) -> int:
 
 
 def write(path: Path, texts: Iterable[str]) -> int:
-    """Write a file whole or not at all; how many texts it is made of."""
-    count = 0
+    """Write a file whole or not at all, where it is a link what that leads to; how many texts it is made of."""
+    path, count = path.resolve(), 0
+    if path.exists() and not path.is_file():  # it would be replaced
+        raise UserError(f"{path} is not a file", code="unwritable")
     made = path.with_name(path.name + ".part")
     made.unlink(missing_ok=True)  # of a crash
     with open(made, "x", encoding="utf-8", newline="", opener=_private) as file:
@@ -78,7 +80,8 @@ def _private(path: str, flags: int) -> int:
 def _records(path: Path) -> Iterator[dict[str, Any]]:
     if path.is_dir():
         for note in sorted(path.rglob("*.md")):
-            yield from _of_markdown(note)
+            if note.is_file():
+                yield from _of_markdown(note)
         return
     if path.suffix.lower() in (".md", ".markdown"):
         yield from _of_markdown(path)
@@ -123,7 +126,7 @@ def _of_markdown(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _of_lines(path: Path) -> Iterator[dict[str, Any]]:
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
