@@ -18,7 +18,7 @@ from recollect.index import writer
 from recollect.index.snapshot import Snapshot
 from recollect.index.summary import summary_of
 from recollect.index.writer import IndexWriter, load_segment
-from recollect.workspace import Workspace
+from recollect.workspace import Workspace, upkeep
 from tests.conftest import SHOP, MakeRepository, wait_until
 
 
@@ -48,16 +48,23 @@ def test_a_damaged_index_is_made_again(home: Path, make_repository: MakeReposito
         assert workspace.search("total_price", "project").hits[0].path == "shop/cart.py"
 
 
-def test_a_damaged_index_that_a_question_finds_is_made_again(home: Path, make_repository: MakeRepository) -> None:
+@pytest.mark.parametrize("damage", ["garbage", "another version"])
+def test_an_index_that_a_question_finds_useless_is_made_again_and_waited_for(
+    home: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setattr(upkeep, "_FIRST_ANSWER_S", 60.0)
     root = make_repository(SHOP)
     with Workspace(home) as workspace:
         workspace.sync(root)
-    for name in ("index.db-wal", "index.db-shm"):
-        (index_folder(home) / name).unlink(missing_ok=True)
-    (index_folder(home) / "index.db").write_bytes(b"garbage" * 3000)
+    if damage == "garbage":
+        for name in ("index.db-wal", "index.db-shm"):
+            (index_folder(home) / name).unlink(missing_ok=True)
+        (index_folder(home) / "index.db").write_bytes(b"garbage" * 3000)
+    else:
+        with closing(sqlite3.connect(index_folder(home) / "index.db")) as database:
+            database.execute("PRAGMA user_version=4")
     with Workspace(home) as workspace:
-        workspace.search("total_price", "project")
-        wait_until(lambda: workspace.search("total_price", "project").hits)
+        assert workspace.search("total_price", "project").hits
         last = workspace.status("project").last_sync
         assert last is not None
         assert "index_rebuilt" in {error.kind for error in last.errors}

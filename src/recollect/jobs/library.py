@@ -75,6 +75,18 @@ class Library:
                         self._summaries[repository_id] = known
         return known
 
+    def complete(self, repository_id: str) -> bool:
+        """Whether its index has a first sync behind it; also said of one that cannot be looked at now."""
+        with self._lock:
+            snapshot = self._open.get(repository_id)
+        if snapshot is not None:
+            return snapshot.complete
+        try:
+            summary = self.summary(repository_id)
+        except Unavailable:
+            return True
+        return summary is not None and summary.complete
+
     def drop(self, repository_id: str) -> None:
         """Forget the open snapshot of a repository (its folder was removed or is rebuilt)."""
         with self._lock:

@@ -172,9 +172,14 @@ class Upkeep:
                 self._preparing.submit(self._help_later, later)
         for repository in unsettled:
             if repository.id in runs:
-                first = repository.last_sync is None  # of all that ask, each waits until a moment after the first asked
-                asked = runs[repository.id].requested_at
-                limit = max(until, started + _FIRST_ANSWER_S - (time.time() - asked)) if first else until
+                limit = until
+                if repository.last_sync is None or not self.library.complete(
+                    repository.id
+                ):  # or it is being made again
+                    asked = runs[
+                        repository.id
+                    ].requested_at  # of all that ask, each waits until a moment after the first
+                    limit = max(until, started + _FIRST_ANSWER_S - (time.time() - asked))
                 self._settle(repository, runs[repository.id], seen, limit)
         for repository in known[:_HEADS_LOOKED_AT]:
             if repository.id not in runs and self.head_moved(repository, _HEAD_S):
