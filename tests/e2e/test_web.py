@@ -38,7 +38,8 @@ class Served:
         read = answer.read()
         said = {name.lower(): value for name, value in answer.getheaders()}
         connection.close()
-        return answer.status, said, json.loads(read) if said.get("content-type") == "application/json" else read
+        is_json = read and said.get("content-type") == "application/json"
+        return answer.status, said, json.loads(read) if is_json else read
 
     def get(self, operation: str, **query: Any) -> Any:
         status, _, answer = self.ask("GET", f"/api/v1{operation}?{urlencode(query, doseq=True)}")
@@ -274,6 +275,21 @@ def test_an_agent_speaks_mcp_over_http(served: Served, mode: Any) -> None:
                 assert failed.is_error
 
     asyncio.run(asyncio.wait_for(use(), 60))
+
+
+def test_a_text_that_was_cut_in_the_middle_of_a_character_is_kept(served: Served) -> None:
+    headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+    who = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "it", "version": "1"}}
+    beginning = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": who}
+    _, said, _ = served.ask("POST", "/mcp", beginning, headers)
+    headers["mcp-session-id"] = said["mcp-session-id"]
+    served.ask("POST", "/mcp", {"jsonrpc": "2.0", "method": "notifications/initialized"}, headers)
+    params = {"name": "store_memory", "arguments": {"content": "half of \ud83d"}}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    status, _, answer = served.ask("POST", "/mcp", call, headers)
+    assert (status, b"remembered" in answer) == (200, True)
+    assert served.ask("POST", "/api/v1/memories", {"content": "another \udc80"})[0] == 200
+    assert {one["content"] for one in served.get("/memories")["memories"]} == {"half of \ufffd", "another \ufffd"}
 
 
 def test_what_agents_did_not_have_to_read_is_kept_over_a_restart(served: Served) -> None:

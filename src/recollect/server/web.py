@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -26,8 +26,9 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from recollect import text
 from recollect.errors import RecollectError, Unavailable, UserError, without_credentials
 from recollect.server import api, metrics
 from recollect.server.access import Guard, Keys
@@ -144,8 +145,8 @@ class Web:
 
     async def _metrics(self, request: Request) -> Response:
         loop = asyncio.get_running_loop()
-        text = await loop.run_in_executor(self._waiting, metrics.text, self._workspace)
-        return Response(text, media_type=metrics.CONTENT_TYPE)
+        said = await loop.run_in_executor(self._waiting, metrics.text, self._workspace)
+        return Response(said, media_type=metrics.CONTENT_TYPE)
 
     async def _openapi(self, request: Request) -> Response:
         return _json(api.openapi())
@@ -167,7 +168,7 @@ class Web:
         project, toolsets = request.headers.get("recollect-project"), request.query_params.get("toolsets")
         caller = Caller(project_dir=project, agent=True)
         client_of_request.set(Client(caller, tuple(toolsets.split(",")) if toolsets else None))
-        await self._manager.handle_request(scope, receive, send)
+        await self._manager.handle_request(scope, _mended(receive), send)
 
     def _operations(self, path: str) -> Callable[[Request], Any]:
         by_verb = {one.verb: self._operation(one) for one in api.OPERATIONS if one.path == path}
@@ -202,6 +203,27 @@ class Web:
                 return _error(_bug(error), 500)
 
         return answer
+
+
+def _mended(receive: Receive) -> Receive:
+    """What comes of a request; in its body, halves of characters are replaced, for which the SDK would refuse it."""
+    body = bytearray()
+
+    async def whole() -> Message:
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return message
+            body.extend(message.get("body", b""))
+            if not message.get("more_body"):
+                break
+        said = bytes(body)
+        if b"\\ud" in said.lower():
+            with suppress(ValueError, RecursionError):
+                said = json.dumps(text.mended(json.loads(said))).encode()
+        return {"type": "http.request", "body": said, "more_body": False}
+
+    return whole
 
 
 class _Endpoint:
