@@ -228,9 +228,8 @@ def _answered(line: bytes) -> str | None:
 
 
 def _only_reads(line: bytes) -> bool:
-    calls = [
-        item for item in _messages(line) if item.get("method") == "tools/call"
-    ]  # others are lists, ping, initialize
+    # What is no call is a list, a ping or the handshake.
+    calls = [item for item in _messages(line) if item.get("method") == "tools/call"]
     return all(_params(item).get("name") in _READ_ONLY for item in calls)
 
 
