@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO, Literal
 
 import typer
 
@@ -163,7 +163,7 @@ def export(
         with Connection() as daemon, tempfile.TemporaryDirectory() as folder:
             written = Path(folder, "memories.jsonl")
             daemon.call("memory_export", {"path": str(written)})
-            with open(1 if path == "-" else path, "wb", closefd=path != "-") as stream:
+            with _opened(path, "wb") as stream:
                 stream.write(written.read_bytes())
         return
     with Connection() as daemon, waiting("writing the memories"):
@@ -185,7 +185,7 @@ def import_(
     """Take in memories; those that are known already are merged."""
     with Connection() as daemon, tempfile.TemporaryDirectory() as folder, waiting("taking memories in"):
         if _is_stream(path):
-            with open(0 if path == "-" else path, "rb", closefd=path != "-") as stream:
+            with _opened(path, "rb") as stream:
                 path = str(Path(folder, "memories.jsonl"))
                 Path(path).write_bytes(stream.read())
         found = daemon.call("memory_import", {"path": _absolute(path)})
@@ -239,6 +239,12 @@ def _is_stream(path: str) -> bool:
         or path.startswith(("/dev/", "/proc/"))
         or (known.exists() and not (known.is_file() or known.is_dir()))
     )
+
+
+def _opened(path: str, mode: Literal["rb", "wb"]) -> BinaryIO:
+    if path != "-":
+        return open(path, mode)
+    return open(1 if mode == "wb" else 0, mode, closefd=False)
 
 
 def _absolute(path: str) -> str:

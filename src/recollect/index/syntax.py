@@ -65,9 +65,8 @@ class Syntax:
 
 
 Use = tuple[int, int, int]  # first byte, end byte, row of the last byte
-Defined = tuple[
-    "AnyNode", bool, int, int, int, int
-]  # node, whether it is a scope, first byte, end byte, first line, last line
+# Node, whether it is a scope, first byte, end byte, first line, last line.
+Defined = tuple["AnyNode", bool, int, int, int, int]
 
 
 def read(grammar: Grammar, source: bytes) -> Syntax:

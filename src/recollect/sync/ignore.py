@@ -60,9 +60,7 @@ class Excluded:
         """Whether the last name of `path`, or the path as a whole, is left out."""
         if is_directory and path.rpartition("/")[2] in self._names:
             return True
-        return self._spec is not None and self._spec.match_file(
-            _bytewise(path) + "/" if is_directory else _bytewise(path)
-        )
+        return self._spec is not None and self._spec.match_file(_bytewise(path) + ("/" if is_directory else ""))
 
 
 def _spec(patterns: Iterable[str]) -> GitIgnoreSpec:

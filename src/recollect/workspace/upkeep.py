@@ -172,15 +172,11 @@ class Upkeep:
                 self._preparing.submit(self._help_later, later)
         for repository in unsettled:
             if repository.id in runs:
-                limit = until
-                if repository.last_sync is None or not self.library.complete(
-                    repository.id
-                ):  # or it is being made again
-                    asked = runs[
-                        repository.id
-                    ].requested_at  # of all that ask, each waits until a moment after the first
-                    limit = max(until, started + _FIRST_ANSWER_S - (time.time() - asked))
-                self._settle(repository, runs[repository.id], seen, limit)
+                run, limit = runs[repository.id], until
+                # Its first sync, or one that makes its index again: of all that ask, each waits until a moment after the first.
+                if repository.last_sync is None or not self.library.complete(repository.id):
+                    limit = max(until, started + _FIRST_ANSWER_S - (time.time() - run.requested_at))
+                self._settle(repository, run, seen, limit)
         for repository in known[:_HEADS_LOOKED_AT]:
             if repository.id not in runs and self.head_moved(repository, _HEAD_S):
                 self.request(repository, Urgency.BACKGROUND)  # the answer does not wait for it
