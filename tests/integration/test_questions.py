@@ -45,6 +45,36 @@ def test_the_right_file_comes_first(workspace: Workspace, shop: Path, question: 
     assert workspace.search(question, "shop").hits[0].path == path
 
 
+def test_a_module_that_many_files_open_is_no_definition_of_its_own(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    opened = {
+        f"lib/{name}.rb": f"module Shop\n  module Command\n    class {name.title()}\n      def run = true\n    end\n  end\nend\n"
+        for name in ("build", "check", "serve")
+    }
+    core = "class Command:\n    def __init__(self, name):\n        self.name = name\n"
+    root = make_repository({**opened, "core.py": core}, "commands")
+    workspace.sync(root)
+    assert workspace.search("Command", "commands").hits[0].path == "core.py"
+    found = {hit.path: hit.explain or {} for hit in workspace.search("run a Command", "commands", explain=True).hits}
+    assert "definition" in found.pop("core.py")
+    assert not any("definition" in addends for addends in found.values())
+
+
+def test_among_several_repositories_a_word_that_one_is_all_about_says_little_of_its_files(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    names = ("add", "drop", "find", "list", "match", "move", "name", "open")
+    routes = {f"route_{name}.py": f"def {name}_route(route):\n    return route.{name}\n" for name in names}
+    routes["failures.py"] = "def handle(failure):\n    return failure.message\n"
+    things = "cart price order user page photo letter garden river stone table window paper music color number".split()
+    shop = {f"{thing}.py": f"def total_{thing}({thing}):\n    return sum({thing})\n" for thing in things}
+    for name, files in (("routes", routes), ("shop", shop)):
+        workspace.sync(make_repository(files, name))
+    assert workspace.search("where a route fails", "routes").hits[0].path == "failures.py"
+    assert "failures.py" in [hit.path for hit in workspace.search("where a route fails", "*").hits[:2]]
+
+
 def test_filters_work_inside_the_question(workspace: Workspace, shop: Path) -> None:
     def paths(**how: object) -> set[str]:
         return {hit.path for hit in workspace.search("cart route session", "shop", **how).hits}  # type: ignore[arg-type]

@@ -18,6 +18,13 @@ def test_words_are_no_symbol_but_names_among_them_are_noticed() -> None:
     assert "where" not in query.terms
 
 
+def test_capitalised_words_may_name_types() -> None:
+    assert parse("how Key is used by the Parser of JSON").types == ("Key", "Parser")
+    assert parse("Rack::Request in Session.swift").types == ()  # names and paths
+    assert parse("How The Cart Is Priced").types == ()  # a title
+    assert parse("Parser").types == ()  # a symbol
+
+
 def test_phrases_and_paths_are_noticed() -> None:
     query = parse('error "no such table" in src/db/models.py')
     assert query.phrases == ("no such table",)

@@ -2,7 +2,7 @@ import pytest
 
 from recollect.search.filters import glob_pattern
 from recollect.search.query import parse
-from recollect.search.rank import PathMatch, penalty
+from recollect.search.rank import PathMatch, beginnings, path_parts, penalty
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,21 @@ def test_no_penalty_for_what_was_asked_for() -> None:
 def test_a_path_that_is_the_question_matches_best() -> None:
     match = PathMatch(("session", "cookie"))
     assert match("a/session_cookie.py") > match("a/session.py") > match("session/other.py") > match("a/b.py") == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "path"),
+    [
+        ("trait implementations", "src/impls.rs"),  # a plural of what begins the word
+        ("server-sent events", "http/sse.py"),
+        ("how cross origin resource sharing is set up", "web/cors.go"),
+    ],
+)
+def test_a_path_matches_what_it_is_short_for(question: str, path: str) -> None:
+    match = PathMatch(parse(question).words)
+    assert match(path) > 0.3
+    assert match.beginnings & beginnings(path_parts(path)[0])
+    assert not PathMatch(("something", "else", "entirely"))(path)
 
 
 @pytest.mark.parametrize(

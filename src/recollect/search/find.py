@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -153,7 +153,7 @@ class _Search:
 
     def _add_definitions(self) -> None:
         query = self._query
-        names = (query.symbol,) if query.symbol else query.names
+        names = (query.symbol,) if query.symbol else (*query.names, *query.types)
         if not names:
             return
         found = [
@@ -163,7 +163,10 @@ class _Search:
         ]
         for name in names:
             exact = [(i, item) for i, item in found if item.name == name]
-            exact = exact or [(i, item) for i, item in found if item.name.lower() == name.lower()]
+            if name in query.types:
+                exact = [(i, item) for i, item in exact if item.kind in rank.TYPES]
+            else:
+                exact = exact or [(i, item) for i, item in found if item.name.lower() == name.lower()]
             self._boost(name, exact)
             if query.symbol:
                 self._excuse({(i, item.file_id) for i, item in exact})
@@ -175,27 +178,31 @@ class _Search:
             self._excused |= files
 
     def _boost(self, name: str, definitions: Sequence[tuple[int, Definition]]) -> None:
-        query, weights = self._query, self._weights
         by_source: dict[int, list[Definition]] = defaultdict(list)
         for source, item in definitions:
             by_source[source].append(item)
         for source, items in by_source.items():
             rows = score.rows_of_chunks(self._parts, source, [item.chunk_id for item in items])
+            opened = {(item.qualified_name, item.file_id) for item in items if item.kind in rank.REOPENED}
+            times = Counter(qualified_name for qualified_name, _ in opened)
             for item in items:
-                if item.chunk_id in rows:
-                    own_name = f".{item.qualified_name}"
-                    value = weights.definition_named
-                    if any(own_name.endswith(f".{name}") for name in query.qualified_names):
-                        value = weights.definition_named_qualified
-                    elif query.symbol:
-                        path = self._sources[source].snapshot.files[item.file_id].path
-                        own = rank.path_parts(path)[2] == rank.fold(name)
-                        asked = query.qualified is not None and own_name.endswith(f".{query.qualified}")
-                        value = weights.definition_in_its_file if own or asked else weights.definition
-                        if item.kind == "constructor":
-                            value -= weights.constructor
+                value = self._worth(name, source, item, reopened=times[item.qualified_name] > 1)
+                if value and item.chunk_id in rows:
                     self._add(rows[item.chunk_id], "definition", value)
                     self._defines.setdefault(rows[item.chunk_id], item)
+
+    def _worth(self, name: str, source: int, item: Definition, reopened: bool) -> float:
+        """What is added for a definition of `name`. `reopened`: several files add to what it names (Ruby's modules)."""
+        query, weights = self._query, self._weights
+        own_name = f".{item.qualified_name}"
+        if any(own_name.endswith(f".{asked}") for asked in query.qualified_names):
+            return weights.definition_named_qualified
+        if not query.symbol:
+            return 0.0 if reopened else weights.definition_named
+        of_file = rank.path_parts(self._sources[source].snapshot.files[item.file_id].path)[2] == rank.fold(name)
+        asked_for = query.qualified is not None and own_name.endswith(f".{query.qualified}")
+        value = weights.definition_in_its_file if of_file or asked_for else weights.definition
+        return value - weights.constructor if item.kind == "constructor" or (reopened and not of_file) else value
 
     def _add_phrases(self) -> None:
         for phrase in self._query.phrases:
@@ -243,7 +250,7 @@ class _Search:
         first = self._files.first
         source, file_id = self._found.source[first], self._found.file_id[first]
         bound = self._files.total.copy()
-        wanted = np.uint64(rank.beginnings(self._query.words))
+        wanted = np.uint64(self._path_match.beginnings)
         for number, here in self._by_source(source):
             snapshot, ids = self._sources[number].snapshot, file_id[here]
             table = _path_table(snapshot)

@@ -17,6 +17,7 @@ SEPARATOR: Final = re.compile(r"::|\\|->|\.|#")
 _NAME_IN_SENTENCE: Final = re.compile(
     r"\b(?:[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w+)+|[A-Z][a-z]\w*[A-Z]\w*|[a-z]\w*[A-Z]\w+|[a-z]+_[a-z_]+\w*|[A-Z]{2,}(?:_[A-Z0-9]+)+)\b"
 )
+_CAPITALISED: Final = re.compile(r"(?<![\w.:])[A-Z][a-z][a-z0-9]*(?![\w.:])")
 _PHRASE: Final = re.compile(r'"([^"\n]{2,200})"|`([^`\n]{2,200})`')
 _PATH: Final = re.compile(r"(?:[\w.@+-]+/)+[\w.@+-]*|\b[\w+-]+\.[a-z][a-z0-9]{0,4}\b")
 _UNLESS_ASKED: Final = {
@@ -38,6 +39,7 @@ class Query:
     symbol: str | None
     qualified: str | None  # the symbol with what stands before it, joined by "."
     names: tuple[str, ...]
+    types: tuple[str, ...]  # capitalised words within a sentence: each names a type if there is one of that very name
     qualified_names: frozenset[str]  # those of the names that stand in the sentence with what they belong to
     phrases: tuple[str, ...]
     paths: tuple[str, ...]
@@ -70,8 +72,17 @@ def parse(question: str) -> Query:
         symbol=symbol,
         qualified=qualified,
         names=tuple(dict.fromkeys(SEPARATOR.split(name)[-1] for name in (*names, *quoted))),
+        types=() if symbol else _types(asked),
         qualified_names=frozenset(".".join(SEPARATOR.split(name)) for name in names if SEPARATOR.search(name)),
         phrases=tuple(phrase for phrase in phrases if phrase != symbol),
         paths=tuple(dict.fromkeys(path.strip("./") for path in _PATH.findall(asked) if path.strip("./")))[:5],
         asked_for=frozenset(kind for kind, words in _UNLESS_ASKED.items() if lowered & set(words.split())),
     )
+
+
+def _types(sentence: str) -> tuple[str, ...]:
+    """Capitalised words; none where most words are, for then it is a title."""
+    found = _CAPITALISED.findall(sentence)
+    if 2 * len(found) > len(text.identifiers(sentence)):
+        return ()
+    return tuple(dict.fromkeys(word for word in found if word.lower() not in text.STOP_WORDS))[:10]

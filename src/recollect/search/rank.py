@@ -27,7 +27,7 @@ class Weights:
     dense: float = 0.8
     definition: float = 1.0  # a chunk that defines the symbol asked for
     definition_in_its_file: float = 1.5  # … in a file of that name, or as the qualified name asked for
-    constructor: float = 0.4  # less for one that is named as what it makes
+    constructor: float = 0.4  # less for one that is named as what it makes, or for a module that several files add to
     definition_named: float = 0.5  # of a name within a sentence
     definition_named_qualified: float = 0.8  # … that the sentence gives with what it belongs to
     phrase: float = 1.0  # a chunk that holds a quoted phrase literally
@@ -55,6 +55,7 @@ class Weights:
 WEIGHTS = Weights()
 
 _BEGINNING: Final = 3  # letters in which words that are alike begin alike
+_ACRONYM: Final = range(3, 6)  # letters: `sse` for server-sent events
 
 _PENALTIES: Final = {
     "tests": (
@@ -73,6 +74,10 @@ _PENALTIES: Final = {
     "compat": (0.5, re.compile(r"(^|/)(_?compat|legacy|deprecated)(/|$)")),
     "package": (0.5, re.compile(r"(^|/)(__init__\.py|package-info\.java)$")),
 }
+TYPES: Final = frozenset(  # kinds of definitions that a capitalised word in a sentence may name
+    "class struct interface trait protocol actor enum union type opaque object module concept".split()
+)
+REOPENED: Final = frozenset({"module", "extension"})  # kinds that several files may add to
 _FOR_ITS_FOLDER: Final = frozenset({"mod", "index", "init", "main", "lib"})
 _ENDINGS: Final = [
     "ization",
@@ -203,6 +208,11 @@ class PathMatch:
         self._by_beginning: dict[str, list[tuple[int, str]]] = {}  # words that are alike begin alike
         for number, word in enumerate(words):
             self._by_beginning.setdefault(word[:_BEGINNING], []).append((1 << number, word))
+        for letters in _ACRONYM:
+            for start in range(len(words) - letters + 1):
+                short = "".join(word[0] for word in words[start : start + letters])
+                self._alike.setdefault(short, ((1 << letters) - 1) << start)
+        self.beginnings = beginnings((*words, *self._alike))  # what a path that matches has one of, as in `PathTable`
 
     def __call__(self, path: str) -> float:
         """0 to 1: shares of the question and of the file's name that the other explains."""
@@ -230,7 +240,8 @@ def _alike(a: str, b: str) -> bool:
     if a == b:
         return True
     shorter, longer = (a, b) if len(a) <= len(b) else (b, a)
-    if len(shorter) >= 3 and longer.startswith(shorter):
+    singular = shorter[:-1] if len(shorter) >= 4 and shorter[-1] == "s" else shorter  # `impls` hold implementations
+    if len(singular) >= 3 and longer.startswith(singular):
         return True
     return len(shorter) >= 5 and _root(a) == _root(b)
 

@@ -55,6 +55,7 @@ def _query(piece: str, symbol: str, sources: Sequence[Source]) -> Query:
         symbol=None,
         qualified=None,
         names=(name,) if name else (),
+        types=(),
         qualified_names=frozenset(),
         phrases=(),
         paths=(),

@@ -6,6 +6,7 @@ came: sums are whole numbers, so that an incremental index answers exactly as on
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -96,24 +97,40 @@ def score(
 
     `terms` are what BM25 scores, `words` (those of them that are parts of identifiers, with their counts) make the vector.
     """
-    lexical, frequency = bm25(terms, snapshots, parts)
+    lexical, frequencies = bm25(terms, snapshots, parts)
     allowed = np.concatenate([part.allowed for part in parts])
     matching = np.flatnonzero(allowed & (lexical > 0))
     mean, deviation, floor = _lexical_statistics(lexical[matching], int(np.count_nonzero(allowed)))
     if cosines is not None:
         rows, z_dense = _by_cosines(cosines(parts), _best(lexical, matching), parts, allowed, extra)
     else:
-        vector = _asked(words, frequency, sum(snapshot.n_chunks for snapshot in snapshots))
+        vector, of_each = _asked(words, frequencies, snapshots)
         rows = _candidates(_best(lexical, matching), vector, parts, allowed, extra)
-        z_dense = _dense(vector, snapshots, parts, rows)
+        z_dense = _dense(vector, of_each, snapshots, parts, rows)
     z_lexical = ((lexical[rows] - np.float32(mean)) / np.float32(deviation)).astype(np.float32)
     return Scored(rows, z_lexical, z_dense, lexical[rows] > 0, (floor - mean) / deviation)
 
 
-def _asked(words: Mapping[str, int], frequency: Mapping[str, int], n: int) -> NDArray[np.int8]:
-    """The question's vector by the bundled model, as stored ones are."""
-    weights = {word: math.sqrt(count) * _rarity(frequency[word], n) for word, count in words.items()}
-    return embed.quantise(embed.model().query(weights))
+def _asked(
+    words: Mapping[str, int], frequencies: Mapping[str, Sequence[int]], snapshots: Sequence[Snapshot]
+) -> tuple[NDArray[np.int8], Callable[[int], NDArray[np.int8]]]:
+    """The question's vector by the bundled model, as stored ones are; and that for each of several indexes, by its number.
+
+    There a word weighs what is the mean of its rarity in that one and in all: a name that all of one project is about
+    tells nothing of its files apart, however rare it is elsewhere.
+    """
+    n = sum(snapshot.n_chunks for snapshot in snapshots)
+    counts = {word: math.sqrt(count) for word, count in words.items()}
+    rarity = {word: _rarity(sum(frequencies[word]), n) for word in words}
+    vector = embed.quantise(embed.model().query({word: count * rarity[word] for word, count in counts.items()}))
+
+    @functools.cache
+    def of(source: int) -> NDArray[np.int8]:
+        own = {word: _rarity(frequencies[word][source], snapshots[source].n_chunks) for word in words}
+        weights = {word: count * (rarity[word] + own[word]) / 2 for word, count in counts.items()}
+        return embed.quantise(embed.model().query(weights))
+
+    return vector, of if len(snapshots) > 1 else lambda source: vector
 
 
 # -- lexical ----------------------------------------------------------------------------------------------------------
@@ -125,9 +142,11 @@ def _rarity(frequency: int, n: int) -> float:
     return float(max(share, 0.0) ** RARITY)
 
 
-def bm25(terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Part]) -> tuple[Floats, dict[str, int]]:
+def bm25(
+    terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Part]
+) -> tuple[Floats, dict[str, list[int]]]:
     """BM25 (Robertson et al.) of every row of `parts`, dead and filtered ones included; `float32[rows]`; and in how many
-    live chunks or their paths each term occurs.
+    live chunks or their paths of each index every term occurs.
 
     Path words count as `STEM_WEIGHT` and `FOLDER_WEIGHT` occurrences in each chunk of their file. Document frequencies
     and mean length are those of all live chunks of all searched indexes.
@@ -135,7 +154,7 @@ def bm25(terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Pa
     total = sum(len(part.view.segment) for part in parts)
     n = sum(snapshot.n_chunks for snapshot in snapshots)
     scores = np.zeros(total, np.float32)
-    frequencies = dict.fromkeys(terms, 0)
+    frequencies = {term: [0] * len(snapshots) for term in terms}
     if not n or not terms:
         return scores, frequencies
     lengths = [_row_lengths(part.snapshot, part.view.segment) for part in parts]
@@ -145,10 +164,11 @@ def bm25(terms: Sequence[str], snapshots: Sequence[Snapshot], parts: Sequence[Pa
         key = term_key(term)
         tried = ((part, length, _matches(term, key, part)) for part, length in zip(parts, lengths, strict=True))
         matches = [found for found in tried if found[2] is not _NO_MATCH]  # of many small indexes most lack a term
-        frequency = sum(_live_count(part, match) for part, _, match in matches)
+        for part, _, match in matches:
+            frequencies[term][part.source] += _live_count(part, match)
+        frequency = sum(frequencies[term])
         if not frequency:
             continue
-        frequencies[term] = frequency
         weight = np.float32(np.log(1 + (n - frequency + 0.5) / (frequency + 0.5)) * (K1 + 1))
         for part, length, match in matches:
             path = match.path_weight
@@ -318,10 +338,16 @@ def _lexical_statistics(scores: Floats, n: int) -> tuple[float, float, float]:
 
 
 def _dense(
-    vector: NDArray[np.int8], snapshots: Sequence[Snapshot], parts: Sequence[Part], rows: NDArray[np.int64]
+    vector: NDArray[np.int8],
+    of_each: Callable[[int], NDArray[np.int8]],
+    snapshots: Sequence[Snapshot],
+    parts: Sequence[Part],
+    rows: NDArray[np.int64],
 ) -> Floats:
-    """z-scores of the cosines of some rows, against the mean and deviation over all live chunks."""
-    products = products_of(vector, parts, rows)
+    """z-scores of the cosines of some rows with their index's vector, against the mean and deviation over all live chunks."""
+    products = np.zeros(len(rows), np.float64)
+    for part, span in split(parts, rows):
+        products[span] = _products(of_each(part.source), part.view.segment.vectors, rows[span] - part.offset)
     n = sum(snapshot.n_chunks for snapshot in snapshots)
     wide = vector.astype(np.int64)
     total = sum(int(wide @ snapshot.vector_sum) for snapshot in snapshots)
