@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from recollect.errors import RecollectError, Refused, UserError
+from recollect.search import rank
 from recollect.workspace import Caller, Workspace
 from tests.conftest import SHOP, MakeRepository, git, wait_until, write
 
@@ -71,8 +72,30 @@ def test_among_several_repositories_a_word_that_one_is_all_about_says_little_of_
     shop = {f"{thing}.py": f"def total_{thing}({thing}):\n    return sum({thing})\n" for thing in things}
     for name, files in (("routes", routes), ("shop", shop)):
         workspace.sync(make_repository(files, name))
-    assert workspace.search("where a route fails", "routes").hits[0].path == "failures.py"
-    assert "failures.py" in [hit.path for hit in workspace.search("where a route fails", "*").hits[:2]]
+    assert workspace.search("message of a route that failed", "routes").hits[0].path == "failures.py"
+    assert "failures.py" in [hit.path for hit in workspace.search("message of a route that failed", "*").hits[:2]]
+
+
+def test_a_file_is_credited_with_the_words_that_it_holds_in_any_form(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    files = {
+        "web/table.py": "def registered(route):\n    return parse(route)\n",
+        "other.py": "def nothing():\n    pass\n",
+    }
+    root = make_repository(files, "forms")
+    workspace.sync(root)
+
+    def credit(question: str) -> float:
+        hits = workspace.search(question, "forms", explain=True).hits
+        return next((hit.explain or {}).get("coverage", 0.0) for hit in hits if hit.path == "web/table.py")
+
+    full = rank.WEIGHTS.coverage
+    assert credit("routing tables of parsers register") == pytest.approx(full)  # one by its path
+    assert credit("routing of giraffes") == pytest.approx(full / 2)
+    write(root, {"web/table.py": "def registered(entry):\n    return parse(entry)\n"})
+    workspace.sync(root)
+    assert credit("routing tables of parsers register") == pytest.approx(full * 3 / 4)  # what was there does not count
 
 
 def test_filters_work_inside_the_question(workspace: Workspace, shop: Path) -> None:

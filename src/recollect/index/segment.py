@@ -76,6 +76,13 @@ class Segment:
             return _NO_ROWS, _NO_COUNTS
         return postings.decode(self._postings(), at), self.counts[self.indptr[at] : self.indptr[at + 1]]
 
+    def rows_of(self, keys: NDArray[np.uint64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """(place in `keys`, rows as in `postings`) of those of the terms that there are."""
+        at = self.keys.searchsorted(keys)
+        inside = np.flatnonzero(at < len(self.keys))
+        for number in inside[self.keys[at[inside]] == keys[inside]].tolist():
+            yield number, postings.decode(self._postings(), int(at[number]))
+
     def all_rows(self) -> NDArray[np.int32]:
         """Rows of all terms, one after another, as `counts` has their counts."""
         return postings.decode_all(self._postings(), self.indptr)

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recollect import text
-from recollect.index import embed
 from recollect.index.snapshot import Definition, FileInfo, Snapshot
 from recollect.index.terms import term_key
 from recollect.model import Hit
@@ -64,8 +63,8 @@ class _Ranked(NamedTuple):
 
 
 def warm() -> None:
-    """Load the embedding model."""
-    embed.model()
+    """Load the embedding model, and work out which of its words are forms of one."""
+    rank.forms("")
 
 
 def prepare(snapshot: Snapshot, cancelled: Callable[[], bool]) -> None:
@@ -140,6 +139,7 @@ class _Search:
         several = len(sources) > 1
         identities = [(source.name, source.root.parts[-_FOLDERS:]) for source in sources] if several else []
         self._named = rank.named(identities, query.text) if several else [False]
+        self._coverage_weight = weights.coverage_of_several if several else weights.coverage
         self._coherence = 0.0 if several else weights.coherence * (weights.symbol_coherence if query.symbol else 1.0)
         self._add_definitions()
         self._add_phrases()
@@ -356,17 +356,31 @@ class _Search:
             "coherence": self._coherence * sums / float(sums.max(initial=1e-9)),
             "breadth": weights.breadth * np.add.reduceat(leading, first) / _BREADTH,
         }
-        history, size = np.zeros(len(first)), np.zeros(len(first))
+        history, size, coverage = (np.zeros(len(first)) for _ in range(3))
+        covered = self._coverage()
         for number, here in self._by_source(found.source[first]):
             ids = found.file_id[first[here]]
             history[here] = self._history[number][ids]
+            if covered:
+                coverage[here] = covered[number][ids]
             if weights.size:
                 chunks = score.chunks_of_files(self._sources[number].snapshot)[ids]
                 size[here] = np.minimum(np.log1p(chunks) / _LARGE, 1.0)
-        addends |= {"history": weights.history * history, "size": weights.size * size}
+        addends |= {
+            "coverage": self._coverage_weight * coverage,
+            "history": weights.history * history,
+            "size": weights.size * size,
+        }
         if any(self._named):
             addends["project"] = weights.project * np.array(self._named, np.float64)[found.source[first]]
         return _Files(first, end, best + sum(addends.values()), addends)
+
+    def _coverage(self) -> list[NDArray[np.float32]]:
+        """Share of the question's words that each file holds, for each source; of none where it does not count."""
+        if not self._coverage_weight:
+            return []
+        forms = [rank.forms(word) for word in self._query.counts]
+        return score.coverage(forms, [source.snapshot for source in self._sources], self._parts)
 
     def _finished(self, ranked: _Ranked, copies: Sequence[str]) -> RankedFile:
         """A file with its chunks and all its addends by name."""

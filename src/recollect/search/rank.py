@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recollect import text
+from recollect.index import embed
 from recollect.index.snapshot import FileInfo
 from recollect.records import dataclass
 from recollect.search.query import Query
@@ -35,6 +36,8 @@ class Weights:
     path: float = 0.5  # words of the question are those of the file's name
     coherence: float = 0.2  # several good chunks in a file, against the file that has most
     coherent: float = 0.4  # a chunk above this share of the best is good
+    coverage: float = 0.1  # share of the question's words that a file holds, in whatever form
+    coverage_of_several: float = 0.4  # … where several repositories are searched: other projects' files lack some
     breadth: float = 0.3  # mean of a file's three best chunks
     history: float = 0.25  # subjects of commits that changed the file speak of what is asked
     project: float = 0.2  # of several repositories, one that the question names
@@ -48,7 +51,9 @@ class Weights:
         Words say more of one chunk than of a whole file, and count for more.
         """
         more = min(0.1, self.dense)
-        features = dict.fromkeys(("path", "coherence", "breadth", "history", "size"), 0.0)
+        features = dict.fromkeys(
+            ("path", "coherence", "coverage", "coverage_of_several", "breadth", "history", "size"), 0.0
+        )
         return replace(self, lexical=self.lexical + more, dense=self.dense - more, **features)
 
 
@@ -235,6 +240,21 @@ class PathMatch:
         return bits
 
 
+@functools.cache
+def _families() -> dict[str, list[str]]:
+    """Words that the model knows, by their root."""
+    found: dict[str, list[str]] = {}
+    for word in embed.model().vocabulary:
+        found.setdefault(_root(word), []).append(word)
+    return found
+
+
+def forms(word: str) -> list[str]:
+    """A word with those that share its root: `routes`, `route`, `routing`, `router` …"""
+    family = _families().get(_root(word), [])
+    return family if word in family else [word, *family]
+
+
 def _alike(a: str, b: str) -> bool:
     """Equal, one the beginning of the other, or of one root."""
     if a == b:
@@ -250,5 +270,5 @@ def _alike(a: str, b: str) -> bool:
 def _root(word: str) -> str:
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 4:
-            return word[: -len(ending)]
+            return _root(word[: -len(ending)])
     return word

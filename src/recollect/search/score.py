@@ -237,6 +237,26 @@ def history(
     return [placed / np.float32(best) if best > 0 else placed for placed in by_file]
 
 
+def coverage(forms: Sequence[Sequence[str]], snapshots: Sequence[Snapshot], parts: Sequence[Part]) -> list[Floats]:
+    """Share of the words asked for, at most 64, that a file or its path holds in one of their `forms`; by file id for each snapshot."""
+    found = [np.zeros(len(snapshot.paths.stem_length), np.uint64) for snapshot in snapshots]
+    bits = [np.uint64(1 << number) for number in range(len(forms))]
+    for snapshot, held in zip(snapshots, found, strict=True):
+        for bit, words in zip(bits, forms, strict=True):
+            for word in words:
+                for places in (snapshot.paths.by_stem.get(word), snapshot.paths.by_folder.get(word)):
+                    if places is not None:
+                        held[places[0]] |= bit
+    keys = [(bit, term_key(word)) for bit, words in zip(bits, forms, strict=True) for word in words]
+    wanted = np.array([key for _, key in keys], np.uint64)
+    for part in parts:
+        segment, live = part.view.segment, part.view.live
+        all_live = part.view.n_live == len(segment)
+        for number, rows in segment.rows_of(wanted):
+            found[part.source][segment.file_id[rows if all_live else rows[live[rows]]]] |= keys[number][0]
+    return [(np.bitwise_count(held) / max(len(forms), 1)).astype(np.float32) for held in found]
+
+
 def _live_count(part: Part, match: _Match) -> int:
     """Live chunks that hold the term, in body or path."""
     only_body = match.rows[match.also == 0] if len(match.path_rows) else match.rows
