@@ -266,18 +266,22 @@ def _of_markdown(path: str, content: str, chance: random.Random) -> Iterator[Pai
 
 def of_commits(source: Source) -> Iterator[Pair]:
     for subject, changed in commits(source):
-        if _IDLE_SUBJECT.search(subject):
-            continue
-        query = re.sub(
-            r"\(#\d+\)|#\d+|\[[^\]]{1,25}\]|^[a-z]+(\([^)]*\))?!?:\s*|^[A-Z]+-\d+[:;]?\s*|(close[sd]?|fix(es)?) #?\d+|`",
-            "",
-            subject,
-        ).strip()
-        if not 4 <= len(re.findall(r"[A-Za-z]{2,}", query)) <= 25:
-            continue
-        for path, code in changed[:2]:
+        query = question_of(subject)
+        for path, code in changed[:2] if query else ():
             if len(code) >= 150:
                 yield Pair("commit", path, query, code[:LONGEST])
+
+
+def question_of(subject: str) -> str:
+    """What the subject of a commit says of the code, without numbers and prefixes; empty where that is too little."""
+    if _IDLE_SUBJECT.search(subject):
+        return ""
+    said = re.sub(
+        r"\(#\d+\)|#\d+|\[[^\]]{1,25}\]|^[a-z]+(\([^)]*\))?!?:\s*|^[A-Z]+-\d+[:;]?\s*|(close[sd]?|fix(es)?) #?\d+|`",
+        "",
+        subject,
+    ).strip()
+    return said if 4 <= len(re.findall(r"[A-Za-z]{2,}", said)) <= 25 else ""
 
 
 def capped(pairs: Iterable[Pair], seed: str) -> list[Pair]:

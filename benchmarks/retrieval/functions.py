@@ -73,6 +73,7 @@ def measure(folder: Path, places: Sequence[Place]) -> None:
                     )
                     scores.add(place.name, ("all",), 1.0 / next(at, 1_000_000))
             rank.WEIGHTS = complete
+            workspace.forget(str(target))
             shutil.rmtree(target)
     n = everything.count()
     print(

@@ -16,6 +16,7 @@ from training.extract import excluded
 
 from recollect.index import embed, terms
 from recollect.index.parse import parse
+from recollect.sync.git import run as run_git
 from tests.conftest import git, write
 
 PYTHON = '''"""Small helpers for working with numbers of all kinds."""
@@ -54,6 +55,13 @@ ELIXIR = '''defmodule Shop do
   end
 end
 '''
+
+
+def run(folder: Path, module: str, *arguments: str) -> str:
+    """What a module of the recipe prints, run in `folder` as its users run it."""
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=folder, check=True, env=environment, capture_output=True, text=True).stdout
 
 
 def of(path: str, content: str, kind: str) -> list[pairs.Pair]:
@@ -151,11 +159,7 @@ def test_the_whole_extraction_leaves_copies_of_the_benchmark_out(tmp_path: Path)
     many = "".join(f"def function_number_{i}(first, second):\n    return first * {i} + second\n\n\n" for i in range(20))
     repository(tmp_path / "from", "a+shop", MIT, {"wallet.py": PYTHON, "copied.py": many})
     write(tmp_path / "asked", {"theirs.py": many})
-    command = [sys.executable, "-m", "training.extract", "from", "work", "--benchmark", "asked"]
-    root = Path(__file__).parents[2]
-    subprocess.run(
-        command, cwd=tmp_path, check=True, env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"}, capture_output=True
-    )
+    run(tmp_path, "training.extract", "from", "work", "--benchmark", "asked")
     rows = [json.loads(line) for line in (tmp_path / "work/pairs/a+shop.jsonl").read_text().splitlines()]
     assert {row[1] for row in rows if row[1]} == {"wallet.py"}
     assert (tmp_path / "work/licences.tsv").read_text() == "a+shop\tMIT\n"
@@ -182,3 +186,23 @@ def test_training_sees_texts_as_the_product_does() -> None:
         model.path("shop/wallet_store.py"),
         atol=1e-4,
     )
+
+
+def test_subjects_of_commits_become_questions_about_an_older_work_tree(tmp_path: Path) -> None:
+    root = tmp_path / "from" / "someone+shop"
+    repository(tmp_path / "from", "someone+shop", MIT, {"shop.py": PYTHON, "tests/test_shop.py": ""})
+    for number in range(12):
+        write(root, {"shop.py": f"{PYTHON}\n# change {number}\n"})
+        git(root, "add", ".")
+        subject = (
+            "bump version" if number == 5 else f"fix: let the wallet pay invoice number {'i' * number}x twice (#12)"
+        )
+        git(root, "commit", "-qm", subject)
+    said = run(tmp_path, "training.subjects", "from", "asked")
+    assert "11 questions about 1 repositories" in said
+    questions = [json.loads(line) for line in (tmp_path / "asked" / "queries.jsonl").read_text().splitlines()]
+    assert {question["query"][:27] for question in questions} == {"let the wallet pay invoice "}
+    assert all(question["targets"] == [{"path": "shop.py", "files": ["shop.py"]}] for question in questions)
+    laid_out = tmp_path / "asked" / "src" / "someone+shop"
+    assert (laid_out / "shop.py").read_text() == PYTHON  # before all that is asked
+    assert run_git(("status", "--short"), laid_out).stdout == b""
