@@ -27,6 +27,7 @@ _VALUES: Final[Mapping[str, tuple[float, ...]]] = {
     "dense": (0.6, 0.7, 0.75, 0.8),  # the rest is lexical
     "path": (0.2, 0.3, 0.4, 0.5),
     "coherence": (0.1, 0.2, 0.3),
+    "coverage": (0.0, 0.1, 0.2, 0.3),
     "breadth": (0.2, 0.3, 0.4, 0.5),
     "history": (0.1, 0.2, 0.25, 0.3, 0.4),
     "size": (0.0, 0.1, 0.2, 0.3),

@@ -35,7 +35,7 @@ _NOTHING: Final = replace(
             "definition_named",
             "definition_named_qualified",
         )
-        + ("phrase", "path_given", "path", "coherence", "breadth", "history", "size", "penalties"),
+        + ("phrase", "path_given", "path", "coherence", "coverage", "breadth", "history", "size", "penalties"),
         0.0,
     ),
 )
@@ -46,7 +46,7 @@ _DEFINITIONS: Final = (
     "definition_named",
     "definition_named_qualified",
 )
-_RANKING: Final = ("path", "coherence", "breadth", "size", "penalties", "phrase", "path_given")
+_RANKING: Final = ("path", "coherence", "coverage", "breadth", "size", "penalties", "phrase", "path_given")
 _STEPS: Final = (  # each adds to the one above
     ("body", ()),
     ("+ path", ("in path",)),
@@ -134,7 +134,10 @@ def ablation(home: Path, places: Sequence[Place], questions: Sequence[Question])
     for name, parts in (
         ("all but the body", ("lexical",)),
         ("all but definitions", _DEFINITIONS),
-        *((f"all but {part}", (part,)) for part in ("path", "coherence", "breadth", "history", "size", "penalties")),
+        *(
+            (f"all but {part}", (part,))
+            for part in ("path", "coherence", "coverage", "breadth", "history", "size", "penalties")
+        ),
     ):
         print(f"| {name} | {measured(replace(rank.WEIGHTS, **dict.fromkeys(parts, 0.0)))} |", flush=True)
     print()

@@ -123,6 +123,23 @@ def test_segments_are_built_and_merged_alike(sizes: list[int], seed: int) -> Non
     assert np.array_equal(made.second_moment(), segment.moment_of(made.vectors))
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([1, 2, 300, 3_000, 70_000]), st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_the_same_files_hold_the_same_words(size: int, files: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    made = random_segment(rng, size, 0)
+    made.file_id[:] = np.sort(rng.integers(0, files, size))
+    view = View.whole(made).without(made.chunk_id[rng.random(size) < rng.random() ** 3].tolist())
+    wanted = rng.permutation(np.concatenate([made.keys, rng.integers(0, 2**63, 5, np.uint64)]))
+    bits = np.uint64(1) << (np.arange(len(wanted)) % 64).astype(np.uint64)
+    ours, theirs = np.zeros((2, files), np.uint64)
+    score._cover(view, wanted, bits, ours)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "library", None)
+        score._cover(view, wanted, bits, theirs)
+    assert ours.tolist() == theirs.tolist()
+
+
 @pytest.mark.parametrize(
     ("column", "value"), [("gaps", 254), ("start", 2**32 - 1), ("indptr", 2**32 - 1), ("indptr", 0)]
 )
@@ -131,6 +148,9 @@ def test_a_damaged_segment_is_not_merged(column: str, value: int) -> None:
     getattr(made, column)[1:-1] = value
     with pytest.raises(Corrupt):
         segment.merge([View.whole(made)])
+    if column != "indptr":
+        with pytest.raises(Corrupt):
+            score._cover(View.whole(made), made.keys, made.keys, np.zeros(1, np.uint64))
 
 
 def by_binding(data: bytes, name: str) -> Parsed:

@@ -9,7 +9,7 @@ import ctypes
 from pathlib import Path
 from typing import Final
 
-_VERSION: Final = 2  # of the functions' signatures, as `native_version` in search.c has it
+_VERSION: Final = 3  # of the functions' signatures, as `native_version` in search.c has it
 _SIZE, _POINTER = ctypes.c_int64, ctypes.c_void_p
 _SIGNATURES: Final = {
     "terms_new": (
@@ -23,6 +23,7 @@ _SIGNATURES: Final = {
     "terms_take": (None, [_POINTER, _POINTER, _POINTER]),
     "search_nearest": (_SIZE, [_POINTER, _POINTER, _POINTER, _SIZE, _POINTER, _SIZE, _POINTER, _POINTER]),
     "search_products": (None, [_POINTER, _POINTER, _POINTER, _SIZE, _POINTER]),
+    "search_cover": (_SIZE, [_POINTER, _POINTER, _POINTER, _POINTER, _SIZE, _POINTER, _SIZE]),
     "trees_use": (None, [_POINTER]),
     "trees_parse": (_SIZE, [_POINTER, ctypes.c_char_p, ctypes.c_uint32]),
     "trees_read": (_SIZE, [_SIZE, _POINTER, _POINTER, ctypes.c_uint16, ctypes.c_char_p, *[_POINTER] * 3]),

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recollect import native
+from recollect.errors import Corrupt
 from recollect.index import embed
 from recollect.index.embed import DIMENSIONS
 from recollect.index.memo import Changes
@@ -247,14 +248,28 @@ def coverage(forms: Sequence[Sequence[str]], snapshots: Sequence[Snapshot], part
                 for places in (snapshot.paths.by_stem.get(word), snapshot.paths.by_folder.get(word)):
                     if places is not None:
                         held[places[0]] |= bit
-    keys = [(bit, term_key(word)) for bit, words in zip(bits, forms, strict=True) for word in words]
-    wanted = np.array([key for _, key in keys], np.uint64)
-    for part in parts:
-        segment, live = part.view.segment, part.view.live
-        all_live = part.view.n_live == len(segment)
-        for number, rows in segment.rows_of(wanted):
-            found[part.source][segment.file_id[rows if all_live else rows[live[rows]]]] |= keys[number][0]
+    terms = np.array([term_key(word) for words in forms for word in words], np.uint64)
+    bit_of = np.repeat(np.array(bits, np.uint64), [len(words) for words in forms])
+    for part in parts if len(terms) else ():
+        _cover(part.view, terms, bit_of, found[part.source])
     return [(np.bitwise_count(held) / max(len(forms), 1)).astype(np.float32) for held in found]
+
+
+def _cover(view: View, terms: NDArray[np.uint64], bits: NDArray[np.uint64], held: NDArray[np.uint64]) -> None:
+    """Add the bits of the terms, given by their keys, to those of the files in whose live chunks they occur."""
+    segment = view.segment
+    if native.library is None:
+        for number, rows in segment.rows_of(terms):
+            held[segment.file_id[rows[view.live[rows]]]] |= bits[number]
+        return
+    place = segment.memo.get("place")
+    if place is None:
+        columns = segment.keys, segment.gaps, segment.start, segment.wide, segment.file_id
+        sizes = len(segment.keys), len(segment.gaps), len(segment)
+        place = segment.memo["place"] = np.array([*(column.ctypes.data for column in columns), *sizes], np.int64)
+    given = place.ctypes.data, view.live.ctypes.data, terms.ctypes.data, bits.ctypes.data, len(terms)
+    if native.library.search_cover(*given, held.ctypes.data, len(held)) < 0:
+        raise Corrupt("a segment of the index is damaged")
 
 
 def _live_count(part: Part, match: _Match) -> int:
