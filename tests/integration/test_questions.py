@@ -76,6 +76,14 @@ def test_among_several_repositories_a_word_that_one_is_all_about_says_little_of_
     assert "failures.py" in [hit.path for hit in workspace.search("message of a route that failed", "*").hits[:2]]
 
 
+def test_a_name_that_is_a_small_word_is_found(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository(
+        {"convert.py": "class From:\n    value = 1\n", "other.py": "from convert import value\n"}, "small"
+    )
+    workspace.sync(root)
+    assert workspace.search("From", "small").hits[0].path == "convert.py"
+
+
 def test_a_file_is_credited_with_the_words_that_it_holds_in_any_form(
     workspace: Workspace, make_repository: MakeRepository
 ) -> None:

@@ -11,6 +11,12 @@ def test_a_qualified_name_is_its_last_part_with_what_stands_before() -> None:
     assert (query.symbol, query.qualified) == ("Vec", "std.vec.Vec")
 
 
+def test_words_that_say_little_are_asked_for_where_there_are_no_others() -> None:
+    assert parse("From").terms == ("from",)
+    assert parse("what is it for").terms == ("what", "is", "it", "for")
+    assert parse("what is a cart for").terms == ("cart",)
+
+
 def test_words_are_no_symbol_but_names_among_them_are_noticed() -> None:
     query = parse("where does SessionStore call sign_cookie")
     assert query.symbol is None

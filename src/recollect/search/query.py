@@ -61,7 +61,8 @@ def parse(question: str) -> Query:
         tuple(phrase for phrase in phrases if _SYMBOL.fullmatch(phrase) and phrase not in names) if not symbol else ()
     )
     found = dict.fromkeys(part for name in text.identifiers(asked) for part in text.split_identifier(name))
-    counted = {term: n for term, n in text.terms(asked).items() if term not in text.STOP_WORDS}
+    said = text.terms(asked)
+    counted = {term: n for term, n in said.items() if term not in text.STOP_WORDS} or said  # `From` is a name, too
     terms = dict(list(counted.items())[:MAX_TERMS])
     lowered = set(found) | {name.lower() for name in text.identifiers(asked)}
     return Query(
