@@ -213,11 +213,12 @@ class PathMatch:
         self._by_beginning: dict[str, list[tuple[int, str]]] = {}  # words that are alike begin alike
         for number, word in enumerate(words):
             self._by_beginning.setdefault(word[:_BEGINNING], []).append((1 << number, word))
+        self._short: dict[str, int] = {}  # first letters of words in a row → their bits
         for letters in _ACRONYM:
             for start in range(len(words) - letters + 1):
                 short = "".join(word[0] for word in words[start : start + letters])
-                self._alike.setdefault(short, ((1 << letters) - 1) << start)
-        self.beginnings = beginnings((*words, *self._alike))  # what a path that matches has one of, as in `PathTable`
+                self._short.setdefault(short, ((1 << letters) - 1) << start)
+        self.beginnings = beginnings((*words, *self._short))  # what a path that matches has one of, as in `PathTable`
 
     def __call__(self, path: str) -> float:
         """0 to 1: shares of the question and of the file's name that the other explains."""
@@ -236,7 +237,10 @@ class PathMatch:
         bits = self._alike.get(word)
         if bits is None:
             begun = self._by_beginning.get(word[:_BEGINNING], ())
-            bits = self._alike[word] = sum(bit for bit, other in begun if _alike(other, word))
+            bits = self._short.get(word, 0)
+            for bit, other in begun:
+                bits |= bit if _alike(other, word) else 0
+            self._alike[word] = bits
         return bits
 
 
