@@ -1,6 +1,4 @@
-/* Distances and products of stored vectors, and which files hold which words: what recollect/search/score.py does with NumPy, in
- * fewer passes over memory.
- */
+/* Distances and products of stored vectors: what recollect/search/score.py does with NumPy, in fewer passes over memory. */
 #include <stdint.h>
 #include <string.h>
 
@@ -73,58 +71,4 @@ ADDING void search_products(const int8_t *restrict vector, const int8_t *restric
             sum += (int32_t)vector[k] * row[k];
         found[i] = sum;
     }
-}
-
-/* A segment's postings, as in recollect/index/postings.py, and the file of each row. */
-typedef struct {
-    const uint64_t *keys;
-    const uint8_t *gaps;
-    const uint32_t *start;
-    const uint8_t *wide;
-    const int32_t *file_id;
-    int64_t terms, n_gaps, rows;
-} Segment;
-
-/* Add `bit` to those of the files whose live rows hold a term. -1: the segment is damaged. */
-static int cover(const Segment *segment, int64_t term, const uint8_t *live, uint64_t bit, uint64_t *held, int64_t files)
-{
-    int64_t at = segment->start[term], end = segment->start[term + 1], row = -1;
-    int64_t bytes = segment->wide[term] ? 2 : 1, full = segment->wide[term] ? 65535 : 255;
-    if (end > segment->n_gaps)
-        return -1;
-    for (; at + bytes <= end; at += bytes) {
-        int64_t digit = segment->gaps[at];
-        if (bytes == 2)
-            digit |= (int64_t)segment->gaps[at + 1] << 8;
-        row += digit;
-        if (digit == full)
-            continue;
-        if (++row >= segment->rows)
-            return -1;
-        if (live[row]) {
-            if (segment->file_id[row] < 0 || segment->file_id[row] >= files)
-                return -1;
-            held[segment->file_id[row]] |= bit;
-        }
-    }
-    return 0;
-}
-
-/* Add to `held[files]` the bits of those of the n wanted terms that a file has in a live row. -1: the segment is damaged. */
-int64_t search_cover(const Segment *segment, const uint8_t *live, const uint64_t *wanted, const uint64_t *bits, int64_t n,
-                     uint64_t *held, int64_t files)
-{
-    for (int64_t i = 0; i < n; i++) {
-        int64_t low = 0, high = segment->terms;
-        while (low < high) {
-            int64_t middle = low + (high - low) / 2;
-            if (segment->keys[middle] < wanted[i])
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        if (low < segment->terms && segment->keys[low] == wanted[i] && cover(segment, low, live, bits[i], held, files) < 0)
-            return -1;
-    }
-    return 0;
 }

@@ -1,4 +1,6 @@
-/* Rows of terms in segments: what recollect/index/postings.py and the merge in index/segment.py do, a term at a time. */
+/* Rows of terms in segments: what recollect/index/postings.py, the merge in index/segment.py and `coverage` in search/score.py do, a
+ * term at a time.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +90,33 @@ int64_t postings_order(const uint64_t *keys, int64_t n, int64_t *order)
     return 0;
 }
 
+/* The rows of a term, read one after another. */
+typedef struct {
+    const uint8_t *at, *end;
+    int64_t bytes, full, row;
+} Rows;
+
+static inline Rows rows_of(const uint8_t *gaps, const uint32_t *start, const uint8_t *wide, int64_t term)
+{
+    Rows found = {gaps + start[term], gaps + start[term + 1], wide[term] ? 2 : 1, wide[term] ? WIDE : NARROW, -1};
+    return found;
+}
+
+/* Go to the next row. 0: there is none. */
+static inline int next_row(Rows *rows)
+{
+    while (rows->at + rows->bytes <= rows->end) {
+        int64_t digit = rows->at[0];
+        if (rows->bytes == 2)
+            digit |= (int64_t)rows->at[1] << 8;
+        rows->at += rows->bytes;
+        rows->row += digit;
+        if (digit != rows->full)
+            return ++rows->row, 1;
+    }
+    return 0;
+}
+
 /* The terms of one segment. `new_row`: by row, which it is among the merged ones; -1: none. */
 typedef struct {
     const uint64_t *keys;
@@ -103,26 +132,19 @@ typedef struct {
 /* Add the kept rows of a term of a part, and their counts; how many there are then. -1: the part is damaged. */
 static int64_t add_kept(const Part *part, int64_t term, int64_t *rows, uint8_t *counts, int64_t n)
 {
-    int64_t at = part->start[term], end = part->start[term + 1], row = -1;
     int64_t count = part->indptr[term], last = part->indptr[term + 1];
-    int64_t bytes = part->wide[term] ? 2 : 1, full = part->wide[term] ? WIDE : NARROW;
-    if (end > part->n_gaps || last > part->postings)
+    if (part->start[term + 1] > part->n_gaps || last > part->postings)
         return -1;
-    for (; at + bytes <= end; at += bytes) {
-        int64_t digit = part->gaps[at];
-        if (bytes == 2)
-            digit |= (int64_t)part->gaps[at + 1] << 8;
-        row += digit;
-        if (digit == full)
-            continue;
-        if (++row >= part->rows || count >= last)
+    Rows own = rows_of(part->gaps, part->start, part->wide, term);
+    while (next_row(&own)) {
+        if (own.row >= part->rows || count >= last)
             return -1;
-        int32_t kept = part->new_row[row];
+        int32_t kept = part->new_row[own.row];
         counts[n] = part->counts[count++];
         rows[n] = kept;
         n += kept >= 0;
     }
-    return at == end && count == last ? n : -1;
+    return own.at == own.end && count == last ? n : -1;
 }
 
 /* Merge the terms of segments. `rows` has room for all rows and one more; `keys`, `wide` and (one more) `indptr` and `start`
@@ -159,4 +181,52 @@ int64_t postings_merge(const Part *parts, int64_t n_parts, int64_t *next, int64_
             terms++;
         }
     }
+}
+
+/* What is looked up in a segment, and the file of each row. */
+typedef struct {
+    const uint64_t *keys;
+    const uint8_t *gaps;
+    const uint32_t *start;
+    const uint8_t *wide;
+    const int32_t *file_id;
+    int64_t terms, n_gaps, rows;
+} Segment;
+
+/* Add `bit` to those of the files whose live rows hold a term. -1: the segment is damaged. */
+static int cover(const Segment *segment, int64_t term, const uint8_t *live, uint64_t bit, uint64_t *held, int64_t files)
+{
+    if (segment->start[term + 1] > segment->n_gaps)
+        return -1;
+    Rows own = rows_of(segment->gaps, segment->start, segment->wide, term);
+    while (next_row(&own)) {
+        if (own.row >= segment->rows)
+            return -1;
+        int64_t file = segment->file_id[own.row];
+        if (!live[own.row])
+            continue;
+        if (file < 0 || file >= files)
+            return -1;
+        held[file] |= bit;
+    }
+    return 0;
+}
+
+/* Add to `held[files]` the bits of those of the n wanted terms that a file has in a live row. -1: the segment is damaged. */
+int64_t search_cover(const Segment *segment, const uint8_t *live, const uint64_t *wanted, const uint64_t *bits, int64_t n,
+                     uint64_t *held, int64_t files)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int64_t low = 0, high = segment->terms;
+        while (low < high) {
+            int64_t middle = low + (high - low) / 2;
+            if (segment->keys[middle] < wanted[i])
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        if (low < segment->terms && segment->keys[low] == wanted[i] && cover(segment, low, live, bits[i], held, files) < 0)
+            return -1;
+    }
+    return 0;
 }
