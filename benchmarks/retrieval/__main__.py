@@ -11,15 +11,14 @@ import argparse
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.retrieval import functions
-from benchmarks.retrieval.scoring import Place, Question, Scores, load, ndcg, quantiles, ranks
+from benchmarks.retrieval.scoring import OneHome, Place, Question, Scores, ask, load, ndcg, quantiles, ranks
 from recollect.search import rank, score
 from recollect.workspace import Workspace
 
@@ -75,16 +74,6 @@ def _sync(workspace: Workspace, places: Sequence[Place]) -> None:
             print(f"no sources of {place.name}: its questions count as 0", file=sys.stderr)
         elif (result := workspace.sync(place.root)).status != "completed":
             print(f"{place.name}: {result.status} {result.errors[:2]}", file=sys.stderr)
-
-
-def ask(workspace: Workspace, place: Place, question: Question, limit: int = 10) -> tuple[list[dict[str, Any]], float]:
-    """(ranked entries, seconds)."""
-    if not place.root.is_dir():
-        return [], 0.0
-    started = time.perf_counter()
-    hits = workspace.search(question.text, str(place.root), limit=limit).hits
-    seconds = time.perf_counter() - started
-    return place.entries(hits), seconds
 
 
 def table(workspace: Workspace, places: Sequence[Place], questions: Sequence[Question], out: Path | None) -> None:
@@ -143,24 +132,43 @@ def ablation(home: Path, places: Sequence[Place], questions: Sequence[Question])
     print()
 
 
-def one_home(workspace: Workspace, places: Sequence[Place], questions: Sequence[Question]) -> None:
-    """All repositories searched at once, no repository named: is the right one's file found?"""
-    of = {place.name: place for place in places}
-    names = {str(place.root): place.name for place in places}
-    known = {row.name: names.get(row.path, row.name) for row in workspace.repositories(limit=1000).repositories}
-    scores = Scores()
+def in_one_home(
+    workspace: Workspace, places: Sequence[Place], questions: Sequence[Question]
+) -> tuple[Scores, Scores, list[float]]:
+    """All repositories searched at once: (NDCG, whether the first hit is in the right one, seconds)."""
+    home = OneHome(workspace, places)
+    scores, first = Scores(), Scores()
     times: list[float] = []
     for question in questions:
-        started = time.perf_counter()
-        hits = workspace.search(question.text, "*", limit=10).hits
-        times.append(time.perf_counter() - started)
-        place = of[question.repository]
-        ranked = [
-            entry if known[hit.repository] == place.name else {**entry, "path": ""}
-            for hit, entry in zip(hits, place.entries(hits), strict=True)
-        ]
-        scores.add(place.name, ("all",), ndcg(ranked, question.targets, lines=False))
-    print(f"All {len(places)} repositories at once, none named: NDCG@10 {scores.mean():.3f}; {quantiles(times)}.\n")
+        ranked, seconds = home.ask(question)
+        times.append(seconds)
+        scores.add(question.repository, ("all",), ndcg(ranked, question.targets, lines=False))
+        first.add(question.repository, ("all",), float(bool(ranked and ranked[0]["path"])))
+    return scores, first, times
+
+
+def one_home(workspace: Workspace, places: Sequence[Place], questions: Sequence[Question]) -> None:
+    scores, first, times = in_one_home(workspace, places, questions)
+    print(
+        f"All {len(places)} repositories at once, none named: NDCG@10 {scores.mean():.3f}, the first hit in the right one for"
+        f" {first.mean():.0%}; {quantiles(times)}.\n"
+    )
+
+
+def ablation_in_one_home(home: Path, places: Sequence[Place], questions: Sequence[Question]) -> None:
+    """What each part that counts among several repositories brings: what is lost without it."""
+    print("| in one home | NDCG@10 | first hit in the right repository |\n|---|---|---|")
+    for name, left_out in (
+        ("all", {}),
+        ("all but how much a repository speaks of what is asked", {"repository": 0.0}),
+        ("all but more for the best file of each", {"first": 0.0}),
+        ("all but the higher weight of coverage", {"coverage_of_several": rank.WEIGHTS.coverage}),
+        ("all but the project that the question names", {"project": 0.0}),
+    ):
+        with _weighing(replace(rank.WEIGHTS, **left_out), in_path=True), Workspace(home) as workspace:
+            scores, first, _ = in_one_home(workspace, places, questions)
+        print(f"| {name} | {scores.mean():.3f} | {first.mean():.1%} |", flush=True)
+    print()
 
 
 def tokens(workspace: Workspace, places: Sequence[Place], questions: Sequence[Question]) -> None:
@@ -220,6 +228,8 @@ def main() -> int:
                     tokens(workspace, places, questions)
             if given.ablation:
                 ablation(home, places, questions)
+                if given.one_home:
+                    ablation_in_one_home(home, places, questions)
         if given.functions:
             functions.measure(Path(folder), load(given.questions[0], given.sources)[0])
     return 0

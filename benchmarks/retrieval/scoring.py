@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from recollect.model import Hit
+from recollect.workspace import Workspace
 
 K = 10
 
@@ -78,6 +80,35 @@ def ndcg(ranked: Sequence[dict[str, Any]], targets: Sequence[dict[str, Any]], *,
     overlapped by the hit's."""
     gain = sum(1 / math.log2(rank + 1) for rank in set(ranks(ranked[:K], targets, lines=lines)) if rank)
     return gain / sum(1 / math.log2(i + 1) for i in range(1, min(K, len(targets)) + 1))
+
+
+def ask(workspace: Workspace, place: Place, question: Question, limit: int = K) -> tuple[list[dict[str, Any]], float]:
+    """(ranked entries of a question about its repository alone, seconds)."""
+    if not place.root.is_dir():
+        return [], 0.0
+    started = time.perf_counter()
+    hits = workspace.search(question.text, str(place.root), limit=limit).hits
+    seconds = time.perf_counter() - started
+    return place.entries(hits), seconds
+
+
+class OneHome:
+    """Questions asked about all repositories at once, none named: is the right one's file found?"""
+
+    def __init__(self, workspace: Workspace, places: Sequence[Place]) -> None:
+        self._workspace = workspace
+        self._of = {place.name: place for place in places}
+        names = {str(place.root): place.name for place in places}
+        self._names = {row.name: names.get(row.path) for row in workspace.repositories(limit=1000).repositories}
+
+    def ask(self, question: Question) -> tuple[list[dict[str, Any]], float]:
+        """(ranked entries, those of other repositories without a path; seconds)."""
+        started = time.perf_counter()
+        hits = self._workspace.search(question.text, "*", limit=K).hits
+        seconds = time.perf_counter() - started
+        entries = self._of[question.repository].entries(hits)
+        right = [self._names[hit.repository] == question.repository for hit in hits]
+        return [entry if of else {**entry, "path": ""} for of, entry in zip(right, entries, strict=True)], seconds
 
 
 @dataclass

@@ -76,6 +76,37 @@ def test_among_several_repositories_a_word_that_one_is_all_about_says_little_of_
     assert "failures.py" in [hit.path for hit in workspace.search("message of a route that failed", "*").hits[:2]]
 
 
+def test_several_repositories_are_weighed_by_how_much_they_speak_of_what_is_asked(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    things = "cart price order user page photo letter garden river stone table window paper music color number".split()
+    pages = {f"{thing}.py": f"def show_{thing}(request):\n    return render(request, {thing})\n" for thing in things}
+    totals = {f"{thing}.py": f"def total_{thing}({thing}):\n    return sum({thing})\n" for thing in things}
+    totals["request.py"] = "def send(request):\n    return request.url\n"
+    for name, files in (("pages", pages), ("totals", totals)):
+        workspace.sync(make_repository(files, name))
+    hits = workspace.search("how a request is rendered", "*", explain=True).hits
+    speaks = {hit.repository: (hit.explain or {}).get("repository", 0.0) for hit in hits}
+    assert speaks["pages"] == pytest.approx(rank.WEIGHTS.repository)
+    assert 0 < speaks["totals"] < speaks["pages"]
+
+
+def test_the_best_of_several_repositories_has_its_files_in_the_order_that_it_has_alone(
+    workspace: Workspace, shop: Path, make_repository: MakeRepository
+) -> None:
+    workspace.sync(make_repository({"stall.py": "def price_of_a_stall(cart):\n    return cart.price\n"}, "market"))
+    for question in ("total price of the cart", "price of a cart in a session", "routes of the web", "cookies"):
+        together = workspace.search(question, "*", limit=20, explain=True).hits
+        best = together[0].repository
+        alone = [hit.path for hit in workspace.search(question, best, limit=20).hits]
+        assert [hit.path for hit in together if hit.repository == best] == alone
+        assert [hit.score for hit in together] == sorted((hit.score for hit in together), reverse=True)
+        for hit in together:
+            assert sum((hit.explain or {}).values()) == pytest.approx(hit.score, abs=2e-3)
+        few = workspace.search(question, "*", limit=2).hits
+        assert [(hit.repository, hit.path) for hit in few] == [(hit.repository, hit.path) for hit in together[:2]]
+
+
 def test_a_name_that_is_a_small_word_is_found(workspace: Workspace, make_repository: MakeRepository) -> None:
     root = make_repository(
         {"convert.py": "class From:\n    value = 1\n", "other.py": "from convert import value\n"}, "small"

@@ -2,7 +2,8 @@ import pytest
 
 from recollect.search.filters import glob_pattern
 from recollect.search.query import parse
-from recollect.search.rank import PathMatch, beginnings, path_parts, penalty
+from recollect.search.rank import PathMatch, beginnings, is_named_for, path_parts, penalty
+from recollect.search.score import likelihood
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,35 @@ def test_no_penalty_for_what_was_asked_for() -> None:
 def test_a_path_that_is_the_question_matches_best() -> None:
     match = PathMatch(("session", "cookie"))
     assert match("a/session_cookie.py") > match("a/session.py") > match("session/other.py") > match("a/b.py") == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "named"),
+    [
+        ("web/router.py", "Router", True),
+        ("web/routing.py", "Router", True),
+        ("http/requests.py", "Request", True),
+        ("http/message_pack.rs", "MessagePack", True),
+        ("routing/mod.rs", "Router", True),
+        ("web/route_table.py", "Router", False),
+        ("web/cookies.py", "Router", False),
+    ],
+)
+def test_a_file_is_named_for_what_it_defines_in_whatever_form(path: str, name: str, named: bool) -> None:
+    assert is_named_for(path, name) is named
+
+
+def test_an_index_is_likelier_to_be_asked_about_the_more_of_it_speaks_of_what_is_asked() -> None:
+    sizes = [1000, 1000, 100_000]
+    often, seldom, large = likelihood({"route": [500, 10, 1000]}, sizes)
+    assert often > seldom
+    assert often > large  # as many times in all, but a hundredth of it
+    rare = likelihood({"route": [50, 100, 1000], "zookeeper": [5, 0, 0]}, sizes)
+    assert rare[0] > rare[1]
+    small = likelihood({"route": [1, 100]}, [2, 1000])
+    assert small[0] - small[1] < 0.5  # half of its two chunks say little
+    assert likelihood({"route": [0, 0]}, [10, 20]).tolist() == [0.0, 0.0]
+    assert likelihood({}, [10, 20]).tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,9 @@ _BY_HISTORY = 20  # files that are candidates for what commits said of them
 _STRONG = 2.0  # deviations above the mean of a chunk that counts in full: the best of what matches badly does not
 _FOLDERS = 4  # above a repository and its own, by which a question may name it
 _BREADTH = 3  # chunks
+_SPEAKS = (
+    3.0  # logarithm of how many times less often a repository speaks of something that counts as not speaking of it
+)
 _LARGE = math.log1p(150)  # chunks of a file that counts as large as any
 _CHUNKS_SHOWN = 50  # of one file
 _AT_A_TIME = 64  # files
@@ -87,7 +90,9 @@ def find(
     """Hits, best first; ties in the order of repository, path, line. `cosines`: by another model than the bundled one."""
     weights = rank.WEIGHTS.of_chunks() if shape.chunks else rank.WEIGHTS
     search = _searching(query, sources, filters, cosines, weights)
-    return search.hits(search.ranked(shape.limit), shape) if search is not None else ()
+    if search is None:
+        return ()
+    return search.hits(search.ranked(shape.limit) if shape.chunks else search.placed(shape.limit), shape)
 
 
 def place_of(
@@ -129,6 +134,7 @@ class _Search:
         self._query = query
         self._sources = sources
         self._parts = parts
+        self._allowed = allowed
         self._path_match = rank.PathMatch(query.words)
         self._weights = weights
         self._path_weight = weights.path * (weights.symbol_path if query.symbol else 1.0)
@@ -199,7 +205,7 @@ class _Search:
             return weights.definition_named_qualified
         if not query.symbol:
             return 0.0 if reopened else weights.definition_named
-        of_file = rank.path_parts(self._sources[source].snapshot.files[item.file_id].path)[2] == rank.fold(name)
+        of_file = rank.is_named_for(self._sources[source].snapshot.files[item.file_id].path, name)
         asked_for = query.qualified is not None and own_name.endswith(f".{query.qualified}")
         value = weights.definition_in_its_file if of_file or asked_for else weights.definition
         return value - weights.constructor if item.kind == "constructor" or (reopened and not of_file) else value
@@ -222,21 +228,61 @@ class _Search:
 
     # chunks → files
 
+    def placed(self, limit: int) -> list[_Ranked]:
+        """Files, best first, as `ranked`; those of the first one's repository are in the order that a question about it alone gives.
+
+        How they compare with files of other repositories says which places are theirs.
+        """
+        ranked = self.ranked(limit)
+        if len(self._sources) == 1 or not ranked:
+            return ranked
+        source = ranked[0].source
+        places = [place for place, item in enumerate(ranked) if item.source == source]
+        number_of = self._numbers(source)
+        alone = (number_of.get(item.info.id) for item in self._alone(source).ranked(limit))
+        own = dict.fromkeys(number for number in alone if number is not None)
+        own |= dict.fromkeys(ranked[place].number for place in places)
+        for place, number in zip(places, own, strict=False):
+            ranked[place] = self._scored(number)._replace(score=ranked[place].score)
+        return ranked
+
+    def _alone(self, source: int) -> _Search:
+        allowed, sources = [self._allowed[source]], [self._sources[source]]
+        parts = score.parts_of([sources[0].snapshot], allowed)
+        return _Search(self._query, sources, parts, allowed, self._weights, self._cosines)
+
+    def _numbers(self, source: int) -> dict[int, int]:
+        """file id → which one of `_Files`, for the candidates of a source."""
+        first = self._files.first
+        here = np.flatnonzero(self._found.source[first] == source)
+        return dict(zip(self._found.file_id[first[here]].tolist(), here.tolist(), strict=True))
+
     def ranked(self, limit: int) -> list[_Ranked]:
         """Files, best first: at least `limit` of them, if there are so many."""
         bound = self._bounds()
         order = np.argsort(-bound, kind="stable").tolist()
         done: list[_Ranked] = []
+        ranked: list[_Ranked] = []
         block = 2 * limit + 10
         for at in range(0, len(order), block):
-            if len(done) >= 2 * limit:
-                threshold = sorted((item.score for item in done), reverse=True)[2 * limit - 1]
-                if bound[order[at]] < threshold:
-                    break
+            if len(ranked) >= 2 * limit and bound[order[at]] < ranked[2 * limit - 1].score:
+                break
             done += [self._scored(number) for number in order[at : at + block]]
-        return sorted(done, key=lambda item: (-item.score, self._sources[item.source].name, item.info.path))[
-            : 2 * limit
-        ]
+            ranked = self._sorted(done)
+        return ranked[: 2 * limit]
+
+    def _sorted(self, files: Sequence[_Ranked]) -> list[_Ranked]:
+        """Best first; of several repositories the best file of each gets something on top."""
+        ranked = sorted(files, key=self._in_order)
+        if len(self._sources) == 1:
+            return ranked
+        first = {item.source: place for place, item in reversed(list(enumerate(ranked)))}
+        for place in first.values():
+            ranked[place] = ranked[place]._replace(score=ranked[place].score + self._weights.first)
+        return sorted(ranked, key=self._in_order)
+
+    def _in_order(self, item: _Ranked) -> tuple[float, str, str]:
+        return -item.score, self._sources[item.source].name, item.info.path
 
     def _by_source(self, source: NDArray[np.int64]) -> Iterator[tuple[int, slice | NDArray[np.int64]]]:
         """(source, where in the array it is), of each that occurs."""
@@ -263,7 +309,7 @@ class _Search:
                 if self._excused:
                     kept[np.isin(ids, [file_id for of, file_id in self._excused if of == number])] = 1.0
                 bound[here] *= kept**self._weights.penalties
-        return bound
+        return bound + (self._weights.first if len(self._sources) > 1 else 0.0)
 
     def _scored(self, number: int) -> _Ranked:
         """A candidate file."""
@@ -303,6 +349,7 @@ class _Search:
         by_history = self._rows_by_history()
         extra_rows = [*self._addends, *by_history]
         scored = score.score(self._query.terms, self._query.counts, snapshots, self._parts, extra_rows, self._cosines)
+        self._speaks = np.maximum(1 + (scored.likelihood - scored.likelihood.max()) / _SPEAKS, 0)
         weights = self._weights
         fused = weights.lexical * (scored.lexical - scored.lexical_floor) + weights.dense * scored.dense
         top = float(fused.max()) if len(fused) else 0.0
@@ -371,6 +418,8 @@ class _Search:
             "history": weights.history * history,
             "size": weights.size * size,
         }
+        if len(self._sources) > 1:
+            addends["repository"] = weights.repository * self._speaks[found.source[first]]
         if any(self._named):
             addends["project"] = weights.project * np.array(self._named, np.float64)[found.source[first]]
         return _Files(first, end, best + sum(addends.values()), addends)
@@ -400,6 +449,8 @@ class _Search:
         for name, factor in self._penalties(ranked.source, info).items():
             addends[f"penalty_{name}"] = total * (factor - 1.0)
             total *= factor
+        if not math.isclose(ranked.score, total):
+            addends["place"] = ranked.score - total
         return RankedFile(ranked.source, info, chunks, ranked.score, addends, tuple(copies))
 
     # hits

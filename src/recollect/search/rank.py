@@ -27,9 +27,9 @@ class Weights:
     lexical: float = 0.2  # of the fused score of a chunk, whose best is 1
     dense: float = 0.8
     definition: float = 1.0  # a chunk that defines the symbol asked for
-    definition_in_its_file: float = 1.5  # … in a file of that name, or as the qualified name asked for
+    definition_in_its_file: float = 1.25  # … in a file of that name, or as the qualified name asked for
     constructor: float = 0.4  # less for one that is named as what it makes, or for a module that several files add to
-    definition_named: float = 0.5  # of a name within a sentence
+    definition_named: float = 0.6  # of a name within a sentence
     definition_named_qualified: float = 0.8  # … that the sentence gives with what it belongs to
     phrase: float = 1.0  # a chunk that holds a quoted phrase literally
     path_given: float = 1.0  # the question names the path
@@ -40,8 +40,10 @@ class Weights:
     coverage_of_several: float = 0.4  # … where several repositories are searched: other projects' files lack some
     breadth: float = 0.3  # mean of a file's three best chunks
     history: float = 0.25  # subjects of commits that changed the file speak of what is asked
-    project: float = 0.2  # of several repositories, one that the question names
-    size: float = 0.2  # a file of many chunks: most goes through it
+    project: float = 0.4  # of several repositories, one that the question names
+    repository: float = 1.3  # … and the one whose chunks speak most of what is asked
+    first: float = 0.3  # the best file of each: a question may leave open which repository is meant
+    size: float = 0.15  # a file of many chunks: most goes through it
     symbol_coherence: float = 0.2  # factor of coherence, and …
     symbol_path: float = 0.5  # … of path, where the question is one symbol
     penalties: float = 1.0  # exponent: 0 leaves them out
@@ -52,7 +54,7 @@ class Weights:
         """
         more = min(0.1, self.dense)
         features = dict.fromkeys(
-            ("path", "coherence", "coverage", "coverage_of_several", "breadth", "history", "size"), 0.0
+            ("path", "coherence", "coverage", "coverage_of_several", "breadth", "history", "size", "first"), 0.0
         )
         return replace(self, lexical=self.lexical + more, dense=self.dense - more, **features)
 
@@ -151,6 +153,12 @@ def _parts(name: str) -> frozenset[str]:
 def fold(name: str) -> str:
     """A name without what writing styles differ in."""
     return name.lower().replace("_", "").replace("-", "")
+
+
+def is_named_for(path: str, name: str) -> bool:
+    """Whether a file bears a definition's name, in whatever form: `Router` in `routing.py`, `Request` in `requests.py`."""
+    stem, folded = path_parts(path)[2], fold(name)
+    return stem == folded or _root(stem) == _root(folded)
 
 
 class PathTable:

@@ -28,6 +28,7 @@ K1: Final = 1.2
 B: Final = 0.75
 STEM_WEIGHT: Final = 20.0  # a word in the file's name counts as so many in the body (measured: shared study, row 2)
 FOLDER_WEIGHT: Final = 5.0
+PSEUDO_CHUNKS: Final = 300.0  # like the mean of all indexes, added to each: the words of a small one say little
 RARITY: Final = 0.5  # how much more a word that few chunks hold weighs in the question's vector
 LEAST_DEVIATION: Final = 0.08  # of cosines: where all chunks are nearly alike, what tells them apart is chance
 CANDIDATES: Final = 1_500  # chunks by each of the two scores whose exact sum is computed
@@ -58,6 +59,7 @@ class Scored:
     dense: Floats
     matching: NDArray[np.bool_]  # whether any word matches
     lexical_floor: float  # z-score of a chunk that matches nothing (of the median chunk, where most match)
+    likelihood: NDArray[np.float64]  # for each index, as `likelihood` gives it
 
 
 def parts_of(snapshots: Sequence[Snapshot], allowed_files: Sequence[NDArray[np.bool_] | None]) -> list[Part]:
@@ -109,7 +111,8 @@ def score(
         rows = _candidates(_best(lexical, matching), vector, parts, allowed, extra)
         z_dense = _dense(vector, of_each, snapshots, parts, rows)
     z_lexical = ((lexical[rows] - np.float32(mean)) / np.float32(deviation)).astype(np.float32)
-    return Scored(rows, z_lexical, z_dense, lexical[rows] > 0, (floor - mean) / deviation)
+    told = likelihood(frequencies, [snapshot.n_chunks for snapshot in snapshots])
+    return Scored(rows, z_lexical, z_dense, lexical[rows] > 0, (floor - mean) / deviation, told)
 
 
 def _asked(
@@ -210,6 +213,21 @@ def _matches(term: str, key: int, part: Part) -> _Match:
         return _Match(found, counts.astype(np.float32), np.zeros(len(found), np.float32), _NO_ROWS, _NO_WEIGHT)
     also = weight[segment.file_id[found]]
     return _Match(found, counts.astype(np.float32), also, rows_of_files(part, np.flatnonzero(weight)), weight)
+
+
+def likelihood(frequencies: Mapping[str, Sequence[int]], sizes: Sequence[int]) -> NDArray[np.float64]:
+    """By how much likelier than the mean each of several indexes is the one that the words are about, as a logarithm.
+
+    Mean over the words, by rarity, of how many times as often as in all indexes together they are in the chunks of this one
+    (language models for resource selection, Si et al., 2002, smoothed as by Dirichlet).
+    """
+    counts = np.array([found for found in frequencies.values() if any(found)], np.float64).reshape(-1, len(sizes))
+    chunks = np.array(sizes, np.float64)
+    share = counts.sum(axis=1, keepdims=True) / max(float(chunks.sum()), 1.0)
+    weight = np.log(np.e / share)  # of a word in every chunk 1
+    times = (counts + PSEUDO_CHUNKS * share) / (chunks + PSEUDO_CHUNKS) / share
+    found: NDArray[np.float64] = (weight * np.log(times)).sum(axis=0) / max(float(weight.sum()), 1.0)
+    return found
 
 
 def history(
