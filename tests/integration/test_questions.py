@@ -189,6 +189,26 @@ def test_chunks_are_hits_of_their_own_when_asked_for(workspace: Workspace, make_
     assert {hit.path for hit in hits} == {"big.py"}
 
 
+def test_among_chunks_one_that_is_named_for_what_is_asked_comes_first(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    body = "    parts = request.split(separator)\n    header = parts[0]\n    return header\n\n\n" * 12
+    names = "split_request header_of first_part parse_header read_request".split()
+    text = "".join(f"def {name}(request, separator):\n{body}" for name in names)
+    workspace.sync(make_repository({"web.py": text}, "named"))
+    hit = workspace.search("parsing of headers", "named", chunks=True, explain=True).hits[0]
+    assert hit.symbol == "parse_header"
+    assert hit.explain is not None
+    assert hit.explain["name"] > 0
+    assert sum(hit.explain.values()) == pytest.approx(hit.score, abs=2e-3)
+
+
+def test_chunks_that_are_all_alike_are_found(workspace: Workspace, make_repository: MakeRepository) -> None:
+    files = {f"p{i % 40}/same_{i}.py": f"def total(items):\n    return sum(items)  # {i}\n" for i in range(1_200)}
+    workspace.sync(make_repository(files, "alike"))
+    assert len(workspace.search("total of items", "alike", chunks=True, limit=50).hits) == 50
+
+
 def test_equal_content_in_several_repositories_is_one_hit(
     workspace: Workspace, make_repository: MakeRepository
 ) -> None:

@@ -32,6 +32,13 @@ def test_a_path_that_is_the_question_matches_best() -> None:
     assert match("a/session_cookie.py") > match("a/session.py") > match("session/other.py") > match("a/b.py") == 0
 
 
+def test_a_name_that_is_the_question_matches_best() -> None:
+    match = PathMatch(("parse", "url"))
+    assert match.of_name("Url.parse_url") > match.of_name("Url.parse") > match.of_name("Url.read") == 0
+    assert match.of_name("parseURL") == match.of_name("parse_url") == 1
+    assert match.of_name("") == 0
+
+
 @pytest.mark.parametrize(
     ("path", "name", "named"),
     [

@@ -62,6 +62,7 @@ class Definition:
 
 
 _T = TypeVar("_T", bound=np.generic)
+_AT_A_TIME = 200  # rows asked for by their keys: SQLite takes no expression deeper than 1,000
 _FILE_COLUMNS = "id, path, hash, size, language, content, status, reason, lines, chunks"
 DEFINITION_COLUMNS = "file_id, chunk_id, name, scope || name, kind, start_line, end_line, signature"
 
@@ -156,9 +157,13 @@ class Snapshot:
 
     def chunk_names(self, chunks: Sequence[tuple[int, int]]) -> dict[int, tuple[str, str]]:
         """(kind, symbol) of chunks, given by file and their own id, by the latter."""
-        either = " OR ".join(["file_id = ? AND id = ?"] * len(chunks)) or "0"
-        rows = self.rows(f"SELECT id, kind, symbol FROM named_chunks WHERE {either}", [*chain.from_iterable(chunks)])
-        return {chunk_id: (kind, symbol) for chunk_id, kind, symbol in rows}
+        found: dict[int, tuple[str, str]] = {}
+        for start in range(0, len(chunks), _AT_A_TIME):
+            few = chunks[start : start + _AT_A_TIME]
+            either = " OR ".join(["file_id = ? AND id = ?"] * len(few))
+            rows = self.rows(f"SELECT id, kind, symbol FROM named_chunks WHERE {either}", [*chain.from_iterable(few)])
+            found.update((chunk_id, (kind, symbol)) for chunk_id, kind, symbol in rows)
+        return found
 
     def text(self, file_id: int) -> str:
         """The file's text in this generation; empty where it is not indexed."""

@@ -27,6 +27,7 @@ _BY_HISTORY = 20  # files that are candidates for what commits said of them
 _STRONG = 2.0  # deviations above the mean of a chunk that counts in full: the best of what matches badly does not
 _FOLDERS = 4  # above a repository and its own, by which a question may name it
 _BREADTH = 3  # chunks
+_BY_NAME = 100  # best chunks whose names are looked at
 _SPEAKS = (
     3.0  # logarithm of how many times less often a repository speaks of something that counts as not speaking of it
 )
@@ -366,6 +367,8 @@ class _Search:
                 extra[place] = sum(addends.values())
         value = fused * scale
         total = value + extra
+        if weights.name:
+            self._add_names(scored.rows, total)
         keep = np.flatnonzero(total > 0)
         lexical = weights.lexical * (scored.lexical.astype(np.float64) - scored.lexical_floor) * scale
         rows = scored.rows[keep]
@@ -379,6 +382,24 @@ class _Search:
         order = np.argsort(source * (1 << 32) + file_id - 1j * total[keep], kind="stable")
         keep = keep[order]
         return _Found(rows[order], source[order], file_id[order], value[keep], lexical[keep], total[keep])
+
+    def _add_names(self, rows: NDArray[np.int64], total: NDArray[np.float64]) -> None:
+        """Add to the totals of the best chunks what the names of what they define have of the question's words."""
+        if not self._query.words:
+            return
+        edge = np.partition(total, -_BY_NAME)[-_BY_NAME] if len(total) > _BY_NAME else 0.0
+        best = np.flatnonzero((total >= edge) & (total > 0))
+        if len(best) > 2 * _BY_NAME:  # which of many equals came first must not matter
+            best = np.flatnonzero(total > edge)
+        for part, span in score.split(self._parts, rows[best]):
+            segment, at = part.view.segment, rows[best[span]] - part.offset
+            ids = segment.chunk_id[at].tolist()
+            names = part.snapshot.chunk_names(list(zip(segment.file_id[at].tolist(), ids, strict=True)))
+            for place, chunk_id in zip(best[span].tolist(), ids, strict=True):
+                value = self._weights.name * self._path_match.of_name(names.get(chunk_id, ("", ""))[1])
+                if value:
+                    self._add(int(rows[place]), "name", value)
+                    total[place] += value
 
     def _rows_by_history(self) -> list[int]:
         """Chunks of the files whose history matches best: they are candidates whatever their text says."""

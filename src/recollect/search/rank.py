@@ -34,6 +34,7 @@ class Weights:
     phrase: float = 1.0  # a chunk that holds a quoted phrase literally
     path_given: float = 1.0  # the question names the path
     path: float = 0.5  # words of the question are those of the file's name
+    name: float = 0.0  # words of the question are those of the name of what the chunk defines
     coherence: float = 0.2  # several good chunks in a file, against the file that has most
     coherent: float = 0.4  # a chunk above this share of the best is good
     coverage: float = 0.1  # share of the question's words that a file holds, in whatever form
@@ -50,13 +51,21 @@ class Weights:
 
     def of_chunks(self) -> Weights:
         """Where chunks are the hits, what a file has on top of its chunks does not count: it would put its others too high.
-        Words say more of one chunk than of a whole file, and count for more.
+        Words say more of one chunk than of a whole file, and those of its name most; what is in the way of a file, less.
         """
         more = min(0.1, self.dense)
         features = dict.fromkeys(
             ("path", "coherence", "coverage", "coverage_of_several", "breadth", "history", "size", "first"), 0.0
         )
-        return replace(self, lexical=self.lexical + more, dense=self.dense - more, **features)
+        return replace(
+            self,
+            lexical=self.lexical + more,
+            dense=self.dense - more,
+            name=0.4,
+            definition_named=0.75 * self.definition_named,
+            penalties=0.5 * self.penalties,
+            **features,
+        )
 
 
 WEIGHTS = Weights()
@@ -231,6 +240,13 @@ class PathMatch:
     def __call__(self, path: str) -> float:
         """0 to 1: shares of the question and of the file's name that the other explains."""
         stem, parent, _ = path_parts(path)
+        return self._shares(stem, parent)
+
+    def of_name(self, name: str) -> float:
+        """The same for a symbol's name, without what it belongs to."""
+        return self._shares(_parts(name.rpartition(".")[2]), frozenset())
+
+    def _shares(self, stem: frozenset[str], parent: frozenset[str]) -> float:
         in_stem = in_parent = covered = 0
         for word in stem:
             bits = self._bits(word)
