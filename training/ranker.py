@@ -30,7 +30,7 @@ _VALUES: Final[Mapping[str, tuple[float, ...]]] = {
     "coverage": (0.0, 0.1, 0.2, 0.3),
     "breadth": (0.2, 0.3, 0.4, 0.5),
     "history": (0.1, 0.2, 0.25, 0.3, 0.4),
-    "size": (0.0, 0.1, 0.2, 0.3),
+    "size": (0.0, 0.1, 0.15, 0.2, 0.3),
     "definition_in_its_file": (1.1, 1.25, 1.5),
     "definition_named": (0.3, 0.5, 0.6, 0.7),
     "symbol_path": (0.3, 0.5, 0.8),

@@ -452,17 +452,13 @@ class _Search:
         forms = [rank.forms(word) for word in self._query.counts]
         return score.coverage(forms, [source.snapshot for source in self._sources], self._parts)
 
-    def _finished(self, ranked: _Ranked, copies: Sequence[str]) -> RankedFile:
-        """A file with its chunks and all its addends by name."""
+    def _finished(self, ranked: _Ranked, copies: Sequence[str], each: bool = False) -> RankedFile:
+        """A file with its chunks and all its addends by name; `each`: also with those of its chunks by themselves."""
         found, files, info = self._found, self._files, ranked.info
         first, end = int(files.first[ranked.number]), int(files.end[ranked.number])
-        chunks = [(int(found.rows[i]), float(found.total[i])) for i in range(first, min(end, first + _CHUNKS_SHOWN))]
-        lexical = float(found.lexical[first])
-        addends = {
-            "lexical": lexical,
-            "dense": float(found.value[first]) - lexical,
-            **self._addends.get(chunks[0][0], {}),
-        }
+        shown = range(first, min(end, first + _CHUNKS_SHOWN))
+        chunks = [(int(found.rows[i]), float(found.total[i])) for i in shown]
+        addends = self._of_chunk(first)
         also = ((name, float(values[ranked.number])) for name, values in files.addends.items())
         addends |= {name: value for name, value in also if value > 0}
         addends.update(self._path_addends(info.path))
@@ -472,7 +468,14 @@ class _Search:
             total *= factor
         if not math.isclose(ranked.score, total):
             addends["place"] = ranked.score - total
-        return RankedFile(ranked.source, info, chunks, ranked.score, addends, tuple(copies))
+        by_chunk = tuple(map(self._of_chunk, shown)) if each else ()
+        return RankedFile(ranked.source, info, chunks, ranked.score, addends, tuple(copies), by_chunk)
+
+    def _of_chunk(self, number: int) -> dict[str, float]:
+        """Addends of one of `_Found`, without what its file has."""
+        lexical = float(self._found.lexical[number])
+        dense = float(self._found.value[number]) - lexical
+        return {"lexical": lexical, "dense": dense, **self._addends.get(int(self._found.rows[number]), {})}
 
     # hits
 
@@ -484,7 +487,8 @@ class _Search:
             first = unique.setdefault(item.info.hash, item)
             if first is not item:
                 copies[item.info.hash].append(f"{self._sources[item.source].name}:{printable(item.info.path)}")
-        files = [self._finished(item, copies[item.info.hash]) for item in list(unique.values())[: shape.limit]]
+        each = shape.chunks and shape.explain
+        files = [self._finished(item, copies[item.info.hash], each) for item in list(unique.values())[: shape.limit]]
         return Hits(self._sources, self._parts, self._query.terms, self._defines, shape).of(files)
 
 

@@ -51,7 +51,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class RankedFile:
-    """A file with all that made its score; `chunks`: (overall row, score), best first; `copies`: where else its content is."""
+    """A file with all that made its score; `chunks`: (overall row, score), best first; `copies`: where else its content is.
+
+    `of_each`: what made the score of each of the chunks by itself, if that is to be explained.
+    """
 
     source: int
     info: FileInfo
@@ -59,14 +62,16 @@ class RankedFile:
     score: float
     addends: dict[str, float]
     copies: tuple[str, ...] = ()
+    of_each: tuple[dict[str, float], ...] = ()
 
 
 class _Shown(NamedTuple):
-    """A chunk that becomes a hit; `more`: others of its file that are good too (overall rows)."""
+    """A chunk that becomes a hit; `more`: others of its file that are good too (overall rows); `addends`: to its score."""
 
     file: RankedFile
     row: int
     score: float
+    addends: Mapping[str, float]
     more: Sequence[int] = ()
 
 
@@ -118,9 +123,13 @@ class Hits:
     def _shown(self, file: RankedFile) -> list[_Shown]:
         best = file.chunks[0][1]
         if self._shape.chunks:
-            return [_Shown(file, row, file.score * score / best) for row, score in file.chunks]
+            shown = [_Shown(file, row, file.score * score / best, file.addends) for row, score in file.chunks]
+            for number, own in enumerate(file.of_each[1:], 1):  # what the file has makes the same share of each score
+                of_file = shown[number].score - sum(own.values())
+                shown[number] = shown[number]._replace(addends={**own, "file": of_file} if of_file else own)
+            return shown
         good = [row for row, score in file.chunks[1:] if score >= _GOOD * best]
-        return [_Shown(file, file.chunks[0][0], file.score, good[:_NAMED])]
+        return [_Shown(file, file.chunks[0][0], file.score, file.addends, good[:_NAMED])]
 
     def _hit(self, item: _Shown, text: Stored | None, names: Mapping[int, tuple[str, str]]) -> Hit:
         source, info = self._sources[item.file.source], item.file.info
@@ -135,7 +144,7 @@ class Hits:
             kind, symbol = defined.kind, defined.qualified_name
             first = max(0, min(defined.start_line - start, len(lines) - size))
             last = min(first + size, len(lines))
-        explain = {name: round(value, 4) for name, value in item.file.addends.items()} if self._shape.explain else None
+        explain = {name: round(value, 4) for name, value in item.addends.items()} if self._shape.explain else None
         return Hit(
             repository=source.name,
             path=printable(info.path),
