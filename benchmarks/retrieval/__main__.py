@@ -134,8 +134,8 @@ def ablation(home: Path, places: Sequence[Place], questions: Sequence[Question])
 
 def in_one_home(
     workspace: Workspace, places: Sequence[Place], questions: Sequence[Question]
-) -> tuple[Scores, Scores, list[float]]:
-    """All repositories searched at once: (NDCG, whether the first hit is in the right one, seconds)."""
+) -> tuple[Scores, Scores, list[float], int]:
+    """All repositories searched at once: (NDCG, whether the first hit is in the right one, seconds, repositories)."""
     home = OneHome(workspace, places)
     scores, first = Scores(), Scores()
     times: list[float] = []
@@ -144,13 +144,13 @@ def in_one_home(
         times.append(seconds)
         scores.add(question.repository, ("all",), ndcg(ranked, question.targets, lines=False))
         first.add(question.repository, ("all",), float(bool(ranked and ranked[0]["path"])))
-    return scores, first, times
+    return scores, first, times, home.repositories
 
 
 def one_home(workspace: Workspace, places: Sequence[Place], questions: Sequence[Question]) -> None:
-    scores, first, times = in_one_home(workspace, places, questions)
+    scores, first, times, many = in_one_home(workspace, places, questions)
     print(
-        f"All {len(places)} repositories at once, none named: NDCG@10 {scores.mean():.3f}, the first hit in the right one for"
+        f"All {many} repositories at once, none named: NDCG@10 {scores.mean():.3f}, the first hit in the right one for"
         f" {first.mean():.0%}; {quantiles(times)}.\n"
     )
 
@@ -166,7 +166,7 @@ def ablation_in_one_home(home: Path, places: Sequence[Place], questions: Sequenc
         ("all but the project that the question names", {"project": 0.0}),
     ):
         with _weighing(replace(rank.WEIGHTS, **left_out), in_path=True), Workspace(home) as workspace:
-            scores, first, _ = in_one_home(workspace, places, questions)
+            scores, first, *_ = in_one_home(workspace, places, questions)
         print(f"| {name} | {scores.mean():.3f} | {first.mean():.1%} |", flush=True)
     print()
 

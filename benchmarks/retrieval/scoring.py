@@ -100,6 +100,7 @@ class OneHome:
         self._of = {place.name: place for place in places}
         names = {str(place.root): place.name for place in places}
         self._names = {row.name: names.get(row.path) for row in workspace.repositories(limit=1000).repositories}
+        self.repositories = len(self._names)
 
     def ask(self, question: Question) -> tuple[list[dict[str, Any]], float]:
         """(ranked entries, those of other repositories without a path; seconds)."""
