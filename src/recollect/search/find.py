@@ -263,24 +263,33 @@ class _Search:
         bound = self._bounds()
         order = np.argsort(-bound, kind="stable").tolist()
         done: list[_Ranked] = []
-        ranked: list[_Ranked] = []
         block = 2 * limit + 10
         for at in range(0, len(order), block):
-            if len(ranked) >= 2 * limit and bound[order[at]] < ranked[2 * limit - 1].score:
+            if len(done) >= 2 * limit and bound[order[at]] < self._scores(done)[2 * limit - 1]:
                 break
             done += [self._scored(number) for number in order[at : at + block]]
-            ranked = self._sorted(done)
-        return ranked[: 2 * limit]
+        done.sort(key=self._in_order)
+        if len(self._sources) > 1:
+            for place in self._firsts(done):
+                done[place] = done[place]._replace(score=done[place].score + self._weights.first)
+            done.sort(key=self._in_order)
+        return done[: 2 * limit]
 
-    def _sorted(self, files: Sequence[_Ranked]) -> list[_Ranked]:
-        """Best first; of several repositories the best file of each gets something on top."""
-        ranked = sorted(files, key=self._in_order)
-        if len(self._sources) == 1:
-            return ranked
-        first = {item.source: place for place, item in reversed(list(enumerate(ranked)))}
-        for place in first.values():
-            ranked[place] = ranked[place]._replace(score=ranked[place].score + self._weights.first)
-        return sorted(ranked, key=self._in_order)
+    def _scores(self, files: Sequence[_Ranked]) -> list[float]:
+        """Falling; of several repositories the best file of each gets something on top."""
+        scores = [item.score for item in files]
+        if len(self._sources) > 1:
+            for place in self._firsts(files):
+                scores[place] += self._weights.first
+        return sorted(scores, reverse=True)
+
+    def _firsts(self, files: Sequence[_Ranked]) -> list[int]:
+        """Where the best file of each repository is, the first of equal ones."""
+        best: dict[int, int] = {}
+        for place, item in enumerate(files):
+            if item.source not in best or item.score > files[best[item.source]].score:
+                best[item.source] = place
+        return list(best.values())
 
     def _in_order(self, item: _Ranked) -> tuple[float, str, str]:
         return -item.score, self._sources[item.source].name, item.info.path
