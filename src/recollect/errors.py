@@ -19,20 +19,21 @@ def without_credentials(text: str) -> str:
 class RecollectError(Exception):
     """A bug of ours, unless a subclass says otherwise."""
 
-    code: ClassVar[str] = "internal"
+    code: str = "internal"
     exit_code: ClassVar[int] = 3
     retry: ClassVar[bool] = False
 
     def __init__(self, message: str | None = None, *, hint: str = "", code: str | None = None) -> None:
         self.message = without_credentials(message if message is not None else (type(self).__doc__ or "").strip())
         self.hint = hint
-        self._code = code
+        if code is not None:
+            self.code = code
         super().__init__(self.message)
 
     def to_dict(self) -> dict[str, Any]:
         """`{code, message, hint, exit_code, retry}`: the shape that crosses the socket and reaches agents."""
         return {
-            "code": self._code or self.code,
+            "code": self.code,
             "message": self.message,
             "hint": self.hint,
             "exit_code": self.exit_code,

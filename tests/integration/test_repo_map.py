@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from recollect.errors import UserError
+from recollect.errors import Unavailable, UserError
 from recollect.index import usage
 from recollect.index.snapshot import Snapshot
+from recollect.jobs.indexer import IndexerProcess
 from recollect.search.repo_map import Focus, Graph, outline
 from recollect.workspace import Workspace
+from recollect.workspace.maps import Maps
 from tests.conftest import SHOP, MakeRepository, git, wait_until, write
 
 CODE: dict[str, str | bytes] = {
@@ -155,3 +159,15 @@ def described(folder: Path, held: usage.Usage) -> tuple[object, ...]:
     finally:
         snapshot.release()
     return held.generation, sorted(files), sorted(names), uses, definitions, sorted(text.split("\n"))
+
+
+def test_a_map_that_the_end_interrupts_is_no_failure(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Indexer:
+        def map(self, folder: Path) -> Future[None]:
+            return Future()
+
+    maps = Maps(cast(IndexerProcess, Indexer()), lambda repository_id: tmp_path)
+    for code, said in (("shutting_down", []), ("indexer_down", ["a map cannot be made: interrupted"])):
+        maps.build("one").set_exception(Unavailable("interrupted", code=code))
+        assert [record.getMessage() for record in caplog.records] == said
+        assert maps.status("one").status == "failed"

@@ -11,6 +11,7 @@ def test_an_error_crosses_the_socket_whole(cls: type[errors.RecollectError]) -> 
     received = errors.from_dict(sent.to_dict())
     assert type(received) is cls
     assert received.to_dict() == sent.to_dict()
+    assert (sent.code, cls("what happened").code) == ("precisely", cls.code)
 
 
 def test_credentials_are_cut_out_of_urls() -> None:

@@ -113,7 +113,7 @@ class Maps:
         error = done.exception()
         said = error.message if isinstance(error, RecollectError) else str(error) if error is not None else None
         status = "failed" if said is not None else "ready"
-        if said is not None:
+        if said is not None and not (isinstance(error, RecollectError) and error.code == "shutting_down"):
             log.warning("a map cannot be made: %s", said)
         with self._lock:
             self._building.pop(repository_id, None)
