@@ -46,6 +46,17 @@ def test_a_file_is_found_by_what_a_commit_said(workspace: Workspace, make_reposi
     assert abs(sum(hit.explain.values()) - hit.score) < 0.01
 
 
+def test_what_commits_alone_say_counts_more_than_what_sounds_alike(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    code = "def {0}_run(x):\n    return x + 1\n\n\ndef {0}_load(path):\n    with open(path) as f:\n        return f.read()\n"
+    root = make_repository({f"{name}.py": code.format(name) for name in "abcdefgh"})
+    change(root, "e.py", "Handle zanzibar overflow of wombats")
+    workspace.sync(root)
+    for query in ("zanzibar", "zanzibar overflow", "why do wombats overflow", "read overflow"):
+        assert workspace.search(query, "project").hits[0].path == "e.py", query
+
+
 def test_a_new_commit_is_read_without_any_file_changing(workspace: Workspace, make_repository: MakeRepository) -> None:
     root = make_repository({"a.py": CODE, "b.py": CODE})
     workspace.sync(root)

@@ -3,7 +3,7 @@ import pytest
 from recollect.search.filters import glob_pattern
 from recollect.search.query import parse
 from recollect.search.rank import PathMatch, beginnings, is_named_for, path_parts, penalty
-from recollect.search.score import likelihood
+from recollect.search.score import likelihood, said_alone
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,15 @@ def test_globs_match_as_in_gitignore(glob: str, matching: list[str], others: lis
 
 def test_a_broken_glob_matches_itself() -> None:
     assert glob_pattern("a[b").match("a[b") or glob_pattern("a[b").match("x/a[b")
+
+
+def test_what_commits_alone_said_is_counted_by_how_much_is_asked_for_besides() -> None:
+    def share(frequencies: dict[str, list[int]], *said: str) -> float:
+        return said_alone(frequencies, said, 1000)
+
+    assert share({"wombat": [0, 0]}, "wombat") == 1.0
+    assert share({"wombat": [0, 0]}) == 0.0
+    assert share({"wombat": [0, 1]}, "wombat") == 0.0
+    assert 0.9 < share({"wombat": [0, 0], "return": [600, 300]}, "wombat", "return") < 1.0
+    assert share({"wombat": [0, 0], "quokka": [0, 0]}, "wombat") == 0.5
+    assert share({}) == 0.0

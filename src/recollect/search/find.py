@@ -31,6 +31,7 @@ _BY_NAME = 100  # best chunks whose names are looked at
 _SPEAKS = (
     3.0  # logarithm of how many times less often a repository speaks of something that counts as not speaking of it
 )
+_SAID_ALONE = 4.0  # times that history counts more, where no code or path has a word of the question
 _LARGE = math.log1p(150)  # chunks of a file that counts as large as any
 _CHUNKS_SHOWN = 50  # of one file
 _AT_A_TIME = 64  # files
@@ -142,7 +143,7 @@ class _Search:
         self._addends: dict[int, dict[str, float]] = defaultdict(dict)  # overall row → addends beyond the fused score
         self._defines: dict[int, Definition] = {}  # overall row → the asked name's definition in it
         self._excused: set[tuple[int, int]] = set()  # (source, file id): no penalties
-        self._history = score.history(query.terms, [source.snapshot for source in sources], allowed)
+        self._history, self._said = score.history(query.terms, [source.snapshot for source in sources], allowed)
         several = len(sources) > 1
         identities = [(source.name, source.root.parts[-_FOLDERS:]) for source in sources] if several else []
         self._named = rank.named(identities, query.text) if several else [False]
@@ -359,7 +360,10 @@ class _Search:
         by_history = self._rows_by_history()
         extra_rows = [*self._addends, *by_history]
         scored = score.score(self._query.terms, self._query.counts, snapshots, self._parts, extra_rows, self._cosines)
-        self._speaks = np.maximum(1 + (scored.likelihood - scored.likelihood.max()) / _SPEAKS, 0)
+        sizes = [snapshot.n_chunks for snapshot in snapshots]
+        likelihood = score.likelihood(scored.frequencies, sizes)
+        self._speaks = np.maximum(1 + (likelihood - likelihood.max()) / _SPEAKS, 0)
+        self._said_alone = score.said_alone(scored.frequencies, self._said, sum(sizes))
         weights = self._weights
         fused = weights.lexical * (scored.lexical - scored.lexical_floor) + weights.dense * scored.dense
         top = float(fused.max()) if len(fused) else 0.0
@@ -445,7 +449,7 @@ class _Search:
                 size[here] = np.minimum(np.log1p(chunks) / _LARGE, 1.0)
         addends |= {
             "coverage": self._coverage_weight * coverage,
-            "history": weights.history * history,
+            "history": weights.history * (1 + _SAID_ALONE * self._said_alone**3) * history,
             "size": weights.size * size,
         }
         if len(self._sources) > 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -59,7 +59,7 @@ class Scored:
     dense: Floats
     matching: NDArray[np.bool_]  # whether any word matches
     lexical_floor: float  # z-score of a chunk that matches nothing (of the median chunk, where most match)
-    likelihood: NDArray[np.float64]  # for each index, as `likelihood` gives it
+    frequencies: Mapping[str, Sequence[int]]  # of each term: live chunks of each index that hold it, or whose path does
 
 
 def parts_of(snapshots: Sequence[Snapshot], allowed_files: Sequence[NDArray[np.bool_] | None]) -> list[Part]:
@@ -111,8 +111,7 @@ def score(
         rows = _candidates(_best(lexical, matching), vector, parts, allowed, extra)
         z_dense = _dense(vector, of_each, snapshots, parts, rows)
     z_lexical = ((lexical[rows] - np.float32(mean)) / np.float32(deviation)).astype(np.float32)
-    told = likelihood(frequencies, [snapshot.n_chunks for snapshot in snapshots])
-    return Scored(rows, z_lexical, z_dense, lexical[rows] > 0, (floor - mean) / deviation, told)
+    return Scored(rows, z_lexical, z_dense, lexical[rows] > 0, (floor - mean) / deviation, frequencies)
 
 
 def _asked(
@@ -232,16 +231,22 @@ def likelihood(frequencies: Mapping[str, Sequence[int]], sizes: Sequence[int]) -
 
 def history(
     terms: Sequence[str], snapshots: Sequence[Snapshot], allowed_files: Sequence[NDArray[np.bool_] | None]
-) -> list[Floats]:
-    """BM25 of what commits said when they changed a file, by file id for each snapshot; the best of those allowed is 1."""
+) -> tuple[list[Floats], frozenset[str]]:
+    """(BM25 of what commits said when they changed a file, by file id for each snapshot, of which the best allowed is 1; the
+    terms that any of them said).
+    """
     fields = [snapshot.history for snapshot in snapshots]
     scores = [np.zeros(len(field), np.float32) for field in fields]
     n = sum(map(len, fields))
     total = sum(field.total for field in fields)
+    said = set()
     for term in terms if n else ():
         key = term_key(term)
         found = [field.postings(key) for field in fields]
         frequency = sum(len(documents) for documents, _ in found)
+        if not frequency:
+            continue
+        said.add(term)
         weight = np.log(1 + (n - frequency + 0.5) / (frequency + 0.5)) * (K1 + 1)
         for field, score, (documents, counts) in zip(fields, scores, found, strict=True):
             norm = K1 * (1 - B + B * field.length[documents] * (n / total))
@@ -253,7 +258,15 @@ def history(
         if allowed is not None:
             placed[~allowed] = 0.0
     best = max((float(placed.max(initial=0.0)) for placed in by_file), default=0.0)
-    return [placed / np.float32(best) if best > 0 else placed for placed in by_file]
+    return [placed / np.float32(best) if best > 0 else placed for placed in by_file], frozenset(said)
+
+
+def said_alone(frequencies: Mapping[str, Sequence[int]], said: Collection[str], n: int) -> float:
+    """Share of the words asked for, by rarity among `n` chunks, that commits said and no chunk or its path holds."""
+    found = {term: sum(counts) for term, counts in frequencies.items()}
+    rarity = {term: math.log(1 + (n - frequency + 0.5) / (frequency + 0.5)) for term, frequency in found.items()}
+    alone = sum(weight for term, weight in rarity.items() if term in said and not found[term])
+    return alone / sum(rarity.values()) if alone else 0.0
 
 
 def coverage(forms: Sequence[Sequence[str]], snapshots: Sequence[Snapshot], parts: Sequence[Part]) -> list[Floats]:
