@@ -119,6 +119,18 @@ def whole_term(identifier: str, parts: tuple[str, ...]) -> str | None:
     return whole if whole != parts[0] else None
 
 
+def spellings(name: str) -> tuple[str, ...]:
+    """A name in lower case, then as one word and with underscores: what it may be called where names are written otherwise.
+
+    `getUserV2` -> getuserv2, get_user_v2.
+    """
+    lowered = name.lower()
+    parts = (_PARTS if name.isascii() else _PARTS_UNICODE).findall(name)
+    with_underscores = "".join(part if part.isdigit() else f"_{part}" for part in parts).lower().strip("_")
+    one_word = lowered.replace("_", "")
+    return tuple(dict.fromkeys((lowered, one_word or lowered, with_underscores or lowered)))
+
+
 def split_all(names: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
     """(identifier, `split_identifier` of it, `whole_term` of it) for many: the same, in a fraction of the time."""
     plain = [name for name in names if name.isascii() and len(name) <= MAX_IDENTIFIER]

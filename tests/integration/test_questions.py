@@ -277,6 +277,33 @@ def test_symbols_are_found_exactly_with_their_uses(workspace: Workspace, shop: P
     assert workspace.symbol("nothing_like_it", "shop").definitions == ()
 
 
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [("totalPrice", "total_price"), ("Cart.totalPrice", "total_price"), ("session_store", "SessionStore")],
+)
+def test_a_name_is_found_that_is_spelled_as_in_another_language(
+    workspace: Workspace, shop: Path, asked: str, name: str
+) -> None:
+    assert [hit.name for hit in workspace.symbol(asked, "shop").definitions] == [name]
+    uses = workspace.symbol(asked, "shop", references=True).references
+    assert uses == workspace.symbol(name, "shop", references=True).references
+    for question in (asked, f"where is {asked} kept"):
+        hit = workspace.search(question, "shop", explain=True).hits[0]
+        assert hit.symbol.endswith(name)
+        assert hit.explain is not None
+        assert "definition" in hit.explain
+
+
+def test_a_type_is_not_taken_for_a_function_that_is_spelled_alike(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    root = make_repository({"a.py": "def sign_cookie(): pass\n"})
+    for question, adds in (("signCookie", True), ("SignCookie", False)):
+        explain = workspace.search(question, str(root), explain=True).hits[0].explain
+        assert explain is not None
+        assert ("definition" in explain) is adds
+
+
 def test_code_is_read_by_lines(workspace: Workspace, shop: Path) -> None:
     result = workspace.read("shop/prices.py", repository="shop", start_line=3, end_line=3)
     assert (result.text, result.start_line, result.end_line) == ("DISCOUNT = 0.1", 3, 3)

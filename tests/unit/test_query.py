@@ -24,6 +24,10 @@ def test_words_are_no_symbol_but_names_among_them_are_noticed() -> None:
     assert "where" not in query.terms
 
 
+def test_a_call_in_quotes_names_what_is_called() -> None:
+    assert parse("the hosts of `build()` and `Url.parse()`").names == ("parse", "build")
+
+
 def test_capitalised_words_may_name_types() -> None:
     assert parse("how Key is used by the Parser of JSON").types == ("Key", "Parser")
     assert parse("Rack::Request in Session.swift").types == ()  # names and paths

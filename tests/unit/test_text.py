@@ -41,3 +41,12 @@ def test_a_path_gives_words_of_its_stem_and_its_last_three_folders() -> None:
     stem, folders = text.path_words("one/two/three/fourFive/http_server.py")
     assert stem == ("http", "server")
     assert folders == ("two", "three", "four", "five")
+
+
+def test_a_name_is_spelled_in_other_ways() -> None:
+    assert text.spellings("getUserV2") == ("getuserv2", "get_user_v2")
+    assert text.spellings("get_user") == ("get_user", "getuser")
+    assert text.spellings("HTTPServer") == ("httpserver", "http_server")
+    assert text.spellings("cart") == ("cart",)
+    assert text.spellings("__init__") == ("__init__", "init")
+    assert text.spellings("_") == ("_",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -164,10 +164,12 @@ class _Search:
         names = (query.symbol,) if query.symbol else (*query.names, *query.types)
         if not names:
             return
+        spelled = {name: text.spellings(name) for name in names}
+        wanted = [form for forms in spelled.values() for form in forms]
         found = [
             (i, item)
             for i, source in enumerate(self._sources)
-            for item in source.snapshot.definitions(names, fold=True)
+            for item in source.snapshot.definitions(wanted, fold=True)
         ]
         for name in names:
             exact = [(i, item) for i, item in found if item.name == name]
@@ -175,6 +177,7 @@ class _Search:
                 exact = [(i, item) for i, item in exact if item.kind in rank.TYPES]
             else:
                 exact = exact or [(i, item) for i, item in found if item.name.lower() == name.lower()]
+                exact = exact or [(i, item) for i, item in found if _is_spelled_as(item, name, spelled[name])]
             self._boost(name, exact)
             if query.symbol:
                 self._excuse({(i, item.file_id) for i, item in exact})
@@ -512,6 +515,11 @@ def _best(by_history: NDArray[np.float32]) -> NDArray[np.int64]:
         edge = np.partition(by_history[found], len(found) - _BY_HISTORY)[len(found) - _BY_HISTORY]
         found = found[by_history[found] >= edge]
     return found
+
+
+def _is_spelled_as(item: Definition, name: str, forms: Collection[str]) -> bool:
+    """Whether a definition may be what is asked for as another language spells it: `FromRequest` is no `from_request()`."""
+    return item.name.lower() in forms and (item.kind in rank.TYPES or not name[0].isupper())
 
 
 def _path_table(snapshot: Snapshot) -> rank.PathTable:

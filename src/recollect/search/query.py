@@ -72,7 +72,7 @@ def parse(question: str) -> Query:
         words=tuple(word for word in found if word not in text.STOP_WORDS and len(word) > 1)[:MAX_TERMS],
         symbol=symbol,
         qualified=qualified,
-        names=tuple(dict.fromkeys(SEPARATOR.split(name)[-1] for name in (*names, *quoted))),
+        names=tuple(dict.fromkeys(SEPARATOR.split(name.removesuffix("()"))[-1] for name in (*names, *quoted))),
         types=() if symbol else _types(asked),
         qualified_names=frozenset(".".join(SEPARATOR.split(name)) for name in names if SEPARATOR.search(name)),
         phrases=tuple(phrase for phrase in phrases if phrase != symbol),

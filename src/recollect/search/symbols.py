@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 from recollect import text
 from recollect.index.snapshot import Definition, Snapshot
@@ -22,35 +23,50 @@ def symbol_hits(
 ) -> tuple[tuple[SymbolHit, ...], tuple[SymbolHit, ...] | None]:
     """(definitions, references or None) of a name, `Outer.name` or the beginning of a name; at most `limit` of each.
 
-    Exact names come before those of another case, and these before names that only begin so; within each, code before
-    tests and the like.
+    Exact names come before those of another case; only where there is neither, what is spelled as other languages would
+    (`getUser`, `get_user`), and then names that begin so. Within each, code before tests and the like.
     """
     parts = [part for part in SEPARATOR.split(asked.removesuffix("()")) if part]
     if not parts:
         return (), (() if references else None)
-    name, qualified = parts[-1], ".".join(parts)
+    *outer, name = parts
     ranked: list[tuple[tuple[int, bool, float, int, str, str, int], SymbolHit, Definition, Signatures]] = []
     for source in sources:
         signatures = Signatures(source.snapshot)
         for item in _definitions(source.snapshot, name):
             if kind is not None and item.kind != kind.lower():
                 continue
-            if len(parts) > 1 and not f".{item.qualified_name}".endswith(f".{qualified}"):
+            if outer and not f".{item.qualified_name}".endswith("." + ".".join((*outer, item.name))):
                 continue
             hit = _definition(source, item)
-            distance = 0 if item.name == name else 1 if item.name.lower() == name.lower() else 2
+            distance = _distance(item.name, name)
             place = (hit.repository, hit.path, hit.start_line)
             order = (distance, hit.kind == "section", -rank.kept(hit.path), len(item.name), *place)
             ranked.append((order, hit, item, signatures))
     ranked.sort(key=lambda one: one[0])
-    if any(order[0] < 2 for order, *_ in ranked):
-        ranked = [one for one in ranked if one[0][0] < 2]
+    nearest = ranked[0][0][0] if ranked else _BEGINS_SO
+    ranked = [one for one in ranked if one[0][0] <= max(nearest, _OF_ANOTHER_CASE)]
     definitions = tuple(replace(hit, signature=signatures(item)) for _, hit, item, signatures in ranked[:limit])
-    return definitions, _references(sources, name, [one[1] for one in ranked], limit) if references else None
+    if not references:
+        return definitions, None
+    names = {hit.name for order, hit, *_ in ranked if order[0] == nearest} if nearest < _BEGINS_SO else {name}
+    return definitions, _references(sources, sorted(names), [one[1] for one in ranked], limit)
 
 
 def _definitions(snapshot: Snapshot, name: str) -> list[Definition]:
-    return snapshot.definitions([name], fold=True) or snapshot.symbols_with_prefix(name)
+    return snapshot.definitions(text.spellings(name), fold=True) or snapshot.symbols_with_prefix(name)
+
+
+_OF_ANOTHER_CASE, _SPELLED_OTHERWISE, _BEGINS_SO = 1, 2, 3
+
+
+def _distance(name: str, asked: str) -> int:
+    """How far a name is from the one asked for; 0: it is that."""
+    if name == asked:
+        return 0
+    if name.lower() == asked.lower():
+        return _OF_ANOTHER_CASE
+    return _SPELLED_OTHERWISE if name.lower() in text.spellings(asked) else _BEGINS_SO
 
 
 def _definition(source: Source, item: Definition) -> SymbolHit:
@@ -103,20 +119,20 @@ def outline(source: Source, file_id: int) -> tuple[SymbolHit, ...]:
 
 
 def _references(
-    sources: Sequence[Source], name: str, definitions: Sequence[SymbolHit], limit: int
+    sources: Sequence[Source], names: Sequence[str], definitions: Sequence[SymbolHit], limit: int
 ) -> tuple[SymbolHit, ...]:
-    """Uses of exactly this name, files that are no tests first; where a definition begins is no use of it."""
+    """Uses of exactly these names, files that are no tests first; where a definition begins is no use of it."""
     own = {(hit.repository, hit.path, hit.start_line) for hit in definitions}
-    found: list[tuple[float, str, str, int, int, Source]] = []
-    for source in sources:
+    found: list[tuple[float, str, str, int, str, int, Source]] = []
+    for name, source in product(names, sources):
         for file_id, line in source.snapshot.references(name, _files_with(source.snapshot, name)):
             path = printable(source.snapshot.files[file_id].path)
             if (source.name, path, line) not in own:
-                found.append((-rank.kept(path), source.name, path, line, file_id, source))
-    found.sort(key=lambda use: use[:4])
+                found.append((-rank.kept(path), source.name, path, line, name, file_id, source))
+    found.sort(key=lambda use: use[:5])
     texts: dict[tuple[str, int], Stored] = {}
     shown = []
-    for _, repository, _, line, file_id, source in found[:limit]:
+    for _, repository, _, line, name, file_id, source in found[:limit]:
         if (repository, file_id) not in texts:
             texts[repository, file_id] = source.snapshot.stored(file_id)
         code = texts[repository, file_id].lines(line, line)[0].strip()[:200]  # the line itself stands for a signature
