@@ -34,7 +34,18 @@ _NOTHING: Final = replace(
             "definition_named",
             "definition_named_qualified",
         )
-        + ("phrase", "path_given", "path", "coherence", "coverage", "breadth", "history", "size", "penalties"),
+        + (
+            "phrase",
+            "path_given",
+            "line_given",
+            "path",
+            "coherence",
+            "coverage",
+            "breadth",
+            "history",
+            "size",
+            "penalties",
+        ),
         0.0,
     ),
 )
@@ -45,7 +56,17 @@ _DEFINITIONS: Final = (
     "definition_named",
     "definition_named_qualified",
 )
-_RANKING: Final = ("path", "coherence", "coverage", "breadth", "size", "penalties", "phrase", "path_given")
+_RANKING: Final = (
+    "path",
+    "coherence",
+    "coverage",
+    "breadth",
+    "size",
+    "penalties",
+    "phrase",
+    "path_given",
+    "line_given",
+)
 _STEPS: Final = (  # each adds to the one above
     ("body", ()),
     ("+ path", ("in path",)),

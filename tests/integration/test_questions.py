@@ -304,6 +304,46 @@ def test_a_type_is_not_taken_for_a_function_that_is_spelled_alike(
         assert ("definition" in explain) is adds
 
 
+TRACE = """Traceback (most recent call last):
+  File "/usr/lib/python3/site-packages/web/serve.py", line 8, in handle
+    return total(cart)
+ZeroDivisionError: division by zero"""
+
+
+@pytest.mark.parametrize("said", ["serve.py:8", "src/web/serve.py#L8", "{root}/src/web/serve.py:8:5", TRACE])
+def test_the_line_that_is_named_is_shown(workspace: Workspace, make_repository: MakeRepository, said: str) -> None:
+    def code(name: str) -> str:
+        functions = [f"def {name}_{n}(cart):\n    total = {n}\n    return total\n\n" for n in range(3)]
+        return "\n".join(functions)
+
+    files = {"src/web/serve.py": code("handle"), "src/serve.py": code("main"), "cart.py": "def total(cart): return 1\n"}
+    root = make_repository(dict(files))
+    for chunks in (False, True):
+        hits = workspace.search(said.format(root=root), str(root), snippet_lines=1, chunks=chunks, explain=True).hits
+        hit = next(hit for hit in hits if hit.path == "src/web/serve.py")
+        assert hit == hits[0] or said == "serve.py:8"  # which both are
+        assert (hit.snippet_line, hit.snippet) == (8, files[hit.path].splitlines()[7])
+        assert hit.explain is not None
+        assert hit.explain["line_given"] == 1.0
+        assert abs(sum(hit.explain.values()) - hit.score) < 0.01
+
+
+def test_a_file_is_meant_by_the_longest_end_of_a_path(workspace: Workspace, make_repository: MakeRepository) -> None:
+    root = make_repository(
+        {path: f"def run(): return '{path}'\n" for path in ("a/web/run.py", "b/web/run.py", "run.py")}
+    )
+
+    def meant(said: str) -> set[str]:
+        hits = workspace.search(f"look into {said}", str(root), explain=True).hits
+        return {hit.path for hit in hits if hit.explain and "path_given" in hit.explain}
+
+    assert meant("run.py") == {"a/web/run.py", "b/web/run.py", "run.py"}
+    assert meant("web/run.py") == {"a/web/run.py", "b/web/run.py"}
+    assert meant("/srv/elsewhere/b/web/run.py") == {"b/web/run.py"}
+    assert meant("/srv/elsewhere/run.py") == set()  # the last part alone says too little
+    assert meant(f"{root}/run.py") == {"run.py"}
+
+
 def test_code_is_read_by_lines(workspace: Workspace, shop: Path) -> None:
     result = workspace.read("shop/prices.py", repository="shop", start_line=3, end_line=3)
     assert (result.text, result.start_line, result.end_line) == ("DISCOUNT = 0.1", 3, 3)

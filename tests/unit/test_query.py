@@ -1,3 +1,5 @@
+import pytest
+
 from recollect.search.query import parse
 
 
@@ -39,6 +41,31 @@ def test_phrases_and_paths_are_noticed() -> None:
     query = parse('error "no such table" in src/db/models.py')
     assert query.phrases == ("no such table",)
     assert query.paths == ("src/db/models.py",)
+
+
+@pytest.mark.parametrize(
+    ("said", "path", "line"),
+    [
+        ("shop/cart.py:12", "shop/cart.py", 12),
+        ("shop/cart.py:12:5: error: no such name", "shop/cart.py", 12),
+        ('  File "/usr/lib/shop/cart.py", line 12, in total', "usr/lib/shop/cart.py", 12),
+        ("at total (./web/cart.ts:12:5)", "web/cart.ts", 12),
+        ("at shop.Cart.total(Cart.java:12)", "Cart.java", 12),
+        ("src/Cart.cs(12,5): error CS0103", "src/Cart.cs", 12),
+        ("see shop/cart.py#L12-L20", "shop/cart.py", 12),
+        ("Undefined index in /srv/shop/cart.php on line 12", "srv/shop/cart.php", 12),
+        ("what happens in cart.py line 12?", "cart.py", 12),
+    ],
+)
+def test_lines_are_noticed_as_tools_write_them(said: str, path: str, line: int) -> None:
+    query = parse(said)
+    assert path in query.paths
+    assert query.lines == ((path, line),)
+
+
+def test_a_number_elsewhere_is_no_line() -> None:
+    assert parse("cart.py has 12 lines").lines == ()
+    assert parse("a line of 12 in shop/cart.py").lines == ()
 
 
 def test_asking_for_tests_lifts_their_penalty() -> None:

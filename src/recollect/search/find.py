@@ -15,7 +15,7 @@ from recollect import text
 from recollect.index.snapshot import Definition, FileInfo, Snapshot
 from recollect.index.terms import term_key
 from recollect.model import Hit
-from recollect.search import rank, score
+from recollect.search import given, rank, score
 from recollect.search.filters import Filters, allowed_files
 from recollect.search.hits import Hits, RankedFile, Shape, Source
 from recollect.search.query import Query
@@ -143,6 +143,9 @@ class _Search:
         self._addends: dict[int, dict[str, float]] = defaultdict(dict)  # overall row → addends beyond the fused score
         self._defines: dict[int, Definition] = {}  # overall row → the asked name's definition in it
         self._excused: set[tuple[int, int]] = set()  # (source, file id): no penalties
+        self._given = {path: given.files(path, sources) for path in query.paths}
+        self._given_files = {place for places in self._given.values() for place in places}
+        self._given_lines: dict[int, int] = {}  # overall row → the line of it that the question names
         self._history, self._said = score.history(query.terms, [source.snapshot for source in sources], allowed)
         several = len(sources) > 1
         identities = [(source.name, source.root.parts[-_FOLDERS:]) for source in sources] if several else []
@@ -151,6 +154,7 @@ class _Search:
         self._coherence = 0.0 if several else weights.coherence * (weights.symbol_coherence if query.symbol else 1.0)
         self._add_definitions()
         self._add_phrases()
+        self._add_lines()
         self._found = self._candidates()
         self._files = self._grouped()
 
@@ -225,6 +229,19 @@ class _Search:
                     looked += 1
                     if phrase in self._chunk_text(part, int(row)):
                         self._add(part.offset + int(row), "phrase", self._weights.phrase)
+
+    def _add_lines(self) -> None:
+        for path, line in self._query.lines:
+            for source, file_id in self._given[path]:
+                for part in self._parts:
+                    if part.source == source:
+                        segment, rows = part.view.segment, score.rows_of_files(part, np.array([file_id]))
+                        holds = (
+                            part.allowed[rows] & (segment.start_line[rows] <= line) & (line <= segment.end_line[rows])
+                        )
+                        for row in (part.offset + rows[holds]).tolist():
+                            self._add(row, "line_given", self._weights.line_given)
+                            self._given_lines.setdefault(row, line)
 
     def _chunk_text(self, part: Part, row: int) -> str:
         segment = part.view.segment
@@ -316,7 +333,7 @@ class _Search:
             table = _path_table(snapshot)
             table.fill(ids, snapshot.files)
             bound[here] += np.where(table.beginnings[ids] & wanted, self._path_weight, 0.0)
-            if self._query.paths:
+            if self._given_files:
                 bound[here] += self._weights.path_given
             if not self._query.asked_for:
                 kept = table.kept[ids]
@@ -333,7 +350,7 @@ class _Search:
         total = float(self._files.total[number])
         if self._query.words:
             total += self._path_weight * self._path_match(info.path)
-        if self._query.paths and self._is_given(info.path):
+        if (source, info.id) in self._given_files:
             total += self._weights.path_given
         for factor in self._penalties(source, info).values():
             total *= factor
@@ -345,15 +362,12 @@ class _Search:
             return {}
         return {name: factor**self._weights.penalties for name, factor in rank.penalty(info.path, self._query).items()}
 
-    def _is_given(self, path: str) -> bool:
-        return any(f"/{path}".endswith(f"/{given}") for given in self._query.paths)
-
-    def _path_addends(self, path: str) -> dict[str, float]:
+    def _path_addends(self, source: int, info: FileInfo) -> dict[str, float]:
         addends = {}
-        match = self._path_weight * self._path_match(path) if self._query.words else 0.0
+        match = self._path_weight * self._path_match(info.path) if self._query.words else 0.0
         if match:
             addends["path"] = match
-        if self._is_given(path):
+        if (source, info.id) in self._given_files:
             addends["path_given"] = self._weights.path_given
         return addends
 
@@ -477,7 +491,7 @@ class _Search:
         addends = self._of_chunk(first)
         also = ((name, float(values[ranked.number])) for name, values in files.addends.items())
         addends |= {name: value for name, value in also if value > 0}
-        addends.update(self._path_addends(info.path))
+        addends.update(self._path_addends(ranked.source, info))
         total = sum(addends.values())
         for name, factor in self._penalties(ranked.source, info).items():
             addends[f"penalty_{name}"] = total * (factor - 1.0)
@@ -505,7 +519,7 @@ class _Search:
                 copies[item.info.hash].append(f"{self._sources[item.source].name}:{printable(item.info.path)}")
         each = shape.chunks and shape.explain
         files = [self._finished(item, copies[item.info.hash], each) for item in list(unique.values())[: shape.limit]]
-        return Hits(self._sources, self._parts, self._query.terms, self._defines, shape).of(files)
+        return Hits(self._sources, self._parts, self._query.terms, self._defines, self._given_lines, shape).of(files)
 
 
 def _best(by_history: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -84,13 +84,15 @@ class Hits:
         parts: Sequence[Part],
         terms: Sequence[str],
         defined: Mapping[int, Definition],
+        lines: Mapping[int, int],
         shape: Shape,
     ) -> None:
-        """`defined`: overall row → the definition in it that was asked for by name."""
+        """By overall row `defined`: the definition in it that was asked for by name; `lines`: the line that was."""
         self._sources = sources
         self._parts = parts
         self._terms = terms
         self._defined = defined
+        self._lines = lines
         self._shape = shape
 
     def of(self, files: Sequence[RankedFile]) -> tuple[Hit, ...]:
@@ -139,11 +141,14 @@ class Hits:
         defined = self._defined.get(item.row)
         if defined is None:
             kind, symbol = names.get(self._chunk_id(item.row), ("", ""))
-            first, last = snippet.window(lines, self._terms, size)
-        else:  # what was asked for by name is shown from its first line
+        else:
             kind, symbol = defined.kind, defined.qualified_name
-            first = max(0, min(defined.start_line - start, len(lines) - size))
-            last = min(first + size, len(lines))
+        if item.row in self._lines:  # a line that was asked for is shown in the middle …
+            first, last = _from(self._lines[item.row] - start - size // 2, size, len(lines))
+        elif defined is not None:  # … and what was asked for by name from its first line
+            first, last = _from(defined.start_line - start, size, len(lines))
+        else:
+            first, last = snippet.window(lines, self._terms, size)
         explain = {name: round(value, 4) for name, value in item.addends.items()} if self._shape.explain else None
         return Hit(
             repository=source.name,
@@ -173,3 +178,9 @@ class Hits:
         part = self._part(row)
         at = row - part.offset
         return int(part.view.segment.start_line[at]), int(part.view.segment.end_line[at])
+
+
+def _from(first: int, size: int, n: int) -> tuple[int, int]:
+    """(first, end) of `size` of `n` lines, from the first on if there are as many."""
+    first = max(0, min(first, n - size))
+    return first, min(first + size, n)

@@ -20,6 +20,8 @@ _NAME_IN_SENTENCE: Final = re.compile(
 _CAPITALISED: Final = re.compile(r"(?<![\w.:])[A-Z][a-z][a-z0-9]*(?![\w.:])")
 _PHRASE: Final = re.compile(r'"([^"\n]{2,200})"|`([^`\n]{2,200})`')
 _PATH: Final = re.compile(r"(?:[\w.@+-]+/)+[\w.@+-]*|\b[\w+-]+\.[a-z][a-z0-9]{0,4}\b")
+_LINE: Final = re.compile(r"""["'`]?(?::|#L|\(|,? (?:on |at )?line )(\d{1,7})\b""")  # after a path
+_MAX_PATHS: Final = 20  # as many as a stack trace may name
 _UNLESS_ASKED: Final = {
     "tests": "test tests testing spec specs fixture fixtures mock mocks benchmark benchmarks unittest pytest testcase",
     "examples": "example examples sample samples demo demos doc docs documentation tutorial",
@@ -43,6 +45,7 @@ class Query:
     qualified_names: frozenset[str]  # those of the names that stand in the sentence with what they belong to
     phrases: tuple[str, ...]
     paths: tuple[str, ...]
+    lines: tuple[tuple[str, int], ...]  # (path, line) for those that are given with one
     asked_for: frozenset[str]  # kinds of files that are not to be penalised
 
 
@@ -64,6 +67,7 @@ def parse(question: str) -> Query:
     said = text.terms(asked)
     counted = {term: n for term, n in said.items() if term not in text.STOP_WORDS} or said  # `From` is a name, too
     terms = dict(list(counted.items())[:MAX_TERMS])
+    given = _given(asked)
     lowered = set(found) | {name.lower() for name in text.identifiers(asked)}
     return Query(
         text=asked,
@@ -76,9 +80,20 @@ def parse(question: str) -> Query:
         types=() if symbol else _types(asked),
         qualified_names=frozenset(".".join(SEPARATOR.split(name)) for name in names if SEPARATOR.search(name)),
         phrases=tuple(phrase for phrase in phrases if phrase != symbol),
-        paths=tuple(dict.fromkeys(path.strip("./") for path in _PATH.findall(asked) if path.strip("./")))[:5],
+        paths=tuple(dict.fromkeys(path for path, _ in given)),
+        lines=tuple(dict.fromkeys((path, line) for path, line in given if line)),
         asked_for=frozenset(kind for kind, words in _UNLESS_ASKED.items() if lowered & set(words.split())),
     )
+
+
+def _given(question: str) -> list[tuple[str, int]]:
+    """(path, line or 0) of the places that are named."""
+    found = []
+    for match in _PATH.finditer(question):
+        path, line = match[0].strip("./"), _LINE.match(question, match.end())
+        if path:
+            found.append((path, int(line[1]) if line else 0))
+    return found[:_MAX_PATHS]
 
 
 def _types(sentence: str) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ class Weights:
     definition_named_qualified: float = 0.8  # … that the sentence gives with what it belongs to
     phrase: float = 1.0  # a chunk that holds a quoted phrase literally
     path_given: float = 1.0  # the question names the path
+    line_given: float = 1.0  # … and a line of the chunk
     path: float = 0.5  # words of the question are those of the file's name
     name: float = 0.0  # words of the question are those of the name of what the chunk defines
     coherence: float = 0.2  # several good chunks in a file, against the file that has most

@@ -59,6 +59,7 @@ def _query(piece: str, symbol: str, sources: Sequence[Source]) -> Query:
         qualified_names=frozenset(),
         phrases=(),
         paths=(),
+        lines=(),
         asked_for=_EVERY_KIND,
     )
 
