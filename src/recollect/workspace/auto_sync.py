@@ -285,7 +285,10 @@ class AutoSync:
         errors = f": {result.errors[0].message}" if result.errors else ""
         self.metrics[f"syncs_{result.status}"] += 1
         self.metrics["files_indexed"] += result.processed_files
-        level = logging.WARNING if result.status == SyncStatus.FAILED else logging.INFO
+        failed = (
+            result.status == SyncStatus.FAILED and not self._closed.is_set()
+        )  # what the end interrupts goes on next time
+        level = logging.WARNING if failed else logging.INFO
         what = (repository.name, cause.name.lower(), result.status, changes, result.duration_s, errors)
         log.log(level, "%s (%s): %s, %s, %.2f s%s", *what)
         self.wake()
