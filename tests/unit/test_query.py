@@ -55,6 +55,8 @@ def test_phrases_and_paths_are_noticed() -> None:
         ("see shop/cart.py#L12-L20", "shop/cart.py", 12),
         ("Undefined index in /srv/shop/cart.php on line 12", "srv/shop/cart.php", 12),
         ("what happens in cart.py line 12?", "cart.py", 12),
+        ("Cart.svelte:12:5", "Cart.svelte", 12),
+        ("at Page (app/(shop)/[id]/page.tsx:12:5)", "app/(shop)/[id]/page.tsx", 12),
     ],
 )
 def test_lines_are_noticed_as_tools_write_them(said: str, path: str, line: int) -> None:

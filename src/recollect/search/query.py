@@ -19,7 +19,7 @@ _NAME_IN_SENTENCE: Final = re.compile(
 )
 _CAPITALISED: Final = re.compile(r"(?<![\w.:])[A-Z][a-z][a-z0-9]*(?![\w.:])")
 _PHRASE: Final = re.compile(r'"([^"\n]{2,200})"|`([^`\n]{2,200})`')
-_PATH: Final = re.compile(r"(?:[\w.@+-]+/)+[\w.@+-]*|\b[\w+-]+\.[a-z][a-z0-9]{0,4}\b")
+_PATH: Final = re.compile(r"(?:(?:[\w.@+-]+|\[[\w.]+\]|\([\w.]+\))/)+[\w.@+-]*|\b[\w+-]+\.[a-z][a-z0-9]{0,6}\b")
 _LINE: Final = re.compile(r"""["'`]?(?::|#L|\(|,? (?:on |at )?line )(\d{1,7})\b""")  # after a path
 _MAX_PATHS: Final = 20  # as many as a stack trace may name
 _UNLESS_ASKED: Final = {
