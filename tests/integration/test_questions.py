@@ -294,6 +294,14 @@ def test_a_name_is_found_that_is_spelled_as_in_another_language(
         assert "definition" in hit.explain
 
 
+def test_names_that_begin_so_come_after_those_that_are_spelled_otherwise(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    root = make_repository({"a.py": "def signCookie(): pass\n\n\ndef sign_cookie_twice(): pass\n"})
+    names = [hit.name for hit in workspace.symbol("sign_cookie", str(root)).definitions]
+    assert names == ["signCookie", "sign_cookie_twice"]
+
+
 def test_a_type_is_not_taken_for_a_function_that_is_spelled_alike(
     workspace: Workspace, make_repository: MakeRepository
 ) -> None:

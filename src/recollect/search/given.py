@@ -8,9 +8,7 @@ from recollect import text
 from recollect.index.snapshot import FileInfo, Snapshot
 from recollect.search.hits import Source
 
-_ENOUGH = (
-    2  # last parts of a path that name a file where nothing bears all of it: another machine's folders stand before
-)
+_ENOUGH = 2  # last parts of a path that name a file; what stands before may be another machine's
 
 
 def files(path: str, sources: Sequence[Source]) -> Collection[tuple[int, int]]:

@@ -45,7 +45,8 @@ def symbol_hits(
             ranked.append((order, hit, item, signatures))
     ranked.sort(key=lambda one: one[0])
     nearest = ranked[0][0][0] if ranked else _BEGINS_SO
-    ranked = [one for one in ranked if one[0][0] <= max(nearest, _OF_ANOTHER_CASE)]
+    if nearest <= _OF_ANOTHER_CASE:
+        ranked = [one for one in ranked if one[0][0] <= _OF_ANOTHER_CASE]
     definitions = tuple(replace(hit, signature=signatures(item)) for _, hit, item, signatures in ranked[:limit])
     if not references:
         return definitions, None
@@ -54,7 +55,10 @@ def symbol_hits(
 
 
 def _definitions(snapshot: Snapshot, name: str) -> list[Definition]:
-    return snapshot.definitions(text.spellings(name), fold=True) or snapshot.symbols_with_prefix(name)
+    found = snapshot.definitions(text.spellings(name), fold=True)
+    if any(item.name.lower() == name.lower() for item in found):
+        return found
+    return found + snapshot.symbols_with_prefix(name)
 
 
 _OF_ANOTHER_CASE, _SPELLED_OTHERWISE, _BEGINS_SO = 1, 2, 3

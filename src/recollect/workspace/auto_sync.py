@@ -285,9 +285,8 @@ class AutoSync:
         errors = f": {result.errors[0].message}" if result.errors else ""
         self.metrics[f"syncs_{result.status}"] += 1
         self.metrics["files_indexed"] += result.processed_files
-        failed = (
-            result.status == SyncStatus.FAILED and not self._closed.is_set()
-        )  # what the end interrupts goes on next time
+        interrupted = self._closed.is_set()  # it goes on next time
+        failed = result.status == SyncStatus.FAILED and not interrupted
         level = logging.WARNING if failed else logging.INFO
         what = (repository.name, cause.name.lower(), result.status, changes, result.duration_s, errors)
         log.log(level, "%s (%s): %s, %s, %.2f s%s", *what)
