@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blake3 import blake3
@@ -596,3 +597,25 @@ def test_looking_at_a_repository_runs_nothing_that_it_names(
     assert list(ran.iterdir()) == []
     subprocess.run(["git", "status"], cwd=root, capture_output=True)
     assert list(ran.iterdir())  # of what was set, git by itself runs some
+
+
+@pytest.mark.timeout(20)
+def test_a_file_that_becomes_a_pipe_while_it_is_looked_at_holds_nothing_up(
+    make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_repository({"a.py": "A = 1\n", "b.py": "B = 1\n"})
+    real, victim = os.open, str(root / "a.py")
+
+    def open_late(path: str, *args: Any, **kwargs: Any) -> int:
+        if path == victim and (root / "a.py").is_file():
+            (root / "a.py").unlink()
+            os.mkfifo(victim)
+        return real(path, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", open_late)
+        found = scan(root)
+    assert (root / "a.py").is_fifo()
+    again = scan(root, found.tree, signature=found.signature).tree
+    assert again.get("b.py") == found.tree.get("b.py")
+    assert again.get("a.py") != found.tree.get("a.py")

@@ -312,7 +312,8 @@ class _Scanner:
     def _hashed(self, path: str, stat: Stat) -> Leaf | None:
         now = time.time_ns()
         try:
-            descriptor = os.open(self._base + path, os.O_RDONLY | os.O_CLOEXEC)  # a third of what `open` takes
+            # A third of what `open` takes; nor does it wait, should the file have become a pipe meanwhile.
+            descriptor = os.open(self._base + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 # With one byte more than it had: a file that grew is noticed by its stat next time.
                 content = os.read(descriptor, min(self._limit, stat.size) + 1)
