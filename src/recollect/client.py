@@ -237,7 +237,7 @@ class Connection:
         try:
             return self._call(method, params, on_progress)
         except Unavailable as error:
-            if error.to_dict()["code"] != "connection_lost" or method == "stop" or not self._start:
+            if error.code != "connection_lost" or method == "stop" or not self._start:
                 raise
             self.close()
             self._open()

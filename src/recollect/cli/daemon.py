@@ -72,7 +72,7 @@ def _stop() -> dict[str, Any]:
         with Connection(start=False) as daemon:
             daemon.call("stop", {})
     except Unavailable as error:
-        if error.to_dict()["code"] == "not_running":
+        if error.code == "not_running":
             return {"status": "not running"}
         raise
     until = time.monotonic() + _STOP_S

@@ -236,7 +236,7 @@ def status(
         try:
             found = daemon.call("status", {"repository": name})
         except UserError as unknown:
-            if name is not None or files or unknown.to_dict()["code"] != "no_repository":
+            if name is not None or files or unknown.code != "no_repository":
                 raise
             _together(daemon, history, json_)
             return

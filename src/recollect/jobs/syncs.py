@@ -203,8 +203,7 @@ class Syncs:
         if result is None:
             assert error is not None
             status = SyncStatus.CANCELLED if isinstance(error, Cancelled) else SyncStatus.FAILED
-            said = error.to_dict()
-            errors = () if status is SyncStatus.CANCELLED else (FileError("", said["code"], error.message),)
+            errors = () if status is SyncStatus.CANCELLED else (FileError("", error.code, error.message),)
             duration = time.time() - run.requested_at
             result = SyncResult(
                 "",

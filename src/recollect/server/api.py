@@ -321,7 +321,7 @@ def _read(values: list[str], described: dict[str, Any]) -> Any:
 
 def status_of(error: RecollectError) -> int:
     """The HTTP status that says the same as an error."""
-    code = error.to_dict()["code"]
+    code = error.code
     if isinstance(error, UserError):
         return 404 if code in _NOT_FOUND else 409 if code == "duplicate" else 400
     if isinstance(error, Refused):

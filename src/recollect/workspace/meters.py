@@ -58,7 +58,7 @@ class Meters:
         try:
             yield
         except Exception as error:
-            code = error.to_dict()["code"] if isinstance(error, RecollectError) else "internal"
+            code = error.code if isinstance(error, RecollectError) else "internal"
             raise
         finally:
             self._asked(tool, time.perf_counter() - started, code)

@@ -403,7 +403,7 @@ class Upkeep:
                 self._catalog.update(repository.id, attempts=0, next_sync_at=None, missing=0)
             return  # nothing happened: not worth a write
         missing = failed and any(error.kind == "missing" for error in result.errors)
-        code = run.error.to_dict()["code"] if run.error is not None else None
+        code = run.error.code if run.error is not None else None
         changes: dict[str, Any] = {"missing": int(missing)}
         told: dict[str, Any] | None = None
         if not (run.halted or code == "shutting_down"):

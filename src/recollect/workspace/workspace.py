@@ -121,7 +121,7 @@ class Workspace(Questions):
         try:
             return Catalog(path)
         except Corrupt as error:
-            if error.to_dict()["code"] == "database_version":
+            if error.code == "database_version":
                 raise  # of a newer Recollect: not ours to touch
             aside = path.with_name(f"catalog.damaged-{int(time.time())}.db")
             path.rename(aside)
