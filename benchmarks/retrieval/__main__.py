@@ -22,33 +22,6 @@ from benchmarks.retrieval.scoring import OneHome, Place, Question, Scores, ask, 
 from recollect.search import rank, score
 from recollect.workspace import Workspace
 
-_NOTHING: Final = replace(
-    rank.WEIGHTS,
-    lexical=1.0,
-    **dict.fromkeys(
-        (
-            "dense",
-            "definition",
-            "definition_in_its_file",
-            "constructor",
-            "definition_named",
-            "definition_named_qualified",
-        )
-        + (
-            "phrase",
-            "path_given",
-            "line_given",
-            "path",
-            "coherence",
-            "coverage",
-            "breadth",
-            "history",
-            "size",
-            "penalties",
-        ),
-        0.0,
-    ),
-)
 _DEFINITIONS: Final = (
     "definition",
     "definition_in_its_file",
@@ -66,6 +39,9 @@ _RANKING: Final = (
     "phrase",
     "path_given",
     "line_given",
+)
+_NOTHING: Final = replace(
+    rank.WEIGHTS, lexical=1.0, **dict.fromkeys(("dense", *_DEFINITIONS, *_RANKING, "history"), 0.0)
 )
 _STEPS: Final = (  # each adds to the one above
     ("body", ()),

@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -28,9 +29,7 @@ _STRONG = 2.0  # deviations above the mean of a chunk that counts in full: the b
 _FOLDERS = 4  # above a repository and its own, by which a question may name it
 _BREADTH = 3  # chunks
 _BY_NAME = 100  # best chunks whose names are looked at
-_SPEAKS = (
-    3.0  # logarithm of how many times less often a repository speaks of something that counts as not speaking of it
-)
+_SPEAKS = 3.0  # a repository that speaks e³ times less often of something than another counts as not speaking of it
 _SAID_ALONE = 4.0  # times that history counts more, where no code or path has a word of the question
 _LARGE = math.log1p(150)  # chunks of a file that counts as large as any
 _CHUNKS_SHOWN = 50  # of one file
@@ -147,7 +146,7 @@ class _Search:
         self._given_files = {place for places in self._given.values() for place in places}
         self._given_lines: dict[int, int] = {}  # overall row → the line of it that the question names
         self._history, self._said = score.history(query.terms, [source.snapshot for source in sources], allowed)
-        several = len(sources) > 1
+        several = self._several = len(sources) > 1
         identities = [(source.name, source.root.parts[-_FOLDERS:]) for source in sources] if several else []
         self._named = rank.named(identities, query.text) if several else [False]
         self._coverage_weight = weights.coverage_of_several if several else weights.coverage
@@ -231,17 +230,15 @@ class _Search:
                         self._add(part.offset + int(row), "phrase", self._weights.phrase)
 
     def _add_lines(self) -> None:
-        for path, line in self._query.lines:
-            for source, file_id in self._given[path]:
-                for part in self._parts:
-                    if part.source == source:
-                        segment, rows = part.view.segment, score.rows_of_files(part, np.array([file_id]))
-                        holds = (
-                            part.allowed[rows] & (segment.start_line[rows] <= line) & (line <= segment.end_line[rows])
-                        )
-                        for row in (part.offset + rows[holds]).tolist():
-                            self._add(row, "line_given", self._weights.line_given)
-                            self._given_lines.setdefault(row, line)
+        for (path, line), part in product(self._query.lines, self._parts):
+            ids = [file_id for source, file_id in self._given[path] if source == part.source]
+            if not ids:
+                continue
+            segment, rows = part.view.segment, score.rows_of_files(part, np.array(ids))
+            holds = part.allowed[rows] & (segment.start_line[rows] <= line) & (line <= segment.end_line[rows])
+            for row in (part.offset + rows[holds]).tolist():
+                self._add(row, "line_given", self._weights.line_given)
+                self._given_lines.setdefault(row, line)
 
     def _chunk_text(self, part: Part, row: int) -> str:
         segment = part.view.segment
@@ -256,7 +253,7 @@ class _Search:
         How they compare with files of other repositories says which places are theirs.
         """
         ranked = self.ranked(limit)
-        if len(self._sources) == 1 or not ranked:
+        if not (self._several and ranked):
             return ranked
         source = ranked[0].source
         places = [place for place, item in enumerate(ranked) if item.source == source]
@@ -290,7 +287,7 @@ class _Search:
                 break
             done += [self._scored(number) for number in order[at : at + block]]
         done.sort(key=self._in_order)
-        if len(self._sources) > 1:
+        if self._several:
             for place in self._firsts(done):
                 done[place] = done[place]._replace(score=done[place].score + self._weights.first)
             done.sort(key=self._in_order)
@@ -299,7 +296,7 @@ class _Search:
     def _scores(self, files: Sequence[_Ranked]) -> list[float]:
         """Falling; of several repositories the best file of each gets something on top."""
         scores = [item.score for item in files]
-        if len(self._sources) > 1:
+        if self._several:
             for place in self._firsts(files):
                 scores[place] += self._weights.first
         return sorted(scores, reverse=True)
@@ -317,10 +314,10 @@ class _Search:
 
     def _by_source(self, source: NDArray[np.int64]) -> Iterator[tuple[int, slice | NDArray[np.int64]]]:
         """(source, where in the array it is), of each that occurs."""
-        if len(self._sources) == 1:
-            yield 0, slice(None)
-        else:
+        if self._several:
             yield from ((number, np.flatnonzero(source == number)) for number in np.unique(source).tolist())
+        else:
+            yield 0, slice(None)
 
     def _bounds(self) -> NDArray[np.float64]:
         """What each file's score is at most, before its path is held against the question's words."""
@@ -340,7 +337,7 @@ class _Search:
                 if self._excused:
                     kept[np.isin(ids, [file_id for of, file_id in self._excused if of == number])] = 1.0
                 bound[here] *= kept**self._weights.penalties
-        return bound + (self._weights.first if len(self._sources) > 1 else 0.0)
+        return bound + (self._weights.first if self._several else 0.0)
 
     def _scored(self, number: int) -> _Ranked:
         """A candidate file."""
@@ -377,10 +374,7 @@ class _Search:
         by_history = self._rows_by_history()
         extra_rows = [*self._addends, *by_history]
         scored = score.score(self._query.terms, self._query.counts, snapshots, self._parts, extra_rows, self._cosines)
-        sizes = [snapshot.n_chunks for snapshot in snapshots]
-        likelihood = score.likelihood(scored.frequencies, sizes)
-        self._speaks = np.maximum(1 + (likelihood - likelihood.max()) / _SPEAKS, 0)
-        self._said_alone = score.said_alone(scored.frequencies, self._said, sum(sizes))
+        self._frequencies = scored.frequencies
         weights = self._weights
         fused = weights.lexical * (scored.lexical - scored.lexical_floor) + weights.dense * scored.dense
         top = float(fused.max()) if len(fused) else 0.0
@@ -464,13 +458,17 @@ class _Search:
             if weights.size:
                 chunks = score.chunks_of_files(self._sources[number].snapshot)[ids]
                 size[here] = np.minimum(np.log1p(chunks) / _LARGE, 1.0)
+        sizes = [source.snapshot.n_chunks for source in self._sources]
+        said_alone = score.said_alone(self._frequencies, self._said, sum(sizes))
         addends |= {
             "coverage": self._coverage_weight * coverage,
-            "history": weights.history * (1 + _SAID_ALONE * self._said_alone**3) * history,
+            "history": weights.history * (1 + _SAID_ALONE * said_alone**3) * history,
             "size": weights.size * size,
         }
-        if len(self._sources) > 1:
-            addends["repository"] = weights.repository * self._speaks[found.source[first]]
+        if self._several:
+            likelihood = score.likelihood(self._frequencies, sizes)
+            speaks = np.maximum(1 + (likelihood - likelihood.max()) / _SPEAKS, 0)
+            addends["repository"] = weights.repository * speaks[found.source[first]]
         if any(self._named):
             addends["project"] = weights.project * np.array(self._named, np.float64)[found.source[first]]
         return _Files(first, end, best + sum(addends.values()), addends)

@@ -17,6 +17,8 @@ from recollect.search.query import SEPARATOR
 from recollect.search.signatures import Signatures
 from recollect.sync.tree import printable
 
+_OF_ANOTHER_CASE, _SPELLED_OTHERWISE, _BEGINS_SO = 1, 2, 3  # distances of a name from the one asked for
+
 
 def symbol_hits(
     asked: str, sources: Sequence[Source], kind: str | None, references: bool, limit: int
@@ -30,16 +32,17 @@ def symbol_hits(
     if not parts:
         return (), (() if references else None)
     *outer, name = parts
+    forms = text.spellings(name)
     ranked: list[tuple[tuple[int, bool, float, int, str, str, int], SymbolHit, Definition, Signatures]] = []
     for source in sources:
         signatures = Signatures(source.snapshot)
-        for item in _definitions(source.snapshot, name):
+        for item in _definitions(source.snapshot, name, forms):
             if kind is not None and item.kind != kind.lower():
                 continue
             if outer and not f".{item.qualified_name}".endswith("." + ".".join((*outer, item.name))):
                 continue
             hit = _definition(source, item)
-            distance = _distance(item.name, name)
+            distance = _distance(item.name, name, forms)
             place = (hit.repository, hit.path, hit.start_line)
             order = (distance, hit.kind == "section", -rank.kept(hit.path), len(item.name), *place)
             ranked.append((order, hit, item, signatures))
@@ -54,23 +57,20 @@ def symbol_hits(
     return definitions, _references(sources, sorted(names), [one[1] for one in ranked], limit)
 
 
-def _definitions(snapshot: Snapshot, name: str) -> list[Definition]:
-    found = snapshot.definitions(text.spellings(name), fold=True)
+def _definitions(snapshot: Snapshot, name: str, forms: Sequence[str]) -> list[Definition]:
+    found = snapshot.definitions(forms, fold=True)
     if any(item.name.lower() == name.lower() for item in found):
         return found
     return found + snapshot.symbols_with_prefix(name)
 
 
-_OF_ANOTHER_CASE, _SPELLED_OTHERWISE, _BEGINS_SO = 1, 2, 3
-
-
-def _distance(name: str, asked: str) -> int:
-    """How far a name is from the one asked for; 0: it is that."""
+def _distance(name: str, asked: str, forms: Sequence[str]) -> int:
+    """How far a name is from the one asked for, which may be spelled in these forms; 0: it is that."""
     if name == asked:
         return 0
     if name.lower() == asked.lower():
         return _OF_ANOTHER_CASE
-    return _SPELLED_OTHERWISE if name.lower() in text.spellings(asked) else _BEGINS_SO
+    return _SPELLED_OTHERWISE if name.lower() in forms else _BEGINS_SO
 
 
 def _definition(source: Source, item: Definition) -> SymbolHit:
