@@ -189,6 +189,27 @@ def test_chunks_are_hits_of_their_own_when_asked_for(workspace: Workspace, make_
     assert {hit.path for hit in hits} == {"big.py"}
 
 
+def test_a_phrase_that_very_many_hold_is_found_in_the_same_whatever_came_first(
+    workspace: Workspace, make_repository: MakeRepository
+) -> None:
+    files = {f"p{i % 7}/f{i}.py": "# a needle in the hay\n" + f"x{i} = {i}\n" * (i % 40 + 1) for i in range(700)}
+    late = {path: body for path, body in files.items() if path < "p4"}
+    at_once = make_repository(files, "at_once")
+    bit_by_bit = make_repository({path: body for path, body in files.items() if path not in late}, "bit_by_bit")
+    for root in (at_once, bit_by_bit):
+        workspace.sync(root)
+    write(bit_by_bit, late)
+    workspace.sync(bit_by_bit)
+    asked = [
+        workspace.search('where is "needle in the hay"', str(root), limit=200, explain=True).hits
+        for root in (at_once, bit_by_bit)
+    ]
+    found = [[(hit.path, hit.score, hit.explain) for hit in hits] for hits in asked]
+    assert found[0] == found[1]
+    assert len(asked[0]) == 200
+    assert all("phrase" in (hit.explain or {}) for hit in asked[0])
+
+
 def test_among_chunks_one_that_is_named_for_what_is_asked_comes_first(
     workspace: Workspace, make_repository: MakeRepository
 ) -> None:

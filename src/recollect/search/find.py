@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from recollect.search.query import Query
 from recollect.search.score import Cosines, Part
 from recollect.sync.tree import printable
 
-_PHRASE_FILES = 300  # whose text is looked through for a quoted phrase
+_PHRASE_CHUNKS = 300  # that hold all its words, whose text is looked through for a quoted phrase
 _BY_HISTORY = 20  # files that are candidates for what commits said of them
 _STRONG = 2.0  # deviations above the mean of a chunk that counts in full: the best of what matches badly does not
 _FOLDERS = 4  # above a repository and its own, by which a question may name it
@@ -220,14 +220,20 @@ class _Search:
 
     def _add_phrases(self) -> None:
         for phrase in self._query.phrases:
-            keys = [term_key(part) for part in _phrase_terms(phrase)]
-            looked = 0
-            for part in self._parts:
-                rows = _rows_with_all(part, keys)
-                for row in rows[: max(_PHRASE_FILES - looked, 0)]:
-                    looked += 1
-                    if phrase in self._chunk_text(part, int(row)):
-                        self._add(part.offset + int(row), "phrase", self._weights.phrase)
+            for part, row in self._with_words_of(phrase):
+                if phrase in self._chunk_text(part, row):
+                    self._add(part.offset + row, "phrase", self._weights.phrase)
+
+    def _with_words_of(self, phrase: str) -> Iterator[tuple[Part, int]]:
+        """Chunks that hold all words of a phrase; of very many those that speak most of these."""
+        terms = _phrase_terms(phrase)
+        keys = [term_key(term) for term in terms]
+        rows = np.concatenate([part.offset + _rows_with_all(part, keys) for part in self._parts])
+        if len(rows) > _PHRASE_CHUNKS:
+            scores, _ = score.bm25(terms, [source.snapshot for source in self._sources], self._parts)
+            rows = rows[_greatest(scores[rows], _PHRASE_CHUNKS)]
+        for part, span in score.split(self._parts, rows):
+            yield from ((part, row) for row in (rows[span] - part.offset).tolist())
 
     def _add_lines(self) -> None:
         for (path, line), part in product(self._query.lines, self._parts):
@@ -411,10 +417,8 @@ class _Search:
         """Add to the totals of the best chunks what the names of what they define have of the question's words."""
         if not self._query.words:
             return
-        edge = np.partition(total, -_BY_NAME)[-_BY_NAME] if len(total) > _BY_NAME else 0.0
-        best = np.flatnonzero((total >= edge) & (total > 0))
-        if len(best) > 2 * _BY_NAME:  # which of many equals came first must not matter
-            best = np.flatnonzero(total > edge)
+        best = _greatest(total, _BY_NAME)
+        best = best[total[best] > 0]
         for part, span in score.split(self._parts, rows[best]):
             segment, at = part.view.segment, rows[best[span]] - part.offset
             ids = segment.chunk_id[at].tolist()
@@ -518,6 +522,15 @@ class _Search:
         each = shape.chunks and shape.explain
         files = [self._finished(item, copies[item.info.hash], each) for item in list(unique.values())[: shape.limit]]
         return Hits(self._sources, self._parts, self._query.terms, self._defines, self._given_lines, shape).of(files)
+
+
+def _greatest(values: NDArray[Any], n: int) -> NDArray[np.int64]:
+    """Where the `n` greatest are, with all that equal the last; without these if they are many: which came first must not matter."""
+    if len(values) <= n:
+        return np.arange(len(values))
+    edge = np.partition(values, -n)[-n]
+    found = np.flatnonzero(values >= edge)
+    return found if len(found) <= 2 * n else np.flatnonzero(values > edge)
 
 
 def _best(by_history: NDArray[np.float32]) -> NDArray[np.int64]:
