@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sys
@@ -30,9 +31,32 @@ def home_directory(environment: Mapping[str, str] = os.environ) -> Path:
 def run_folder(home: Path) -> Path:
     """Lock, socket, log of the daemon; made if need be, for this user alone."""
     folder = home / "run"
-    for made in (home, folder):  # the mode holds for the last of a path alone
-        made.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder)
     return folder
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, for this user alone, so that they survive a power cut."""
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a power cut: those made, moved and removed until now."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system without a notion of it
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def own(home: Path, wait_s: float = 0.0) -> int:

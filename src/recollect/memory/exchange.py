@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from recollect import text
 from recollect.errors import UserError
+from recollect.home import make_folder, sync_folder
 from recollect.memory.store import MemoryStore
 from recollect.model import Memory
 
@@ -30,12 +31,14 @@ _TITLE: Final = 40  # characters of the content in a file's name
 
 def export(store: MemoryStore, path: Path) -> int:
     """Write everything as JSON Lines; whole or not at all. How many."""
-    return write(path, (json.dumps(record, ensure_ascii=False) + "\n" for record in store.everything()))
+    count = write(path, (json.dumps(record, ensure_ascii=False) + "\n" for record in store.everything()))
+    sync_folder(path.resolve().parent)
+    return count
 
 
 def export_folder(store: MemoryStore, folder: Path) -> int:
     """Write each memory as a Markdown file; of an earlier export, what is no memory any longer goes. How many."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder)
     written = set()
     for record in store.everything():
         content = record.pop("content")
@@ -48,6 +51,7 @@ def export_folder(store: MemoryStore, folder: Path) -> int:
     for old in folder.iterdir():
         if _NAME.fullmatch(old.name) and old.name not in written:
             old.unlink()
+    sync_folder(folder)
     return len(written)
 
 
@@ -62,6 +66,8 @@ def write(path: Path, texts: Iterable[str]) -> int:
         for text in texts:
             file.write(text)
             count += 1
+        file.flush()
+        os.fsync(file.fileno())  # before the name is there: after a power cut it would name an empty file
     made.replace(path)
     return count
 

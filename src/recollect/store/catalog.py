@@ -119,7 +119,7 @@ class Catalog:
 
     def add(self, path: Path, name: str, url: str | None, kind: str) -> Repository:
         """Register a folder under `name`, or `name-2` and so on where that is taken. A known folder is returned as it is."""
-        with self._lock, transaction(self._db, "catalog.db"):
+        with self._lock, transaction(self._db, "catalog.db", durable=True):
             known = next((item for item in self._repositories.values() if item.path == path), None)
             if known is not None:
                 return known
@@ -135,13 +135,14 @@ class Catalog:
     def update(self, repository_id: str, *, run: Mapping[str, Any] | None = None, **changes: Any) -> Repository | None:
         """Set columns of a repository; None where it was forgotten meanwhile.
 
-        `run`: the result of a sync, for its history, of which the last ones are kept.
+        `run`: the result of a sync, for its history, of which the last ones are kept. A power cut may take that back (the
+        next sync says it again); every other change survives it.
         """
         with self._lock:
             if repository_id not in self._repositories:
                 return None
             values = [json.dumps(value) if isinstance(value, dict) else value for value in changes.values()]
-            with transaction(self._db, "catalog.db"):
+            with transaction(self._db, "catalog.db", durable=run is None):
                 if run is not None:
                     self._record(repository_id, run)
                 assignments = ", ".join(f"{key} = ?" for key in changes)
@@ -201,7 +202,7 @@ class Catalog:
             self._repositories |= {name: replace(self._repositories[name], last_access=now) for name in known}
 
     def remove(self, repository_id: str) -> None:
-        with self._lock, transaction(self._db, "catalog.db"):
+        with self._lock, transaction(self._db, "catalog.db", durable=True):
             self._db.execute("DELETE FROM repositories WHERE id = ?", (repository_id,))
             self._db.execute("DELETE FROM sync_runs WHERE repository_id = ?", (repository_id,))
             self._db.execute("DELETE FROM clones WHERE repository_id = ?", (repository_id,))
@@ -214,7 +215,7 @@ class Catalog:
 
     def persist(self, values: Mapping[str, Any]) -> None:
         """Keep settings: all of them or none."""
-        with self._lock, transaction(self._db, "catalog.db"):
+        with self._lock, transaction(self._db, "catalog.db", durable=True):
             rows = [(key, json.dumps(value)) for key, value in values.items()]
             self._db.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
 

@@ -97,7 +97,7 @@ class CloneTable:
         columns, marks = ", ".join(given), ",".join("?" * len(given))
         changes = ", ".join(f"{name} = excluded.{name}" for name in values)
         sql = f"INSERT INTO clones ({columns}) VALUES ({marks}) ON CONFLICT (key, branch) DO UPDATE SET {changes}"
-        with self._lock, transaction(self._db, "catalog.db"):
+        with self._lock, transaction(self._db, "catalog.db", durable=True):
             self._db.execute(sql, tuple(given.values()))
         found = self.get(key, branch)
         assert found is not None
@@ -105,13 +105,13 @@ class CloneTable:
 
     def change(self, clone: Clone, **values: Any) -> Clone | None:
         """Set columns of a clone; None where it was removed meanwhile."""
-        with self._lock, transaction(self._db, "catalog.db"):
+        with self._lock, transaction(self._db, "catalog.db", durable=True):
             sql = f"UPDATE clones SET {', '.join(f'{name} = ?' for name in values)} WHERE key = ? AND branch = ?"
             self._db.execute(sql, (*values.values(), clone.key, clone.branch))
         return self.get(clone.key, clone.branch)
 
     def remove(self, clone: Clone) -> None:
-        with self._lock, transaction(self._db, "catalog.db"):
+        with self._lock, transaction(self._db, "catalog.db", durable=True):
             self._db.execute("DELETE FROM clones WHERE key = ? AND branch = ?", (clone.key, clone.branch))
 
     def followed(self) -> list[Followed]:
@@ -121,11 +121,11 @@ class CloneTable:
 
     def follow(self, item: Followed) -> None:
         row = (item.source, json.dumps(item.options), item.checked_at, item.error, json.dumps(item.listed))
-        with self._lock, transaction(self._db, "catalog.db"):
+        with self._lock, transaction(self._db, "catalog.db", durable=True):
             self._db.execute("INSERT OR REPLACE INTO followed VALUES (?, ?, ?, ?, ?)", row)
 
     def unfollow(self, source: str) -> bool:
-        with self._lock, transaction(self._db, "catalog.db"):
+        with self._lock, transaction(self._db, "catalog.db", durable=True):
             return self._db.execute("DELETE FROM followed WHERE source = ?", (source,)).rowcount > 0
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from recollect.errors import Corrupt, RecollectError, Unavailable
+from recollect.home import make_folder
 
 BUSY_S = 10.0  # how long a statement waits for another process's short transaction
 
@@ -18,7 +19,7 @@ def open_database(path: Path, schema: str, version: int, steps: Mapping[int, str
 
     Raises Corrupt: damaged, or of a newer version.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path.parent)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
     try:
@@ -44,9 +45,14 @@ def open_database(path: Path, schema: str, version: int, steps: Mapping[int, str
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, name: str) -> Iterator[None]:
-    """All of the block's changes or none, committed at its end; the caller holds its lock. Raises what `translated` says."""
+def transaction(connection: sqlite3.Connection, name: str, *, durable: bool = False) -> Iterator[None]:
+    """All of the block's changes or none, committed at its end; the caller holds its lock. Raises what `translated` says.
+
+    `durable`: what is committed survives a power cut, too, though the database is opened with `synchronous=NORMAL`.
+    """
     try:
+        if durable:
+            connection.execute("PRAGMA synchronous=FULL")
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -55,6 +61,9 @@ def transaction(connection: sqlite3.Connection, name: str) -> Iterator[None]:
             if connection.in_transaction:  # SQLite ends it by itself where the disk is full
                 connection.execute("ROLLBACK")
             raise
+        finally:
+            if durable:
+                connection.execute("PRAGMA synchronous=NORMAL")
     except sqlite3.Error as error:
         raise translated(error, name) from error
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from recollect import text
 from recollect.errors import UserError
+from recollect.home import make_folder
 from recollect.jobs.library import Library
 from recollect.memory import brief, exchange, when
 from recollect.memory.recall import recall
@@ -320,7 +321,7 @@ class Memories:
     def backup(self) -> dict[str, Any]:
         """Copy the memories into `backups/`, of which the last seven days are kept."""
         folder = self._home / "backups"
-        folder.mkdir(exist_ok=True, mode=0o700)
+        make_folder(folder)
         target = folder / f"memory-{time.strftime('%Y%m%d')}.jsonl"
         count = exchange.export(self._store, target)
         for old in sorted(folder.glob("memory-*.jsonl"))[:-_BACKUPS]:

@@ -16,7 +16,7 @@ from recollect import __version__
 from recollect.client import handed_over
 from recollect.config import Settings, table
 from recollect.errors import Corrupt, UserError
-from recollect.home import home_directory, own
+from recollect.home import home_directory, make_folder, own
 from recollect.jobs import resources
 from recollect.jobs.pipe import Started
 from recollect.jobs.syncs import Urgency
@@ -83,7 +83,7 @@ class Workspace(Questions):
         """
         self.home = Path(home).expanduser().absolute() if home is not None else home_directory()
         Settings.load(self.home)  # nothing starts where a setting is wrong
-        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self.home)
         self._lock_file = None if locked else own(self.home)
         self._started = time.time()
         self._closed = False
