@@ -5,6 +5,8 @@ The splitting is that of the embedding's training (docs/embedding.md): changing 
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -82,6 +84,22 @@ def mended(value: Any) -> Any:
     if isinstance(value, dict):
         return {mended(key): mended(item) for key, item in value.items()}
     return [mended(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def to_json(value: Any, **options: Any) -> str:
+    """`json.dumps` whose answer is JSON whatever the value: a number that is not finite becomes null."""
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(_finite(value), allow_nan=False, **options)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {_finite(key): _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def has_longer_line(text: AnyStr, newline: AnyStr, longest: int) -> bool:

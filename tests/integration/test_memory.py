@@ -17,9 +17,9 @@ from recollect.errors import UserError
 from recollect.memory import words
 from recollect.memory.recall import recall
 from recollect.memory.redact import redact
-from recollect.memory.store import MAX_CONTENT, Filter, MemoryStore
+from recollect.memory.store import Filter, MemoryStore
+from recollect.memory.validate import MAX_CONTENT, tag_list
 from recollect.workspace import Workspace
-from recollect.workspace.memories import tag_list
 from tests.conftest import MakeRepository, wait_until
 
 

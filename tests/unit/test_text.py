@@ -50,3 +50,9 @@ def test_a_name_is_spelled_in_other_ways() -> None:
     assert text.spellings("cart") == ("cart",)
     assert text.spellings("__init__") == ("__init__", "init")
     assert text.spellings("_") == ("_",)
+
+
+def test_an_answer_is_json_whatever_numbers_it_holds() -> None:
+    import json
+
+    assert json.loads(text.to_json({"a": [1.5, float("inf")], "b": float("nan")})) == {"a": [1.5, None], "b": None}

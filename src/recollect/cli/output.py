@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import threading
@@ -13,6 +12,8 @@ from typing import Any, Final
 
 import typer
 
+from recollect.text import to_json
+
 _A_MOMENT_S: Final = 0.7
 _CONTROL: Final = re.compile(r"(\x1b\[[\d;]*m)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PICTURES: Final = {chr(code): chr(0x2400 + code) for code in range(32)} | {"\x7f": "\u2421"}
@@ -20,7 +21,7 @@ JSON = typer.Option("--json", help="Print the answer as JSON.")
 
 
 def as_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=2) + "\n")
+    sys.stdout.write(to_json(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=2) + "\n")
 
 
 def line(text: str = "") -> None:

@@ -27,16 +27,16 @@ from numpy.typing import NDArray
 from recollect import text
 from recollect.errors import UserError
 from recollect.index import embed
-from recollect.memory import meaning, words
+from recollect.memory import meaning, validate, words
 from recollect.memory.meaning import Meaning
-from recollect.memory.redact import redact
+from recollect.memory.validate import MemoryRecord
 from recollect.memory.when import Range
 from recollect.memory.words import Numbers, Words
 from recollect.model import Memory, StoredMemory
 from recollect.records import dataclass
 from recollect.store.database import open_database, transaction
 
-MAX_CONTENT: Final = 1_000_000  # bytes
+_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 UNDO_S: Final = 30 * 86_400.0
 _SIMILAR: Final = 0.7  # share of words in common
 _SIMILAR_SHOWN: Final = 5
@@ -176,54 +176,48 @@ class MemoryStore:
         """Remember. The same content again returns the memory that there is, with tags and metadata merged.
 
         Raises:
-            UserError: empty, longer than `MAX_CONTENT`, or `supersedes` is unknown.
+            UserError: something about it is not valid (see `validate`), or `supersedes` is unknown.
         """
-        if not content.strip():
-            raise UserError("the content is empty", code="empty_content")
-        if len(content.encode("utf-8", "surrogatepass")) > MAX_CONTENT:
-            raise UserError(
-                f"the content is longer than {MAX_CONTENT:,} bytes", hint="Store it in parts.", code="too_long"
-            )
-        kept, redacted = redact(content) if self._redacts() else (content, 0)
-        digest, now = content_hash(kept), time.time()
-        made = created_at if created_at is not None else now
+        raw = {
+            "content": content,
+            "tags": list(tags),
+            "memory_type": memory_type,
+            "metadata": metadata,
+            "repository": repository,
+            "refers_to": list(refers_to),
+            "created_at": created_at,
+        }
+        record = validate.checked(raw, self._redacts())
+        digest, now = content_hash(record.content), time.time()
         with self._transaction():
             known = self._row("m.content_hash = ?", digest)
             superseded = self._wanted(supersedes)[0] if supersedes is not None else None
             if known is not None:
                 number, identity = known[0], known[1]
-                self._merge(known, tags, metadata, now)
+                self._merge(known, record.tags, record.metadata, now)
             else:
                 identity = os.urandom(8).hex()
-                record = {
-                    "memory_type": memory_type,
-                    "metadata": metadata,
-                    "repository": repository,
-                    "refers_to": refers_to,
-                }
-                number = self._insert(identity, kept, digest, made, {**record, "tags": tags})
-            similar = [] if known is not None else self._similar(number, kept)
+                number = self._insert(identity, digest, record, now)
+            similar = [] if known is not None else self._similar(number, record.content)
             if superseded is not None and superseded != number:
                 self._db.execute("UPDATE memories SET superseded_by = ? WHERE number = ?", (identity, superseded))
         said = "already known: tags and metadata were merged" if known is not None else "remembered"
-        said += f"; {redacted} secrets were replaced" if redacted else ""
-        return StoredMemory(True, identity, digest, known is not None, tuple(similar), redacted, said)
+        said += f"; {record.redacted} secrets were replaced" if record.redacted else ""
+        return StoredMemory(True, identity, digest, known is not None, tuple(similar), record.redacted, said)
 
-    def update(self, key: str, **changes: Any) -> Memory:
+    def update(self, key: str, **given: Any) -> Memory:
         """Change content, tags, memory_type or metadata (merged) of a memory; what it was before is kept as a version.
 
         Raises:
-            UserError: unknown; or another memory has that content.
+            UserError: unknown; something is not valid; or another memory has that content.
         """
+        changes, _ = validate.checked_changes(given, self._redacts())
         with self._transaction():
             row = self._wanted(key)
             self._keep_version(row)
             number, now = row[0], time.time()
-            if changes.get("content") is not None:
-                content = str(changes["content"])
-                content = redact(content)[0] if self._redacts() else content
-                if not content.strip():
-                    raise UserError("the content is empty", code="empty_content")
+            if "content" in changes:
+                content = changes["content"]
                 digest = content_hash(content)
                 other = self._row("m.content_hash = ? AND m.number <> ?", digest, number)
                 if other is not None:
@@ -233,15 +227,15 @@ class MemoryStore:
                     "UPDATE memories SET content = ?, content_hash = ? WHERE number = ?", (content, digest, number)
                 )
                 self._index(number, content)
-            if changes.get("tags") is not None:
+            if "tags" in changes:
                 self._db.execute("DELETE FROM tags WHERE number = ?", (number,))
                 self._tag(number, changes["tags"])
-            if changes.get("memory_type") is not None:
+            if "memory_type" in changes:
                 self._db.execute(
                     "UPDATE memories SET memory_type = ? WHERE number = ?", (changes["memory_type"], number)
                 )
-            if changes.get("metadata") is not None:
-                merged = {**json.loads(row[5]), **changes["metadata"]}
+            if "metadata" in changes:
+                merged = validate.metadata({**json.loads(row[5]), **changes["metadata"]})
                 self._db.execute("UPDATE memories SET metadata = ? WHERE number = ?", (_json(merged), number))
             self._db.execute("UPDATE memories SET updated_at = ? WHERE number = ?", (now, number))
             return self._memory(self._wanted(row[1]))
@@ -356,28 +350,26 @@ class MemoryStore:
                 versions = [{"at": at, **json.loads(record)} for at, record in self._db.execute(sql, (row[0],))]
                 yield {**memory, "deleted_at": row[10], "versions": versions}
 
-    def load(self, record: Mapping[str, Any]) -> bool:
-        """Take in one record of `everything`; False where that content is known (tags and metadata are merged)."""
-        content = str(record.get("content") or "")
-        if not content.strip():
-            raise UserError("a memory without content", code="empty_content")
+    def load(self, raw: Mapping[str, Any]) -> bool:
+        """Take in one record of `everything`; False where that content is known (tags and metadata are merged).
+
+        Raises UserError: something about it is not valid.
+        """
+        record = validate.checked(raw, self._redacts())
+        digest, now = content_hash(record.content), time.time()
         with self._transaction():
-            digest = content_hash(content)
             known = self._row("m.content_hash = ?", digest)
-            tags, metadata = record.get("tags") or (), record.get("metadata") or {}
             if known is not None:
-                self._merge(known, tags, metadata, time.time(), revive=record.get("deleted_at") is None)
+                self._merge(known, record.tags, record.metadata, now, revive=record.deleted_at is None)
                 return False
-            identity = str(record.get("id") or os.urandom(8).hex())
+            identity = record.id if record.id and _ID.fullmatch(record.id) else os.urandom(8).hex()
             if self._row("m.id = ?", identity) is not None:
                 identity = os.urandom(8).hex()
-            made = float(record.get("created_at") or time.time())
-            number = self._insert(identity, content, digest, made, record)
-            for version in record.get("versions") or ():
+            number = self._insert(identity, digest, record, now)
+            for version in record.versions:
                 old = {key: value for key, value in version.items() if key != "at"}
-                self._db.execute(
-                    "INSERT INTO versions VALUES (?, ?, ?)", (number, version.get("at") or made, _json(old))
-                )
+                row = (number, version.get("at") or record.created_at or now, _json(old))
+                self._db.execute("INSERT INTO versions VALUES (?, ?, ?)", row)
             return True
 
     def stats(self) -> dict[str, Any]:
@@ -437,31 +429,38 @@ class MemoryStore:
             deleted_at=row[10],
         )
 
-    def _insert(self, identity: str, content: str, digest: str, made: float, record: Mapping[str, Any]) -> int:
+    def _insert(self, identity: str, digest: str, record: MemoryRecord, now: float) -> int:
         """Add a memory with its words, vector and tags; its number."""
         sql = (
             "INSERT INTO memories (id, content, content_hash, memory_type, metadata, repository, refers_to, created_at, "
             "updated_at, deleted_at, superseded_by) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
         )
-        kind, metadata = str(record.get("memory_type") or "note"), _json(record.get("metadata") or {})
-        row: tuple[Any, ...] = (identity, content, digest, kind, metadata, record.get("repository"))
-        row += (_json(list(record.get("refers_to") or ())), made, float(record.get("updated_at") or made))
-        row += (record.get("deleted_at"), record.get("superseded_by"))
+        created_at = record.created_at if record.created_at is not None else now
+        updated_at = record.updated_at if record.updated_at is not None else created_at
+        row: tuple[Any, ...] = (
+            identity,
+            record.content,
+            digest,
+            record.memory_type,
+            _json(record.metadata),
+            record.repository,
+        )
+        row += (_json(list(record.refers_to)), created_at, updated_at, record.deleted_at, record.superseded_by)
         number = int(self._db.execute(sql, row).lastrowid or 0)
-        self._index(number, content)
-        self._tag(number, record.get("tags") or ())
+        self._index(number, record.content)
+        self._tag(number, record.tags)
         return number
 
     def _merge(
         self,
         row: tuple[Any, ...],
         tags: Sequence[str],
-        metadata: Mapping[str, Any] | None,
+        metadata: Mapping[str, Any],
         now: float,
         revive: bool = True,
     ) -> None:
         have = json.loads(row[5])
-        merged = {**have, **(metadata or {})}
+        merged = validate.metadata({**have, **metadata})
         if merged != have:
             self._db.execute(
                 "UPDATE memories SET metadata = ?, updated_at = ? WHERE number = ?", (_json(merged), now, row[0])
@@ -550,4 +549,4 @@ def iso(at: float) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from typing import Any, Final
 
+from recollect import text
 from recollect.workspace import Workspace
 
 _BUSY_S, _IDLE_S = 0.1, 1.0  # between two looks: at running syncs, and at everything
@@ -101,8 +102,8 @@ class Live:
                 row["last_sync"]["errors"] = row["last_sync"]["errors"][:_ERRORS]
             fresh = row["freshness"]
             fresh["checked_ms"], fresh["reason"] = 0.0, _CHECKED.sub("", fresh["reason"] or "") or None
-            rows[row["name"]] = json.dumps(row)
-        return rows, json.dumps(self._workspace.auto_sync.status().to_dict())
+            rows[row["name"]] = text.to_json(row)
+        return rows, text.to_json(self._workspace.auto_sync.status().to_dict())
 
     def _tell_changes(self, rows: dict[str, str], background: str) -> None:
         changed = [json.loads(row) for name, row in rows.items() if self._known.get(name) != row]
@@ -130,4 +131,4 @@ class Live:
 
 
 def _event(name: str, value: Any) -> str:
-    return f"event: {name}\ndata: {json.dumps(value)}\n\n"
+    return f"event: {name}\ndata: {text.to_json(value)}\n\n"

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import recollect
-from recollect import __version__
+from recollect import __version__, text
 from recollect.errors import RecollectError, UserError
 from recollect.home import LONGEST_LINE, PROTOCOL, run_folder, socket_path, still_owned
 
@@ -311,7 +311,7 @@ class _Calls:
 
     def _send(self, message: dict[str, Any]) -> None:
         if not self._writer.is_closing():
-            self._writer.write(json.dumps(message).encode() + b"\n")
+            self._writer.write(text.to_json(message).encode() + b"\n")
 
 
 def _caller(hello: dict[str, Any], agent: bool) -> Caller:

@@ -275,7 +275,7 @@ async def _asset(request: Request) -> Response:
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    data = text.to_json(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     return Response(data, status_code=status, media_type="application/json")
 
 

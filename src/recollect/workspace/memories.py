@@ -18,7 +18,7 @@ from recollect import text
 from recollect.errors import UserError
 from recollect.home import make_folder
 from recollect.jobs.library import Library
-from recollect.memory import brief, exchange, when
+from recollect.memory import brief, exchange, validate, when
 from recollect.memory.recall import recall
 from recollect.memory.redact import redact
 from recollect.memory.store import Filter, MemoryStore, content_hash
@@ -69,18 +69,15 @@ class Memories:
         supersedes: str | None = None,
     ) -> StoredMemory:
         """Remember. `metadata` may hold `tags` and `type`, as other tools' users send them."""
-        if not isinstance(content, str):
-            raise UserError("the content must be a text", code="wrong_type")
-        content, tags, memory_type, given, symbols = text.mended(
-            [content, tags, memory_type, {**(metadata or {})}, symbols]
-        )
-        named = [*tag_list(tags), *tag_list(given.pop("tags", ()))]
+        given = validate.metadata(metadata)
+        named = [*validate.tag_list(tags), *validate.tag_list(given.pop("tags", ()))]
         kind = memory_type or given.pop("type", None) or "note"
+        content, symbols = validate.content(content), [str(text.mended(name)) for name in symbols]
         refers = self._references(content, repository, files, symbols)
         return self._store.add(
             content,
             tags=named,
-            memory_type=str(kind),
+            memory_type=kind,
             metadata=given,
             repository=repository.name if repository is not None else None,
             refers_to=refers,
@@ -134,9 +131,7 @@ class Memories:
         """Change content, tags, memory_type, metadata; or undo a delete (`restore`)."""
         if changes.pop("restore", False):
             self._store.restore(key)
-        given = {name: text.mended(value) for name, value in changes.items() if value is not None}
-        if "tags" in given:
-            given["tags"] = tag_list(given["tags"])
+        given = {name: value for name, value in changes.items() if value is not None}
         return self._with_changes(self._store.update(key, **given) if given else self._store.get(key))
 
     def delete(
@@ -202,7 +197,12 @@ class Memories:
         if tag_match not in ("any", "all"):
             raise UserError('tag_match is "any" or "all"', code="invalid_argument")
         return Filter(
-            tuple(tag_list(tags)), tag_match, memory_type, moment(after, "after"), moment(before, "before"), repository
+            tuple(validate.tag_list(tags)),
+            tag_match,
+            memory_type,
+            moment(after, "after"),
+            moment(before, "before"),
+            repository,
         )
 
     def _filter(self, time_phrase: str | None, filters: Mapping[str, Any]) -> Filter:
@@ -342,30 +342,13 @@ class Memories:
             log.warning("no backup of the memories could be made: %s", error)
 
 
-def tag_list(given: Any) -> list[str]:
-    """Tags as a list, from a list or a comma-separated text. Raises UserError."""
+def moment(given: Any, name: str) -> float | None:
+    """Epoch seconds of a bound in a filter: as `validate.moment` reads it; other finite numbers are far away."""
     if given is None:
-        return []
-    if isinstance(given, str):
-        if given.lstrip().startswith("["):
-            try:
-                return tag_list(json.loads(given))
-            except ValueError:
-                pass
-        return [tag.strip() for tag in given.split(",") if tag.strip()]
-    if isinstance(given, (list, tuple, set)) and all(isinstance(tag, (str, int, float)) for tag in given):
-        return [str(tag).strip() for tag in given if str(tag).strip()]
-    raise UserError("tags must be a list of texts, or one text with commas", code="wrong_type")
-
-
-def moment(given: str | float | None, name: str) -> float | None:
-    """Epoch seconds of a number, or of an ISO date or time (of the user's zone where it names none)."""
-    if given is None or isinstance(given, (int, float)):
-        return given
+        return None
     try:
-        at = datetime.fromisoformat(given.strip())
-    except ValueError:
-        raise UserError(
-            f"{name}: not a date or time: {given!r}", hint="As 2024-01-31 or 2024-01-31T12:00.", code="bad_time"
-        ) from None
-    return (at if at.tzinfo is not None else at.astimezone()).timestamp()
+        return validate.moment(given, name)
+    except UserError:
+        if isinstance(given, (int, float)) and not isinstance(given, bool) and abs(given) < 1e15:
+            return float(given)
+        raise
