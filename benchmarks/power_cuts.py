@@ -36,7 +36,8 @@ def main() -> int:
         print(f"recorded {log.stat().st_size / 1e6:.0f} MB of writes", flush=True)
         began = time.monotonic()
         choice = random.Random(options.seed)
-        for cut in simulate.cuts(log, inode, options.cuts, choice, folder / "cut"):
+        for number, cut in enumerate(simulate.cuts(log, inode, options.cuts, choice, folder / "cut"), 1):
+            print(f"\r{number} of {options.cuts} cuts", end="", file=sys.stderr, flush=True)
             if options.keep is not None:
                 shutil.rmtree(folder / "before", ignore_errors=True)
                 shutil.copytree(folder / "cut", folder / "before")
@@ -46,6 +47,7 @@ def main() -> int:
                 print(f"cut at {cut.moment}, {cut.rest}, after {len(cut.promises)} calls: {line}", flush=True)
             if broken and options.keep is not None:
                 shutil.copytree(folder / "before", options.keep / f"{cut.moment}-{cut.rest}", dirs_exist_ok=True)
+        print(file=sys.stderr)
         print(f"{options.cuts} cuts in {time.monotonic() - began:.0f} s: {dict(sorted(counts.items()))}")
     return int(any("broken" in key for key in counts))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -36,6 +37,9 @@ MakeRepository = Callable[..., Path]
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_SANDBOX, ignore_errors=True)
+
+
+atexit.register(shutil.rmtree, _SANDBOX, ignore_errors=True)  # for programs that import this without pytest
 
 
 @pytest.fixture(autouse=True)
