@@ -1,20 +1,31 @@
 """`recollect hook EVENT --agent NAME`: what agents run by themselves. It ends within two seconds and never fails a session.
 
-At a session's start it prints what is remembered of the repository; before a compaction and at the end it keeps the sentences that
-read like decisions, so that the next start can offer them. Whatever goes wrong is silent: the exit code is always 0.
+At a session's start it prints what is remembered of the repository; before a compaction and at the end
+it keeps sentences of the assistant that read like decisions, so that the next start can offer them.
+Whatever goes wrong is silent: the exit code is always 0.
+
+The work is done by a child, of which this process waits for the answer: it ends in time although the
+child hangs in a file system, or in code that lets no other thread and no signal handler run.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
+import signal
+import stat
 import sys
-import threading
+import time
 from contextlib import suppress
 from typing import Any, Final
 
-_LIMIT_S: Final = 1.8
+_LIMIT_S: Final = 1.5  # beside what the interpreter takes to start
+_CHILD_LIMIT_S: Final = 2.0  # if nobody is left to end it
+_STDIN_S: Final = 1.2  # to wait for the agent's JSON; a session's start can be told something without it
+_MOST_STDIN: Final = 2_000_000  # bytes
 _TAIL: Final = 2_000_000  # bytes of a transcript that are read, from its end
+_MOST_ANSWER: Final = 1_000_000  # bytes
 _TOKENS: Final = 800
 EVENTS: Final = ("session-start", "before-compaction", "session-end")
 
@@ -25,14 +36,61 @@ def main(arguments: list[str]) -> int:
             f"usage: recollect hook {'|'.join(EVENTS)} [--agent NAME] [--max-tokens N] < the agent's JSON\n"
         )
         return 0  # an exit code may stop a session
-    timer = threading.Timer(_LIMIT_S, os._exit, (0,))
-    timer.daemon = True
-    timer.start()
     with suppress(Exception):
-        said = _run(arguments[0], _option(arguments, "--agent"), int(_option(arguments, "--max-tokens") or _TOKENS))
-        sys.stdout.write(json.dumps(said) + "\n")
-        sys.stdout.flush()
+        _print(_answer_of_child(arguments))
     os._exit(0)
+
+
+def _answer_of_child(arguments: list[str]) -> bytes:
+    """What a child that runs the hook answers in time; nothing where it does not."""
+    until = time.monotonic() + _LIMIT_S
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        _work(arguments, writing)
+    os.close(writing)
+    answer = b""
+    try:
+        while (left := until - time.monotonic()) > 0 and select.select([reading], [], [], left)[0]:
+            part = os.read(reading, 65536)
+            if not part:
+                return answer
+            answer += part
+            if len(answer) > _MOST_ANSWER:
+                break
+        return b""
+    finally:
+        with suppress(OSError):
+            os.kill(child, signal.SIGKILL)
+
+
+def _print(answer: bytes) -> None:
+    """Write it as far as somebody reads it; an agent that does not read is not waited for."""
+    until = time.monotonic() + 0.2
+    os.set_blocking(1, False)
+    while answer and select.select([], [1], [], max(0.0, until - time.monotonic()))[1]:
+        answer = answer[os.write(1, answer) :]
+
+
+def _work(arguments: list[str], writing: int) -> None:
+    """In the child: run the hook, write its answer whole or not at all, and end."""
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process whatever it is doing
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+        signal.setitimer(signal.ITIMER_REAL, _CHILD_LIMIT_S)
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 1)  # the agent waits until nobody has its pipes open
+        os.dup2(null, 2)
+        max_tokens = int(_option(arguments, "--max-tokens") or _TOKENS)
+        told = _run(arguments[0], _option(arguments, "--agent"), max_tokens)
+        answer = json.dumps(told).encode() + b"\n"
+        while answer:
+            answer = answer[os.write(writing, answer) :]
+    except BaseException:  # nobody is to hear of it
+        pass
+    finally:
+        os._exit(0)
 
 
 def _option(arguments: list[str], name: str) -> str:
@@ -40,10 +98,10 @@ def _option(arguments: list[str], name: str) -> str:
 
 
 def _run(event: str, agent: str, max_tokens: int) -> dict[str, Any]:
-    given = _given()
+    given = _input()
     folder = _folder(given)
     if folder:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             os.chdir(folder)  # the connection says where its client is
     from recollect.client import Connection
 
@@ -55,21 +113,40 @@ def _run(event: str, agent: str, max_tokens: int) -> dict[str, Any]:
         if agent == "cursor":
             return {"additional_context": told}
         return {"hookSpecificOutput": {"hookEventName": "SessionStart", "additionalContext": told}}
-    from recollect.memory.brief import decisions, messages
+    from recollect.memory import offers
 
     path = given.get("transcript_path")
-    found = decisions(messages(_tail(path))) if isinstance(path, str) else []
+    found = offers.of_transcript(_tail(path)) if isinstance(path, str) else []
     if found:
         with Connection() as daemon:
             daemon.call("offer", {"sentences": found})
     return {}
 
 
-def _given() -> dict[str, Any]:
-    if sys.stdin is None or sys.stdin.isatty():
+def _input() -> dict[str, Any]:
+    """The agent's JSON: complete as soon as it can be read, for an agent may leave the pipe open."""
+    if sys.stdin is None or os.isatty(0):
         return {}
-    value = json.loads(sys.stdin.read(_TAIL) or "{}")
-    return value if isinstance(value, dict) else {}
+    text = b""
+    until = time.monotonic() + _STDIN_S
+    with suppress(OSError):
+        while len(text) < _MOST_STDIN and select.select([0], [], [], max(0.0, until - time.monotonic()))[0]:
+            part = os.read(0, 65536)
+            text += part
+            if not part or text.rstrip().endswith(b"}"):
+                value = _first_object(text)
+                if value is not None or not part:
+                    return value or {}
+    return {}
+
+
+def _first_object(text: bytes) -> dict[str, Any] | None:
+    """The JSON object that the text begins with; None if it is not complete, or is none."""
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text.decode("utf-8-sig", "replace").lstrip())
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _folder(given: dict[str, Any]) -> str | None:
@@ -80,7 +157,13 @@ def _folder(given: dict[str, Any]) -> str | None:
 
 
 def _tail(path: str) -> str:
-    with open(os.path.expanduser(path), "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL))
-        return file.read().decode(errors="replace")
+    """The end of a transcript; of what is no regular file nothing."""
+    file = os.open(os.path.expanduser(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        return ""
+    parts, at = [], max(0, status.st_size - _TAIL)
+    while at < status.st_size and (part := os.pread(file, min(1 << 20, status.st_size - at), at)):
+        parts.append(part)
+        at += len(part)
+    return b"".join(parts).decode(errors="replace")

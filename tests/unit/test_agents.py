@@ -11,7 +11,6 @@ import pytest
 
 from recollect.agents import documents, install, jsonc
 from recollect.errors import UserError
-from recollect.memory import brief
 from tests.agents import AFTER, BEFORE, COMMAND, chosen, copied, places, set_up, take_back, tree
 
 
@@ -200,32 +199,3 @@ def test_the_places_of_macos_are_its_own() -> None:
 def test_what_is_no_json_is_refused_with_its_line(text: str) -> None:
     with pytest.raises(jsonc.BadJson):
         jsonc.parse(text)
-
-
-# -- briefs -----------------------------------------------------------------------------------------------------------
-
-
-def test_sentences_that_decide_are_found_and_others_are_not() -> None:
-    said = [
-        ("user", "<session_context>\nWe always use <b>spaces</b> here.\n</session_context>"),
-        ("user", "# AGENTS.md instructions\n<INSTRUCTIONS>Prefer search_code over grep.</INSTRUCTIONS>"),
-        ("user", "Please look at the login page. From now on use tabs in this repository."),
-        (
-            "agent",
-            "I looked. We decided to keep SQLite because there is one writer.\n```\nwe decided nothing here\n```\nDone.",
-        ),
-        ("agent", "Root cause: the cookie was signed twice.\nShould we use Redis? The tests pass."),
-    ]
-    assert brief.decisions(said) == [
-        "From now on use tabs in this repository.",
-        "We decided to keep SQLite because there is one writer.",
-        "Root cause: the cookie was signed twice.",
-    ]
-
-
-def test_transcripts_of_several_agents_are_read() -> None:
-    claude = '{"type":"assistant","message":{"role":"assistant","content":[{"type":"text","text":"hello"},{"type":"tool_use"}]}}'
-    codex = '{"type":"response_item","payload":{"type":"message","role":"user","content":[{"type":"input_text","text":"hi"}]}}'
-    gemini = '{"messages": [{"type": "gemini", "content": "good day"}]}'
-    assert list(brief.messages(f"cut off}}\n{claude}\n{codex}\n")) == [("agent", "hello"), ("user", "hi")]
-    assert list(brief.messages(gemini)) == [("agent", "good day")]

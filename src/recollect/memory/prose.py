@@ -1,0 +1,139 @@
+"""What of a message is its author's own prose: without quotations, code, markup and what is put around. Pure.
+
+Everything here takes time in proportion to the text's length: scanners move forward only. What is not
+closed (a fence, a tag, a quotation) takes the rest of the message with it: where it ends is unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from recollect.memory.spans import SPOILT, without_spans
+
+_ITEM: Final = re.compile(r"(?:[-*+•]|\d{1,3}[.)])[ \t]+(?:\[[ xX]\][ \t]+)?")
+_FENCE: Final = re.compile(r"(`{3,}|~{3,})[ \t]*(.*)")
+_FRAMED: Final = (">", "&gt;", "|", "│", "┃", "▌", "❯", "[", "$ ", "% ", "@@", "+++", "---", "diff --git")
+_LAZY: Final = (">", "&gt;", "@@", "+++", "diff --git")  # go on to the next blank line
+_NUMBERED: Final = re.compile(r"\d+(?:→|\t|[ \t]*\|)")  # as tools show files
+_SPEAKER: Final = re.compile(
+    r"[*_#\s]*(?:user|human|system|tool|developer|assistant|function|observation)[*_]*[ \t]*:", re.IGNORECASE
+)
+_SOURCE: Final = re.compile(
+    r"\b(?:readme|docs?|documentation|issue|comment|file|log|output|page|changelog|guide|thread|ticket|e?mail|commit"
+    r"|message|(?:sub-?)?agent|tool|website|spec|rfc|[\w-]{1,60}\.[a-z]{1,4})\b[^\w:]{0,4}:[*_\s]*\Z",
+    re.IGNORECASE,
+)
+_REPORTED: Final = re.compile(
+    r"\baccording to\b|\bas per\b"
+    r"|(?<!\bwe )(?<!\bi )(?<!\byou )(?<!\bthat )\b(?:says|said|stated|claimed|instructs|instructed|recommends"
+    r"|recommended|suggests|suggested|mentioned|warned|announced)\b"
+    r"|(?<!\bwe )(?<!\bi )(?<!\byou )\b(?:states|claims|reads|writes|wrote|quotes?|quoted|mentions|warns|tells|told|notes"
+    r"|noted|reports|reported|replied|replies|answered|answers|asks|asked|found|returned|concluded)"
+    r"(?:\*\*)?(?:[ \t]+(?:that|us|me|you|to)\b|[ \t]*[:,])"
+    r"|^(?:from|per|quoting|in) [^:]{0,60}\b(?:readme|docs?|documentation|issue|comment|file|log|output|page|changelog"
+    r"|guide|thread|ticket|e?mail|commit|message)\b[^:]{0,20}:",
+    re.IGNORECASE,
+)
+
+
+def paragraphs(message: str) -> list[str]:
+    """The paragraphs and list items of a message that are its author's own; spans that are not are `\\0`."""
+    text = without_spans("\n".join(_own_lines(message.replace("\r\n", "\n").replace("\r", "\n"))))
+    found = []
+    for paragraph in text.split("\n\n"):
+        words = " ".join(paragraph.split())
+        if words and SPOILT not in words:
+            found.append(words)
+    return found
+
+
+def is_reported(sentence: str) -> bool:
+    """Whether a sentence tells what somebody else said."""
+    return _REPORTED.search(sentence) is not None
+
+
+def _own_lines(text: str) -> Iterator[str]:
+    """The lines that are in no frame: fence, block quotation, table, indented code, or what a source is quoted with."""
+    frame = _Frame()
+    for line in text.split("\n"):
+        if len(line) > 100_000:
+            yield ""  # no prose has such lines
+            continue
+        body, indent = _body(line)
+        item = _ITEM.match(body)
+        if frame.takes(line, body[item.end() :] if item else body, indent, item is not None):
+            yield ""
+            continue
+        if _SPEAKER.match(body):
+            return  # a conversation is quoted
+        if item is not None or body.startswith("#"):
+            yield ""  # a paragraph of its own
+        yield body[item.end() :] if item else body.lstrip("#").lstrip()
+        if body.startswith("#"):
+            yield ""
+
+
+def _body(line: str) -> tuple[str, int]:
+    body = line.lstrip()
+    return body, len(line[: len(line) - len(body)].expandtabs(4))
+
+
+class _Frame:
+    """Which lines of a message stand in a frame that is open."""
+
+    def __init__(self) -> None:
+        self._fence = ""
+        self._indent = 0
+        self._depth = 0
+        self._lazy = False  # in a block quotation, which goes on to the next blank line
+        self._in_list = False
+        self._source = ""  # "announced": what follows is a source's; then "list" or "text" that does follow
+
+    def takes(self, line: str, body: str, indent: int, is_item: bool) -> bool:
+        """Whether the line belongs to a frame; opens and closes frames. `body`: without its list marker."""
+        if self._depth:
+            self._go_on(body, indent, is_item)
+            return True
+        fence = _FENCE.match(body)
+        if fence is not None and not (fence[1][0] == "`" and "`" in fence[2]):
+            self._fence, self._indent, self._depth, self._source = fence[1], indent, 1, ""
+            return True
+        if not body:
+            self._lazy = False
+            self._source = "" if self._source == "text" else self._source
+            return True
+        if self._lazy:
+            return True
+        framed = body.startswith(_FRAMED) or body.count("|") > 1 or _NUMBERED.match(body) is not None
+        framed = framed or (body[0] == "+" and not is_item)
+        nested = is_item and self._in_list
+        self._in_list = is_item or (self._in_list and indent > 0)
+        if framed or (indent >= 4 and not nested):
+            self._lazy = body.startswith(_LAZY)
+            self._source = ""
+            return True
+        if self._is_sources(is_item, indent):
+            return True
+        if body.rstrip("*_ \t").endswith(":") and (_SOURCE.search(body[-80:]) or _REPORTED.search(body[:1000])):
+            self._source = "announced"
+            return True
+        return False
+
+    def _go_on(self, body: str, indent: int, is_item: bool) -> None:
+        """In a fence: a line of its marks closes it, one with a language opens another within."""
+        fence = None if is_item else _FENCE.match(body)
+        if fence is None or fence[1][0] != self._fence[0] or len(fence[1]) < len(self._fence):
+            return
+        if fence[2].strip():
+            self._depth += 1
+        elif indent < self._indent + 4:
+            self._depth -= 1
+
+    def _is_sources(self, is_item: bool, indent: int) -> bool:
+        if self._source == "announced":
+            self._source = "list" if is_item else "text"
+        elif self._source == "list" and not is_item and indent == 0:
+            self._source = ""
+        return self._source != ""
