@@ -72,6 +72,7 @@ class Refused(RecollectError):
 class Corrupt(RecollectError):
     """Stored data is damaged; it is being rebuilt."""
 
+    folder: Any = None  # of the index that is damaged, where that is known
     code = "corrupt"
     exit_code = 6
     retry = True

@@ -11,13 +11,15 @@ from contextlib import closing
 from pathlib import Path
 from string import ascii_lowercase
 
+import apsw
 import pytest
 
 from recollect.errors import AlreadyRunning, Corrupt, Unavailable
-from recollect.index import writer
+from recollect.index import mapped, schema
 from recollect.index.snapshot import Snapshot
 from recollect.index.summary import summary_of
 from recollect.index.writer import IndexWriter, load_segment
+from recollect.store import pages
 from recollect.workspace import Workspace, upkeep
 from tests.conftest import SHOP, MakeRepository, wait_until
 
@@ -61,7 +63,7 @@ def test_an_index_that_a_question_finds_useless_is_made_again_and_waited_for(
             (index_folder(home) / name).unlink(missing_ok=True)
         (index_folder(home) / "index.db").write_bytes(b"garbage" * 3000)
     else:
-        with closing(sqlite3.connect(index_folder(home) / "index.db")) as database:
+        with closing(schema.open_for_writing(index_folder(home))) as database:
             database.execute("PRAGMA user_version=4")
     with Workspace(home) as workspace:
         assert workspace.search("total_price", "project").hits
@@ -88,9 +90,8 @@ def test_no_reader_ever_finds_an_index_half_made(tmp_path: Path, monkeypatch: py
 
 def test_the_log_of_an_index_that_was_removed_is_not_taken_for_a_new_one_s(tmp_path: Path) -> None:
     index = IndexWriter(tmp_path)
-    with closing(sqlite3.connect(tmp_path / "index.db")) as database:
+    with closing(schema.open_for_writing(tmp_path)) as database:
         database.execute("INSERT INTO meta VALUES ('generation', 7)")
-        database.commit()
         shutil.copy(tmp_path / "index.db-wal", tmp_path / "kept")
     index.close()
     (tmp_path / "index.db").unlink()
@@ -126,7 +127,7 @@ def test_a_segment_that_cannot_be_opened_now_is_not_damaged(tmp_path: Path, monk
 
     with pytest.raises(Corrupt):
         load_segment(tmp_path, "missing", None)
-    monkeypatch.setattr(writer, "open", none_left, raising=False)
+    monkeypatch.setattr(mapped, "open", none_left, raising=False)
     with pytest.raises(Unavailable):
         load_segment(tmp_path, "missing", None)
 
@@ -176,3 +177,94 @@ def test_a_home_has_one_owner(home: Path) -> None:
     with Workspace(home), pytest.raises(AlreadyRunning):
         Workspace(home)
     Workspace(home).close()
+
+
+def flip(path: Path, place: int) -> None:
+    """One bit of a file, where it lies."""
+    with open(path, "r+b") as file:
+        file.seek(place)
+        byte = file.read(1)[0]
+        file.seek(place)
+        file.write(bytes([byte ^ 4]))
+
+
+def many_files() -> dict[str, str]:
+    chance = random.Random(5)
+    lines = ("    " + "".join(chance.choices(ascii_lowercase, k=9)) + " = 1\n" for _ in range(100_000))
+    return {f"f{i}.py": f"def func_{i}():\n" + "".join(next(lines) for _ in range(60)) for i in range(400)}
+
+
+def pages_of(folder: Path, table: str) -> list[int]:
+    with closing(sqlite3.connect(f"{(folder / 'index.db').as_uri()}?immutable=1", uri=True)) as database:
+        root, size = (
+            database.execute(sql).fetchone()[0]
+            for sql in (f"SELECT rootpage FROM sqlite_master WHERE name = '{table}'", "PRAGMA page_size")
+        )
+    return [(root - 1) * size]
+
+
+@pytest.mark.parametrize("table", ["definitions", "definitions_folded", "texts", "files", "chunks", "meta", "entries"])
+def test_a_wrong_bit_in_any_table_is_noticed_and_never_makes_a_wrong_answer(
+    home: Path, make_repository: MakeRepository, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_FIRST_ANSWER_S", 60.0)
+    root = make_repository(SHOP)
+    with Workspace(home) as workspace:
+        workspace.sync(root)
+        before = workspace.search("total_price", "project").hits, workspace.symbol("Cart", "project").definitions
+    IndexWriter(index_folder(home)).close()  # the last to close it moves the log into the database
+    flip(index_folder(home) / "index.db", pages_of(index_folder(home), table)[0] + 1500)
+    with Workspace(home) as workspace:
+        assert workspace.search("total_price", "project").hits == before[0]
+        assert workspace.symbol("Cart", "project").definitions == before[1]
+        wait_until(lambda: any("made again from the files" in said for said in workspace.about()["notices"]))
+        assert workspace.search("total_price", "project").freshness.fresh
+        assert any("made again" in finding.message for finding in workspace.diagnose())
+
+
+def test_damage_under_an_open_index_is_noticed_by_the_question_that_meets_it(
+    home: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_FIRST_ANSWER_S", 60.0)
+    root = make_repository(many_files())
+    with Workspace(home) as workspace:
+        workspace.sync(root)
+        assert workspace.search("func_17", "project").hits[0].path == "f17.py"
+        database = index_folder(home) / "index.db"
+        for place in range(2048 + 1000, database.stat().st_size, 2048):
+            flip(database, place)
+        for path in (index_folder(home) / "segments").iterdir():
+            flip(path, path.stat().st_size // 2)
+        for number in (3, 71, 140, 333):
+            assert workspace.search(f"func_{number}", "project").hits[0].path == f"f{number}.py"
+            assert workspace.symbol(f"func_{number}", "project").definitions[0].path == f"f{number}.py"
+        wait_until(lambda: workspace.about()["notices"])
+
+
+def test_a_damaged_log_is_not_taken_for_a_shorter_one(tmp_path: Path) -> None:
+    index = IndexWriter(tmp_path)
+    for number in range(20):
+        index._db.execute("INSERT OR REPLACE INTO meta VALUES ('generation', ?)", (number,))
+    index._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    shutil.copytree(tmp_path, tmp_path / "killed")  # as a kill leaves it, with its log
+    index.close()
+    log = tmp_path / "killed" / "index.db-wal"
+    Snapshot.open(tmp_path / "killed").release()
+    flip(log, log.stat().st_size // 3)
+    for opened in (IndexWriter, Snapshot.open):
+        with pytest.raises(Corrupt, match="log"):
+            opened(tmp_path / "killed")
+
+
+def test_the_bit_that_says_there_are_checksums_is_checked_too(tmp_path: Path) -> None:
+    IndexWriter(tmp_path).close()
+    with open(tmp_path / "index.db", "r+b") as file:
+        file.seek(20)
+        file.write(b"\0")
+    with pytest.raises(Corrupt):
+        Snapshot.open(tmp_path)
+
+
+@pytest.mark.parametrize("failure", [apsw.FullError, apsw.BusyError, apsw.ReadOnlyError, apsw.CantOpenError])
+def test_a_full_disk_a_lock_and_a_read_only_file_are_no_damage(failure: type[apsw.Error]) -> None:
+    assert isinstance(pages.translated(failure("as SQLite says it"), "the index"), Unavailable)

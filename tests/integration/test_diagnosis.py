@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
-import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from recollect.index import schema
 from recollect.workspace import Workspace
 from tests.conftest import MakeRepository, write
 
@@ -42,11 +43,10 @@ def test_a_check_finds_what_no_stat_shows(home: Path, make_repository: MakeRepos
         stat = (root / "a.py").stat()
     (root / "a.py").write_text("other = 2\n"[:10])
     os.utime(root / "a.py", ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    with sqlite3.connect(folder / "index.db") as database:  # as if the change had left no trace in the file's stat
+    with closing(schema.open_for_writing(folder)) as database:  # as if the change had left no trace in the file's stat
         now = (root / "a.py").stat()
         sql = "UPDATE entries SET mtime_ns = ?, ctime_ns = ?, inode = ?, size = ? WHERE path = ?"
         database.execute(sql, (now.st_mtime_ns, now.st_ctime_ns, now.st_ino, now.st_size, b"a.py"))
-    database.close()
     with Workspace(home) as workspace:
         found = workspace.check("project")
         assert found.level == "problem"

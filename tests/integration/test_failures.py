@@ -5,16 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from recollect.errors import Unavailable
 from recollect.index import schema
 from recollect.jobs import indexer
+from recollect.store import pages
 from recollect.workspace import Workspace
 from tests.conftest import SHOP, MakeRepository, wait_until
 
@@ -53,9 +54,9 @@ def test_an_index_that_cannot_be_opened_now_keeps_no_other_from_answering(
     one = next(item for item in workspace._catalog.repositories() if item.name == "one")
     opened, broken = schema.open_for_reading, workspace._upkeep.folder(one.id)
 
-    def open_for_reading(folder: Path) -> sqlite3.Connection:
+    def open_for_reading(folder: Path) -> pages.Connection:
         if folder == broken:
-            raise schema.index_error(sqlite3.OperationalError("unable to open database file"))
+            raise schema.index_error(apsw.CantOpenError("unable to open database file"))
         return opened(folder)
 
     with monkeypatch.context() as patch:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -24,6 +23,7 @@ from recollect.jobs.pool import NICE_ASKED, NICE_BACKGROUND, ParsePool, Task
 from recollect.jobs.synchronise import _LOOK_S as LOOK_S
 from recollect.jobs.synchronise import Control, Options, synchronise
 from recollect.model import Progress, RepositoryState
+from recollect.store import pages
 from recollect.store.database import translated
 from recollect.sync.ignore import INDEX_CHANGED, GitNames, Rules
 from recollect.sync.scan import scan
@@ -388,10 +388,10 @@ def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     writer = IndexWriter(tmp_path / "index")
     synchronise(writer, root, pool, Options(), Control())
     before = (writer.generation, writer.root_hash)
-    pages = writer._db.execute("PRAGMA page_count").fetchone()[0]
-    writer._db.execute(f"PRAGMA max_page_count = {pages}")
+    count = writer._db.execute("PRAGMA page_count").fetchone()[0]
+    writer._db.execute(f"PRAGMA max_page_count = {count}")
     write(root, {f"more{i}.py": f"def more_{i}(): pass\n" * 50 for i in range(50)})
-    with pytest.raises(sqlite3.OperationalError) as caught:
+    with pytest.raises(pages.Error) as caught:
         synchronise(writer, root, pool, Options(), Control())
     error = translated(caught.value, "the index")
     assert isinstance(error, Unavailable)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from contextlib import suppress
 from pathlib import Path
 
 from recollect.index import schema
+from recollect.store import pages
 
 
 class Connections:
@@ -21,7 +21,7 @@ class Connections:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file = _identity(folder)
-        self._free: list[sqlite3.Connection] = []
+        self._free: list[pages.Connection] = []
         self._taken = 0
         self._lock = threading.Lock()
 
@@ -29,7 +29,7 @@ class Connections:
         """Whether the index is still the same file."""
         return _identity(self._folder) == self._file
 
-    def take(self) -> sqlite3.Connection:
+    def take(self) -> pages.Connection:
         """One with a read transaction begun. Raises Corrupt, Unavailable, FileNotFoundError."""
         if self._file is None:
             raise FileNotFoundError(self._folder / "index.db")
@@ -44,13 +44,14 @@ class Connections:
             self.give_back(connection, damaged=True)
             raise
 
-    def give_back(self, connection: sqlite3.Connection | None, *, damaged: bool = False) -> None:
+    def give_back(self, connection: pages.Connection | None, *, damaged: bool = False) -> None:
         """End its transaction; `damaged`: it is not to be used again."""
         with self._lock:
             self._taken -= 1
             if connection is not None:
-                with suppress(sqlite3.Error):
-                    connection.rollback()
+                with suppress(pages.Error):
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
                 if damaged or self._free:
                     connection.close()
                 else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from os import fsdecode
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 from recollect.index import embed, terms
 from recollect.index.analyse import Analysed, decompress
+from recollect.store.pages import Connection
 
 _BATCH_CHUNKS: Final = 20_000  # bounds the memory that a rebuild takes
 
@@ -44,7 +44,7 @@ def chunk_rows(item: Analysed, file_id: int, first_chunk: int) -> Iterator[tuple
         yield file_id, chunk_id, start, end, numbers.get((kind, symbol))
 
 
-def batches(connection: sqlite3.Connection) -> Iterator[list[tuple[Analysed, int, int]]]:
+def batches(connection: Connection) -> Iterator[list[tuple[Analysed, int, int]]]:
     """All indexed files as `(analysis, file id, first chunk id)`, by ascending chunk id, in bounded batches."""
     order = "SELECT file_id, min(id) FROM chunks GROUP BY file_id ORDER BY min(id)"
     batch: list[tuple[Analysed, int, int]] = []
@@ -60,7 +60,7 @@ def batches(connection: sqlite3.Connection) -> Iterator[list[tuple[Analysed, int
         yield batch
 
 
-def _analysis(connection: sqlite3.Connection, file_id: int) -> Analysed:
+def _analysis(connection: Connection, file_id: int) -> Analysed:
     columns = "path, hash, size, language, content, lines"
     row = connection.execute(f"SELECT {columns} FROM files WHERE id = ?", (file_id,)).fetchone()
     path, content_hash, size, language, content, lines = row

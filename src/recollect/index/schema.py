@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from recollect.errors import Corrupt, RecollectError
-from recollect.store.database import translated
+from recollect.store import pages
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 LARGE_CACHE_KB: Final = 16_000  # of pages, while much is written
 SMALL_CACHE_KB: Final = 1_000  # what the next edit will touch; dozens of indexes may be open
 
@@ -78,46 +75,43 @@ _WRITING: Final = (
 )
 
 
-def open_for_writing(folder: Path) -> sqlite3.Connection:
+def open_for_writing(folder: Path) -> pages.Connection:
     """The `index.db` of `folder`, made where it is not there. Raises Corrupt, Unavailable."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         if not (folder / "index.db").exists():
             _make(folder)
-        return _opened(str(folder / "index.db"), _WRITING)
-    except sqlite3.Error as error:
+        return _opened(folder, writing=True)
+    except pages.Error as error:
         raise index_error(error) from error
 
 
-def open_for_reading(folder: Path) -> sqlite3.Connection:
+def open_for_reading(folder: Path) -> pages.Connection:
     """The `index.db` of `folder`, read only, usable from any thread (one at a time). Raises Corrupt, Unavailable."""
     try:
-        return _opened(f"{(folder / 'index.db').absolute().as_uri()}?mode=ro")
-    except sqlite3.Error as error:
+        return _opened(folder, writing=False)
+    except pages.Error as error:
         raise index_error(error) from error
 
 
-def index_error(error: sqlite3.Error) -> RecollectError:
+def index_error(error: pages.Error) -> RecollectError:
     """What a failure of SQLite means to who wants an index: Corrupt, or Unavailable."""
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_ROLLBACK:
-        return Corrupt("the index was left half made")  # nothing but the making of one ever has a journal to undo
-    return translated(error, "the index")
+    return pages.translated(error, "the index")
 
 
-def _opened(name: str, settings: Sequence[str] = ()) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        name, uri=name.startswith("file:"), isolation_level=None, check_same_thread=False, timeout=10
-    )
+def check_pages(connection: pages.Connection) -> None:
+    """Read all that is in use. Raises Corrupt: something is damaged."""
     try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA_VERSION:
-            raise Corrupt(f"the index is of another version ({version})", code="index_version")
-        for setting in settings:
-            connection.execute(f"PRAGMA {setting}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        rows = connection.execute("PRAGMA integrity_check(1)").fetchall()
+    except pages.Error as error:
+        raise index_error(error) from error
+    if rows != [("ok",)]:
+        raise Corrupt(f"the index is damaged: {rows[0][0]}")
+
+
+def _opened(folder: Path, *, writing: bool) -> pages.Connection:
+    settings = _WRITING if writing else ()
+    return pages.connect(folder / "index.db", SCHEMA_VERSION, writing=writing, settings=settings)
 
 
 def _make(folder: Path) -> None:
@@ -127,8 +121,6 @@ def _make(folder: Path) -> None:
     for left in (*folder.glob("index.new*"), *folder.glob("index.db-*")):  # the log of one that was removed, too
         left.unlink()
     new = folder / "index.new"
-    with closing(sqlite3.connect(new, isolation_level=None)) as connection:
-        connection.execute("PRAGMA page_size=2048")  # an edit writes less, and less of a page is empty
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+    # An edit writes less to small pages, and less of a page is empty.
+    pages.make(new, _SCHEMA, SCHEMA_VERSION, page_size=2048)
     new.rename(folder / "index.db")

@@ -7,7 +7,6 @@ reads only what later commits changed; segments, file records and path words tha
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from recollect.errors import Corrupt, RecollectError
 from recollect.index import overlay, schema
 from recollect.index.analyse import decompress, lines_using, unzipped
 from recollect.index.connections import Connections
@@ -29,6 +29,7 @@ from recollect.index.segment import Moment, Segment, View
 from recollect.index.stored import Stored
 from recollect.index.writer import load_segment
 from recollect.records import dataclass
+from recollect.store import pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Snapshot:
     moment: Moment
     history: History
     history_generation: int  # in which the history last changed
-    _db: sqlite3.Connection
+    _db: pages.Connection
     _connections: Connections
     revived: int = 0  # generation in which contents last came back
     memo: Memo = field(default_factory=Memo)
@@ -129,8 +130,20 @@ class Snapshot:
         with self._lock:
             try:
                 return self._db.execute(sql, parameters).fetchall()
-            except sqlite3.DatabaseError as error:
-                raise schema.index_error(error) from error
+            except pages.Error as error:
+                raise self._failure(error) from error
+
+    def _failure(self, error: pages.Error) -> RecollectError:
+        failure = schema.index_error(error)
+        if isinstance(failure, Corrupt):
+            failure.folder = self.folder
+        return failure
+
+    def check_files(self) -> None:
+        """Look again at the files of segments that were written to since they were opened. Raises Corrupt."""
+        for segment in self.segments:
+            if segment.source is not None:
+                segment.source.check()
 
     def definitions(self, names: Iterable[str], fold: bool = False) -> list[Definition]:
         """Definitions of these unqualified names; `fold`: whatever their case."""
@@ -200,7 +213,7 @@ class Snapshot:
         rows = self.rows(f"SELECT {_FILE_COLUMNS} FROM files WHERE path = ?", (os.fsencode(path),))
         return _file(rows[0]) if rows else None
 
-    def renew(self, connection: sqlite3.Connection) -> None:
+    def renew(self, connection: pages.Connection) -> None:
         """Read this generation through a transaction that began later: the log before it may be written over."""
         with self._lock:
             self._db, connection = connection, self._db
@@ -227,7 +240,7 @@ def _file(row: tuple[Any, ...]) -> FileInfo:
     return FileInfo(row[0], os.fsdecode(row[1]), *row[2:])
 
 
-def _connected(folder: Path, old: Snapshot | None) -> tuple[Connections, sqlite3.Connection, Snapshot | None]:
+def _connected(folder: Path, old: Snapshot | None) -> tuple[Connections, pages.Connection, Snapshot | None]:
     """A connection to the index, and `old` where that is of the same one: what was made anew counts its generations anew."""
     while True:
         if old is not None and not old.of_this_index():
@@ -243,6 +256,7 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
     connections, connection, old = _connected(folder, old)
     try:
         meta = dict(connection.execute("SELECT key, value FROM meta"))
+        pages.verify(connection)
         segment_ids = tuple(row[0] for row in connection.execute("SELECT id FROM segments ORDER BY id"))
         generation = int(meta.get("generation", 0))
         if old is not None and old.generation == generation and old.segment_ids == segment_ids:
@@ -271,7 +285,7 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
             revived=generation if revived else old.revived if old is not None else 0,
             memo=old.memo.after(changes) if old is not None else Memo(),
         )
-    except sqlite3.DatabaseError as error:
+    except pages.Error as error:
         connections.give_back(connection, damaged=True)
         raise schema.index_error(error) from error
     except BaseException:
@@ -280,7 +294,7 @@ def _read(folder: Path, old: Snapshot | None) -> Snapshot:
 
 
 def _history(
-    connection: sqlite3.Connection,
+    connection: pages.Connection,
     meta: Mapping[str, Any],
     old: Snapshot | None,
     files: Mapping[int, FileInfo],
@@ -299,7 +313,7 @@ def _indexed(files: Iterable[FileInfo]) -> Iterator[tuple[str, int]]:
     return ((info.path, info.id) for info in files if info.status == "indexed")
 
 
-def _switched(connection: sqlite3.Connection, old: Snapshot) -> tuple[list[int], list[int]]:
+def _switched(connection: pages.Connection, old: Snapshot) -> tuple[list[int], list[int]]:
     """Ids, ascending, of the chunks that (died, came back) since `old`."""
     sql = "SELECT chunk_id FROM {} WHERE generation > ? ORDER BY chunk_id"
     dead, revived = (
@@ -310,7 +324,7 @@ def _switched(connection: sqlite3.Connection, old: Snapshot) -> tuple[list[int],
 
 
 def _views(
-    connection: sqlite3.Connection,
+    connection: pages.Connection,
     folder: Path,
     old: Snapshot | None,
     segment_ids: tuple[int, ...],
@@ -331,7 +345,7 @@ def _views(
     return tuple(views)
 
 
-def _files(connection: sqlite3.Connection, old: Snapshot | None) -> tuple[Mapping[int, FileInfo], PathIndex, Changes]:
+def _files(connection: pages.Connection, old: Snapshot | None) -> tuple[Mapping[int, FileInfo], PathIndex, Changes]:
     since = old.generation if old is not None else -1
     sql = f"SELECT {_FILE_COLUMNS} FROM files WHERE generation > ?"
     changed = {row[0]: _file(row) for row in connection.execute(sql, (since,))}

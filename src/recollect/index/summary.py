@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from recollect.index import schema
 from recollect.records import dataclass
+from recollect.store import pages
 from recollect.sync.tree import Kind
 
 
@@ -59,12 +59,12 @@ def folders_of(folder: Path) -> list[str]:
 
 
 @contextmanager
-def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
+def _reading(folder: Path) -> Iterator[pages.Connection]:
     """A connection for one look. Raises Corrupt, Unavailable."""
     connection = schema.open_for_reading(folder)
     try:
         yield connection
-    except sqlite3.DatabaseError as error:
+    except pages.Error as error:
         raise schema.index_error(error) from error
     finally:
         connection.close()

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +18,7 @@ from recollect.errors import Corrupt
 from recollect.index import packing, schema
 from recollect.index.analyse import decompress, unzipped, zipped
 from recollect.records import dataclass
+from recollect.store import pages
 
 _NAME: Final = "usage.rcl"
 _FAMILIES: Final[dict[str, str]] = {  # languages that use each other's names
@@ -93,11 +93,11 @@ def collect(folder: Path, before: Usage | None, between: Callable[[], None] = la
         try:
             database.execute("BEGIN")
             return _collect(database, before, between)
-        except sqlite3.DatabaseError as error:
+        except pages.Error as error:
             raise schema.index_error(error) from error
 
 
-def _collect(database: sqlite3.Connection, before: Usage | None, between: Callable[[], None]) -> Usage:
+def _collect(database: pages.Connection, before: Usage | None, between: Callable[[], None]) -> Usage:
     meta = dict(database.execute("SELECT key, value FROM meta WHERE key IN ('generation', 'removed_floor')"))
     generation = int(meta.get("generation", 0))
     if before is not None and (int(meta.get("removed_floor", 0)) > before.generation or before.generation > generation):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -18,18 +17,20 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from recollect.errors import Corrupt
 from recollect.index import schema
 from recollect.index.analyse import decompress
 from recollect.index.embedders import BATCH, Embedder
 from recollect.records import dataclass
+from recollect.store import pages
 
 SCALE: Final = 127.0  # of a unit vector's components as int8, which are far below one
 _LONGEST: Final = 8_000  # characters of a chunk that are embedded
 _SCHEMA: Final = """
-PRAGMA journal_mode=WAL;
-CREATE TABLE IF NOT EXISTS vectors (chunk_id INTEGER PRIMARY KEY, key BLOB NOT NULL, vector BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS vectors_key ON vectors (key);
+CREATE TABLE vectors (chunk_id INTEGER PRIMARY KEY, key BLOB NOT NULL, vector BLOB NOT NULL);
+CREATE INDEX vectors_key ON vectors (key);
 """
+_VERSION: Final = 1
 
 
 def path_of(folder: Path, model: str) -> Path:
@@ -58,9 +59,9 @@ def load(folder: Path, model: str, before: Loaded | None = None) -> Loaded | Non
     if not version or (before is not None and before.version == version):
         return before if version else None
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as database:
+        with closing(pages.connect(path, _VERSION, writing=False)) as database:
             rows = database.execute("SELECT chunk_id, vector FROM vectors ORDER BY chunk_id").fetchall()
-    except sqlite3.DatabaseError:
+    except (Corrupt, pages.Error):
         return None
     if len({len(vector) for _, vector in rows}) != 1:
         return None
@@ -85,7 +86,7 @@ def bring(folder: Path, model: str, embedder: Callable[[], Embedder]) -> int:
     Committed batch by batch: what was made stays, whatever happens. `embedder` is only called for if there is work.
 
     Raises:
-        Unavailable: the model cannot be had. FileNotFoundError: there is no index. sqlite3.Error, OSError.
+        Unavailable: the model cannot be had. FileNotFoundError: there is no index. pages.Error, OSError.
     """
     if not (folder / "index.db").exists():
         raise FileNotFoundError(folder)
@@ -110,28 +111,21 @@ def bring(folder: Path, model: str, embedder: Callable[[], Embedder]) -> int:
     return made
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    try:
-        return _made(path)
-    except sqlite3.DatabaseError:
-        for part in path.parent.glob(f"{path.name}*"):
-            part.unlink(missing_ok=True)
-        return _made(path)
-
-
-def _made(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=10)
-    try:
-        path.chmod(0o600)
-        database.executescript(_SCHEMA)
-    except BaseException:
-        database.close()
-        raise
-    return database
+def _opened(path: Path) -> pages.Connection:
+    if path.exists():
+        try:
+            return pages.connect(path, _VERSION, writing=True)
+        except (Corrupt, pages.Error):
+            pass
+    for part in path.parent.glob(f"{path.name}*"):
+        part.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    pages.make(path, _SCHEMA, _VERSION)
+    return pages.connect(path, _VERSION, writing=True)
 
 
 def _texts(
-    index: sqlite3.Connection, wanted: Collection[int], file_ids: Sequence[int]
+    index: pages.Connection, wanted: Collection[int], file_ids: Sequence[int]
 ) -> Iterator[tuple[list[int], list[str]]]:
     """(chunk ids, texts) of the `wanted` chunks of files, in batches; a text begins with the chunk's path and symbol."""
     ids: list[int] = []
@@ -154,9 +148,7 @@ def _texts(
         yield ids, texts
 
 
-def _add(
-    database: sqlite3.Connection, ids: Sequence[int], texts: Sequence[str], embedder: Callable[[], Embedder]
-) -> int:
+def _add(database: pages.Connection, ids: Sequence[int], texts: Sequence[str], embedder: Callable[[], Embedder]) -> int:
     keys = [blake3(text.encode()).digest(16) for text in texts]
     found: dict[bytes, bytes] = {}
     for key in dict.fromkeys(keys):

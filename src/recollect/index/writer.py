@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-import mmap
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
@@ -18,7 +16,9 @@ from recollect.errors import Corrupt
 from recollect.index import history as history_field
 from recollect.index import rebuild, schema
 from recollect.index.analyse import PIPELINE, Analysed, compress, decompress
+from recollect.index.mapped import MappedFile
 from recollect.index.segment import Segment, View, build, merge
+from recollect.store import pages
 from recollect.store.database import translated
 from recollect.sync import history as history_log
 from recollect.sync.diff import row_changes
@@ -70,8 +70,8 @@ def load_segment(folder: Path, name: str | None, block: bytes | None) -> Segment
     if name is None:
         return Segment.unpack(block)
     try:
-        with open(segments_folder(folder) / name, "rb") as file:
-            return Segment.unpack(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+        source = MappedFile(segments_folder(folder) / name)
+        return Segment.unpack(source.contents, source)
     except (OSError, ValueError, KeyError) as error:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
             raise translated(error, "the index") from error
@@ -81,17 +81,17 @@ def load_segment(folder: Path, name: str | None, block: bytes | None) -> Segment
 def copy_index(source: Path, target: Path) -> None:
     """Make the index at `target` a copy of the one at `source`, as of a first sync that has still to be made.
 
-    Nobody may write to either. Whole or not at all. Raises sqlite3.Error, OSError.
+    Nobody may write to either. Whole or not at all. Raises Corrupt, pages.Error, OSError.
     """
     made = target.with_name(target.name + ".copying")
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True, mode=0o700)
     try:
-        with closing(sqlite3.connect(source / "index.db")) as old, closing(sqlite3.connect(made / "index.db")) as new:
-            old.backup(new)
-            new.execute("DELETE FROM meta WHERE key IN ('signature', 'head')")  # names are asked for anew
-            new.execute("INSERT OR REPLACE INTO meta VALUES ('complete', 0)")
-            new.commit()
+        with closing(schema.open_for_reading(source)) as old:
+            pages.copy(old, made / "index.db")
+        with closing(schema.open_for_writing(made)) as new:
+            new.execute("BEGIN; DELETE FROM meta WHERE key IN ('signature', 'head')")  # names are asked for anew
+            new.execute("INSERT OR REPLACE INTO meta VALUES ('complete', 0); COMMIT")
         shutil.copytree(segments_folder(source), segments_folder(made))
         shutil.rmtree(target, ignore_errors=True)
         crash_point("before-copy")
@@ -104,8 +104,11 @@ def copy_index(source: Path, target: Path) -> None:
 class IndexWriter:
     """Writes one repository folder; only one may exist for it at a time, and not be used by two threads at once."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open or create. A damaged segment is made again from the rows (`repaired`). Raises Corrupt, Unavailable."""
+    def __init__(self, folder: Path, *, check: bool = False) -> None:
+        """Open or create. A damaged segment is made again from the rows (`repaired`). `check`: read everything first.
+
+        Raises Corrupt, Unavailable.
+        """
         self._folder = folder
         self._db = schema.open_for_writing(folder)
         segments_folder(folder).mkdir(exist_ok=True, mode=0o700)
@@ -113,6 +116,8 @@ class IndexWriter:
         self._counts: dict[str, int] | None = None
         self._begun: _Begun | None = None
         try:
+            if check:
+                schema.check_pages(self._db)
             self._meta: dict[str, Any] = dict(self._db.execute("SELECT key, value FROM meta"))
             self._tree: Tree | None = None
             self._file_ids: dict[bytes, int] = dict(self._db.execute("SELECT path, id FROM files"))
@@ -121,7 +126,7 @@ class IndexWriter:
             self._check_segments()
         except BaseException as error:
             self._db.close()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, pages.Error):
                 raise schema.index_error(error) from error
             raise
 
@@ -243,11 +248,12 @@ class IndexWriter:
         """Take back what was begun, if anything was."""
         self._begun = None
         if self._db.in_transaction:
-            with suppress(sqlite3.Error):
+            with suppress(pages.Error):
                 self._db.execute("ROLLBACK")
 
     def _begin(self, tree: Tree, rows: tuple[list[Row], list[str]], paths: Sequence[str], retire: bool) -> _Begun:
         self._db.execute("BEGIN IMMEDIATE")
+        pages.verify(self._db)
         before = self._stored(paths)
         if retire:
             self._retire(paths)
@@ -271,7 +277,7 @@ class IndexWriter:
             crash_point("before-history")
             self._db.execute("COMMIT")
         except BaseException:
-            with suppress(sqlite3.Error):
+            with suppress(pages.Error):
                 self._db.execute("ROLLBACK")
             raise
         self._meta.update(meta)
@@ -300,7 +306,9 @@ class IndexWriter:
     def _delete(self, paths: Sequence[str], generation: int) -> int:
         ids = [(found,) for path in paths if (found := self._file_ids.get(os.fsencode(path))) is not None]
         dead = f"SELECT id, {generation} FROM chunks WHERE file_id = ?"
-        deleted = sum(self._db.execute(f"INSERT INTO dead_chunks {dead}", one).rowcount for one in ids)
+        before = self._db.total_changes()
+        self._db.executemany(f"INSERT INTO dead_chunks {dead}", ids)
+        deleted = self._db.total_changes() - before
         revived = "DELETE FROM revived WHERE chunk_id IN (SELECT id FROM chunks WHERE file_id = ?)"
         self._db.executemany(revived, ids)
         for table in ("chunks", "definitions", "texts"):
@@ -525,7 +533,7 @@ class IndexWriter:
             self._db.execute("COMMIT")
             crash_point("after-merge")
         except BaseException:
-            with suppress(sqlite3.Error):
+            with suppress(pages.Error):
                 self._db.execute("ROLLBACK")
             if written is not None:
                 written.unlink(missing_ok=True)
@@ -564,7 +572,7 @@ class IndexWriter:
                 self._write_segment(build(batch), durable=True)
             self._db.execute("COMMIT")
         except BaseException:
-            with suppress(sqlite3.Error):
+            with suppress(pages.Error):
                 self._db.execute("ROLLBACK")
             raise
         self.repaired = "segments were damaged and have been made again"

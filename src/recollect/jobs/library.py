@@ -27,20 +27,50 @@ class Library:
         self._opening: dict[str, threading.Lock] = {}
         self._used: dict[str, float] = {}
         self._summaries: dict[str, Summary] = {}
+        self._damaged: set[str] = set()  # being made again: nothing is read of it until the first commit
         self._versions: Counter[str] = Counter()  # of what was published
         self._drops: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @contextmanager
     def reading(self, repository_id: str) -> Iterator[Snapshot | None]:
-        """The published snapshot, kept whole while the block runs; None where nothing of it can be read yet."""
+        """The published snapshot, kept whole while the block runs; None where nothing of it can be read yet.
+
+        Where the block finds it damaged (raises Corrupt), it is read no more, and made again.
+        """
         self._used[repository_id] = time.monotonic()
-        snapshot = self._retained(repository_id) or self._publish_and_retain(repository_id)
+        snapshot = self._sound(repository_id)
         try:
             yield snapshot
+        except Corrupt as error:
+            if snapshot is not None and error.folder in (None, snapshot.folder):
+                self._found_damaged(repository_id, error)
+            raise
         finally:
             if snapshot is not None:
                 snapshot.release()
+
+    def is_damaged(self, repository_id: str) -> bool:
+        """Whether its index was found to be damaged, and nothing of a new one is there yet."""
+        return repository_id in self._damaged
+
+    def _sound(self, repository_id: str) -> Snapshot | None:
+        """The published snapshot, retained, if what it maps into memory is as it was written."""
+        snapshot = self._retained(repository_id) or self._publish_and_retain(repository_id)
+        if snapshot is None:
+            return None
+        try:
+            snapshot.check_files()
+        except Corrupt as error:
+            snapshot.release()
+            self._found_damaged(repository_id, error)
+            return None
+        return snapshot
+
+    def _found_damaged(self, repository_id: str, error: Corrupt) -> None:
+        with self._lock:
+            self._damaged.add(repository_id)
+        self._on_corrupt(repository_id, error)
 
     def publish(self, repository_id: str, generation: int | None = None) -> bool:
         """Make the last committed generation (if it is newer than `generation`, where that is given) the one that
@@ -48,6 +78,7 @@ class Library:
         first who does.
         """
         with self._lock:
+            self._damaged.discard(repository_id)
             self._summaries.pop(repository_id, None)
             self._versions[repository_id] += 1
             known = self._open.get(repository_id)
@@ -64,11 +95,11 @@ class Library:
         """Counts of the last committed generation, without opening the index as a whole; None where there is none."""
         with self._lock:
             known, version = self._summaries.get(repository_id), self._versions[repository_id]
-        if known is None:
+        if known is None and not self.is_damaged(repository_id):
             try:
                 known = summary_of(self._folder_of(repository_id))
             except Corrupt as error:
-                self._on_corrupt(repository_id, error)
+                self._found_damaged(repository_id, error)
             if known is not None:
                 with self._lock:
                     if self._versions[repository_id] == version:  # else a commit came meanwhile
@@ -122,6 +153,8 @@ class Library:
             return snapshot.retain() if snapshot is not None else None
 
     def _publish_and_retain(self, repository_id: str) -> Snapshot | None:
+        if self.is_damaged(repository_id):
+            return None
         with self._lock:
             opening = self._opening.setdefault(repository_id, threading.Lock())
         with opening:  # one at a time per repository; readers of the old one are not held up
@@ -159,7 +192,7 @@ class Library:
         except FileNotFoundError:
             return None
         except Corrupt as error:
-            self._on_corrupt(repository_id, error)
+            self._found_damaged(repository_id, error)
             return None
         except Unavailable:
             raise

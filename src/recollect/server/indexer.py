@@ -18,7 +18,6 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 import sys
 import threading
 import time
@@ -30,7 +29,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from recollect.errors import Corrupt, RecollectError
+from recollect.errors import Corrupt, RecollectError, Unavailable
 from recollect.index import embedders, usage, vectors
 from recollect.index.embedders import Embedder
 from recollect.index.writer import LOG_KEPT, IndexWriter, copy_index
@@ -41,6 +40,7 @@ from recollect.jobs.resources import give_back_memory, give_way
 from recollect.jobs.synchronise import Control, Ended, new_history, synchronise
 from recollect.model import EmbedderChoice, FileError, Progress
 from recollect.server import worker
+from recollect.store import pages
 from recollect.store.database import translated
 
 _LEAST_PATIENCE_S: Final = 2.0  # for another sync's end, before an index is made from files rather than copied
@@ -100,13 +100,13 @@ class _Indexes:
         with self._lock:
             return self._locks.setdefault(folder, threading.Lock())
 
-    def writer(self, folder: str) -> tuple[IndexWriter, str | None]:
-        """The writer of a folder (hold its lock), and what had to be done to get it, if anything."""
+    def writer(self, folder: str, check: bool = False) -> tuple[IndexWriter, str | None]:
+        """The writer of a folder (hold its lock), and what had to be done to get it, if anything. `check`: as there."""
         with self._lock:
             writer = self._open.pop(folder, None)
         if writer is None:
             try:
-                writer = IndexWriter(Path(folder))
+                writer = IndexWriter(Path(folder), check=check)
             except Corrupt as error:
                 return self.begun_anew(folder, error)
         self._keep(folder, writer)
@@ -119,7 +119,7 @@ class _Indexes:
             return
         try:
             copy_index(Path(sibling), Path(folder))
-        except (sqlite3.Error, OSError) as error:
+        except (Corrupt, Unavailable, pages.Error, OSError) as error:
             log.warning("the index at %s cannot be copied (%s): it is made from the files", sibling, error)
             shutil.rmtree(folder, ignore_errors=True)
         finally:
@@ -235,7 +235,7 @@ class Indexer:
                         self._afterwards(request)
         except RecollectError as error:
             self._send("failed", request.id, error.to_dict())
-        except (sqlite3.Error, OSError) as error:
+        except (pages.Error, OSError) as error:
             self._indexes.forget(request.folder)
             self._send("failed", request.id, translated(error, "the index").to_dict())
         except Exception as error:  # the daemon has to hear of it, whatever it is
@@ -264,13 +264,13 @@ class Indexer:
 
         if request.sibling is not None:
             self._indexes.copy(request.sibling, request.folder, cancelled)
-        if request.verify:  # a reader found damage: open everything again, which checks it
+        if request.verify:  # a reader found damage
             self._indexes.forget(request.folder)
-        writer, said = self._indexes.writer(request.folder)
+        writer, said = self._indexes.writer(request.folder, check=request.verify)
         control = Control(progress, committed, cancelled.is_set)
         try:
             ended = synchronise(writer, Path(request.root), self._pool, request.options, control)
-        except (Corrupt, sqlite3.DatabaseError) as error:
+        except (Corrupt, pages.Error) as error:
             damage = error if isinstance(error, Corrupt) else translated(error, "the index")
             if not isinstance(damage, Corrupt):
                 raise
@@ -297,7 +297,7 @@ class Indexer:
             # The log of many edits is written over by the next one, once readers have begun anew.
             if request.options.dirty is not None and writer.settle_log():
                 self._send("committed", request.id, writer.generation)
-        except (sqlite3.Error, OSError, Corrupt):
+        except (pages.Error, OSError, Corrupt):
             log.warning("compacting %s failed", request.folder, exc_info=True)
             self._indexes.forget(request.folder)
 
@@ -317,7 +317,7 @@ class Indexer:
                 with self._indexes.lock(folder):
                     if self._indexes.opened(folder) is writer:
                         writer.cut_log()
-        except (sqlite3.Error, OSError):
+        except (pages.Error, OSError):
             log.warning("the log of %s cannot be cut", folder, exc_info=True)
 
     def _forget(self, number: int, folder: str) -> None:
@@ -377,7 +377,7 @@ class Indexer:
             self._send("done", number, work())
         except RecollectError as error:
             self._send("failed", number, error.to_dict())
-        except (sqlite3.Error, OSError) as error:
+        except (pages.Error, OSError) as error:
             self._send("failed", number, translated(error, what).to_dict())
         except Exception as error:
             log.exception("%s failed", what)

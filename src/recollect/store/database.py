@@ -10,6 +10,7 @@ from pathlib import Path
 
 from recollect.errors import Corrupt, RecollectError, Unavailable
 from recollect.home import make_folder
+from recollect.store import pages
 
 BUSY_S = 10.0  # how long a statement waits for another process's short transaction
 
@@ -68,8 +69,10 @@ def transaction(connection: sqlite3.Connection, name: str, *, durable: bool = Fa
         raise translated(error, name) from error
 
 
-def translated(error: sqlite3.Error | OSError, name: str) -> RecollectError:
+def translated(error: sqlite3.Error | pages.Error | OSError, name: str) -> RecollectError:
     """What a failure of SQLite or of the file system means to the caller."""
+    if isinstance(error, pages.Error):
+        return pages.translated(error, name)
     said = str(error)
     if (isinstance(error, OSError) and error.errno == 28) or "disk is full" in said or "disk I/O error" in said:
         hint = "Free some space; nothing that was committed is lost, and the next sync goes on from it."

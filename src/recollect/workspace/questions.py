@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
-from recollect.errors import Unavailable, UserError
+from recollect.errors import Corrupt, Unavailable, UserError
 from recollect.jobs.library import Library
 from recollect.model import (
     CodeResult,
@@ -36,7 +37,23 @@ from recollect.workspace.registry import Registry, Target
 from recollect.workspace.upkeep import Upkeep
 
 _FIRST_MAP_S: Final = 10.0
+_DAMAGES: Final = 2  # that one question gets over
 Repositories = str | Sequence[str] | None
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
+
+
+def _patient(question: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
+    """Ask again where an index turns out to be damaged: it is being made again then, which the answer says."""
+
+    @wraps(question)
+    def ask(*arguments: Asked.args, **options: Asked.kwargs) -> Answer:
+        for _ in range(_DAMAGES):
+            with suppress(Corrupt):
+                return question(*arguments, **options)
+        return question(*arguments, **options)
+
+    return ask
 
 
 class Questions:
@@ -47,6 +64,7 @@ class Questions:
     _upkeep: Upkeep
     _library: Library
 
+    @_patient
     def search(
         self,
         query: str,
@@ -94,6 +112,7 @@ class Questions:
                 self._upkeep.prepare(target.repository.id, source.snapshot)
         return SearchResult(asked[:2000], _since(started), freshness, hits, vectors)
 
+    @_patient
     def symbol(
         self,
         name: str,
@@ -116,6 +135,7 @@ class Questions:
             )
         return SymbolResult(asked[:500], _since(started), freshness, *found)
 
+    @_patient
     def outline(self, path: str, *, repository: str | None = None, caller: Caller | None = None) -> SymbolResult:
         """The definitions of one file, in its order. Raises UserError: it is not indexed."""
         caller = caller if caller is not None else Caller(cwd=os.getcwd())
@@ -123,12 +143,15 @@ class Questions:
         found, given = self._place_of_file(path, repository, caller)
         inside = reading.inside(found, given)
         with self._answering([Target(found)]) as (sources, freshness):
-            info = sources[0][1].snapshot.find(inside) if sources else None
+            if not sources:
+                raise _nothing_indexed(freshness)
+            info = sources[0][1].snapshot.find(inside)
             if info is None or info.status != "indexed":
                 raise UserError(f"{path} is not indexed", hint=f"recollect why {path}", code="no_such_file")
             definitions = outline(sources[0][1], info.id)
         return SymbolResult(printable(inside), _since(started), freshness, definitions)
 
+    @_patient
     def related(
         self,
         path: str,
@@ -153,13 +176,16 @@ class Questions:
         targets = self._registry.targets("*", caller) if everywhere else [Target(found)]
         with self._answering(targets) as (sources, freshness):
             own = next((source for target, source in sources if target.repository.id == found.id), None)
-            info = own.snapshot.find(inside) if own is not None else None
-            if own is None or info is None or info.status != "indexed":
+            if own is None:
+                raise _nothing_indexed(freshness)
+            info = own.snapshot.find(inside)
+            if info is None or info.status != "indexed":
                 raise UserError(f"{path} is not indexed", hint=f"recollect why {path}", code="no_such_file")
             shown = [source for _, source in sources]
             hits = related(own, info, line, shown, max(1, min(limit, arguments.MOST_HITS)), max(0, snippet_lines))
         return SearchResult(f"like {printable(inside)}:{line}", _since(started), freshness, hits)
 
+    @_patient
     def map(
         self,
         repository: str | None = None,
@@ -193,6 +219,7 @@ class Questions:
                 not_found=tuple(unknown) or None,
             )
 
+    @_patient
     def critical_files(
         self, repository: str | None = None, limit: int = 50, *, caller: Caller | None = None
     ) -> CriticalFiles:
@@ -212,6 +239,7 @@ class Questions:
         if repository is not None:
             self._upkeep.prepare(repository.id)
 
+    @_patient
     def read(
         self,
         path: str,
@@ -229,6 +257,7 @@ class Questions:
         with self._library.reading(found.id) as snapshot:
             return reading.read(found, snapshot, inside, start_line, end_line)
 
+    @_patient
     def why(self, path: str, query: str | None = None, *, caller: Caller = Caller()) -> dict[str, Any]:
         """Why a file is not found: `{repository, path, status, reason, message, …}`, with `query` also where it ranks."""
         repository, given = self._place_of_file(path, None, caller)
@@ -236,6 +265,8 @@ class Questions:
         with self._library.reading(repository.id) as snapshot:
             info = snapshot.find(relative) if snapshot is not None else None
             said: dict[str, Any] = {"repository": repository.name, "path": printable(relative)}
+            if snapshot is None and self._library.is_damaged(repository.id):
+                raise Unavailable("its index was damaged and is being made again", code="not_indexed")
             if info is None:
                 word, sentence = reports.why_absent(repository.path, relative)
                 return {**said, "status": "not indexed", "reason": word, "message": sentence}
@@ -268,7 +299,7 @@ class Questions:
             )
         with self._answering(targets) as (sources, freshness):
             if not sources or not sources[0][1].snapshot.generation:
-                raise Unavailable(f"nothing is indexed yet ({freshness.reason})", code="not_indexed")
+                raise _nothing_indexed(freshness)
             target, source = sources[0]
             wanted = source.snapshot.generation if freshness.fresh else 0  # during a first sync, of what there is
             graph = self._upkeep.maps.graph(target.repository.id, wanted, _FIRST_MAP_S)
@@ -350,6 +381,10 @@ class Questions:
 
 def _since(started: float) -> float:
     return round((time.perf_counter() - started) * 1000, 2)
+
+
+def _nothing_indexed(freshness: Freshness) -> Unavailable:
+    return Unavailable(f"nothing is indexed yet ({freshness.reason})", code="not_indexed")
 
 
 def _nothing_known() -> UserError:

@@ -72,9 +72,13 @@ def freshness(
             seen = (
                 f": {progress.files_done} of {progress.files_total} files" if progress and progress.files_total else ""
             )
-            return Freshness(False, pending, f"the first sync is in progress{seen}")
+            what = "the first sync is in progress" if repository.last_sync is None else "its index is being made again"
+            damaged = "its index was damaged and is being made again"
+            return Freshness(False, pending, f"{damaged if run.verify else what}{seen}")
         if is_too_large(repository):
             return Freshness(False, 0, f"too large to be synced unasked; run: recollect sync {repository.name}")
+        if repository.last_sync is not None:
+            return Freshness(False, 0, f"its index is not whole; run: recollect sync {repository.name}")
         return Freshness(False, 0, "the first sync has not ended; run: recollect sync")
     if repository.missing:
         return Freshness(False, 0, "its folder is missing: this is what was indexed before")
@@ -105,11 +109,15 @@ def together(parts: list[tuple[str, Freshness]], checked_ms: float) -> Freshness
     stale = [(name, part) for name, part in parts if not part.fresh]
     if not stale:
         return Freshness(True, 0, None, checked_ms)
-    name, worst = max(stale, key=lambda item: (item[1].pending_files, "first sync" in (item[1].reason or "")))
+    name, worst = max(stale, key=lambda item: (item[1].pending_files, _is_incomplete(item[1].reason or "")))
     reason = worst.reason if len(parts) == 1 else f"{name}: {worst.reason}"
     if len(stale) > 1:
         reason = f"{reason} (and {len(stale) - 1} more)"
     return Freshness(False, sum(part.pending_files for _, part in stale), reason, checked_ms)
+
+
+def _is_incomplete(reason: str) -> bool:
+    return "first sync" in reason or "made again" in reason
 
 
 def _ago(seconds: float) -> str:

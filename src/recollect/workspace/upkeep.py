@@ -120,6 +120,7 @@ class Upkeep:
     def attend(self, repository: Repository, folders: Iterable[str] | None = None) -> None:
         """Watch a tracked repository, or stop watching one that is not to be. `folders`: its directories, if known."""
         wanted = repository.tracked and self.settings.auto_sync_auto_watch and not repository.missing
+        damage: Corrupt | None = None
         with self._watching:
             known = self.watcher.root(repository.id)
             if known == (repository.path if wanted else None):
@@ -130,9 +131,13 @@ class Upkeep:
             if folders is None:
                 try:
                     folders = folders_of(self.folder(repository.id))
-                except (Corrupt, Unavailable):
+                except Unavailable:
                     folders = ()
+                except Corrupt as error:
+                    folders, damage = (), error
             self.watcher.watch(repository.id, repository.path, list(folders))
+        if damage is not None:  # the folders come with the sync that makes the index again
+            self._damaged(repository.id, damage)
 
     def checked_at(self, repository: Repository) -> float | None:
         """When all files of a repository were last looked at, as far as is known."""
@@ -157,7 +162,9 @@ class Upkeep:
             if repository.last_sync is not None and time.monotonic() < until:
                 self.attend(repository)  # at a start there may be hundreds: the others in the background
         seen = self.look(known)
-        unsettled = [item for item in known if not self._settled(item, seen) and not self._hopeless(item)]
+        damaged = {item.id for item in known if self.library.is_damaged(item.id)}
+        unsettled = [item for item in known if item.id in damaged or not self._settled(item, seen)]
+        unsettled = [item for item in unsettled if not self._hopeless(item)]
         unchecked = {item.id for item in unsettled if not self.watcher.vouches(item.id)}
         runs: dict[str, Run] = {}
         later: list[Repository] = []
@@ -218,7 +225,8 @@ class Upkeep:
     def _help(self, repository: Repository, at_once: bool) -> Run:
         first = repository.last_sync is None
         urgency = Urgency.QUESTION if at_once and not first else Urgency.ASKED
-        return self.request(repository, urgency, join=first)
+        damaged = self.library.is_damaged(repository.id)
+        return self.request(repository, urgency, join=first or damaged, everything=damaged, verify=damaged)
 
     def _help_later(self, repositories: Sequence[Repository]) -> None:
         """What a question about hundreds of repositories had no time to ask for."""
