@@ -20,7 +20,6 @@ from recollect.errors import Corrupt
 from recollect.index import packing, postings
 from recollect.index.analyse import Analysed, unzipped, zipped
 from recollect.index.embed import DIMENSIONS
-from recollect.index.mapped import MappedFile
 from recollect.index.postings import Postings
 from recollect.index.terms import term_at
 from recollect.records import dataclass
@@ -50,7 +49,6 @@ class Segment:
     counts: NDArray[np.uint8]  # [postings], 255 where it is more, which BM25 hardly tells apart
     moment: NDArray[np.float64] | None = None  # see `second_moment`; kept where making it again would take long
     memo: dict[Any, Any] = field(default_factory=dict)  # what others derive from these rows; not stored
-    source: MappedFile | None = None  # that it lies in; not stored
 
     def __len__(self) -> int:
         return len(self.chunk_id)
@@ -107,8 +105,8 @@ class Segment:
         return zipped(packing.pack(arrays, {}), quick=True)
 
     @classmethod
-    def unpack(cls, block: Any, source: MappedFile | None = None) -> Self:
-        """Segment over a block made by `pack`: bytes, or the contents of `source`. Raises Corrupt."""
+    def unpack(cls, block: Any) -> Self:
+        """Segment over a block made by `pack` (bytes or a memory map). Raises Corrupt."""
         steady: tuple[str, ...] = ()
         if not packing.is_packed(block):
             block, steady = unzipped(block), _STEADY
@@ -117,7 +115,7 @@ class Segment:
         arrays["signs"] = _signs(arrays["vectors"])
         if "moment" in arrays:
             arrays["moment"] = _whole(arrays["moment"])
-        return cls(**arrays, source=source)
+        return cls(**arrays)
 
 
 _AS_IT_IS: Final = DIMENSIONS  # chunks up to which a segment is of an edit, which waits for it
@@ -142,7 +140,7 @@ def _whole(half: NDArray[Any]) -> NDArray[np.float64]:
 
 _FEW: Final = 2 * DIMENSIONS  # chunks
 _PENDING: Final = 2_000  # chunks that came and went, from which a moment is worked out anew
-_COLUMNS = [item.name for item in fields(Segment) if item.name not in ("moment", "signs", "memo", "source")]
+_COLUMNS = [item.name for item in fields(Segment) if item.name not in ("moment", "signs", "memo")]
 
 
 def moment_of(vectors: NDArray[np.int8]) -> NDArray[np.float64]:

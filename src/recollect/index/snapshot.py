@@ -23,6 +23,7 @@ from recollect.index.analyse import decompress, lines_using, unzipped
 from recollect.index.connections import Connections
 from recollect.index.embed import DIMENSIONS
 from recollect.index.history import History
+from recollect.index.mapped import MappedFile
 from recollect.index.memo import Changes, Memo
 from recollect.index.paths import PathIndex
 from recollect.index.segment import Moment, Segment, View
@@ -142,8 +143,8 @@ class Snapshot:
     def check_files(self) -> None:
         """Look again at the files of segments that were written to since they were opened. Raises Corrupt."""
         for segment in self.segments:
-            if segment.source is not None:
-                segment.source.check()
+            if MappedFile in segment.memo:
+                segment.memo[MappedFile].check()
 
     def definitions(self, names: Iterable[str], fold: bool = False) -> list[Definition]:
         """Definitions of these unqualified names; `fold`: whatever their case."""

@@ -71,7 +71,9 @@ def load_segment(folder: Path, name: str | None, block: bytes | None) -> Segment
         return Segment.unpack(block)
     try:
         source = MappedFile(segments_folder(folder) / name)
-        return Segment.unpack(source.contents, source)
+        segment = Segment.unpack(source.contents)
+        segment.memo[MappedFile] = source
+        return segment
     except (OSError, ValueError, KeyError) as error:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
             raise translated(error, "the index") from error
