@@ -16,7 +16,7 @@ from typing import Final
 
 from recollect import languages
 from recollect.index import skip
-from recollect.sync import git
+from training import git
 
 LARGEST_FILE: Final = 120_000
 SMALLEST_FILE: Final = 200

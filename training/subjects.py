@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from recollect.sync import git
+from training import git
 from training.extract import excluded
 from training.pairs import question_of
 from training.sources import TESTS, Source, is_code, sources

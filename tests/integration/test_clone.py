@@ -15,6 +15,7 @@ import pytest
 
 from recollect.errors import Cancelled, RecollectError, Refused
 from recollect.sync import clone as making
+from recollect.sync import worktree
 from recollect.sync.address import Permissions, parse
 from recollect.workspace import Caller, Workspace
 from recollect.workspace.clones import Clones
@@ -455,11 +456,11 @@ def test_changes_that_somebody_made_in_a_clone_are_left_alone(
     assert mine.read_text() == "# mine\n"
     assert "changes of its own" in (workspace.clone_status(answer.path).notice or "")
     git(Path(answer.path), "checkout", "-q", ".")
-    assert not making.has_changes(Path(answer.path))
+    assert not worktree.has_changes(Path(answer.path))
     mine.write_text("# mine\n")
     index = Path(answer.path) / ".git" / "index"
     index.write_bytes(b"broken" + index.read_bytes())
-    assert making.has_changes(Path(answer.path))  # for git cannot tell
+    assert worktree.has_changes(Path(answer.path))  # for git cannot tell
     said = workspace.forget(answer.repository)
     assert "stays" in said["message"]
     assert mine.exists()

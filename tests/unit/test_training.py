@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from training import dataset, pairs, sources
 from training.extract import excluded
+from training.git import run as run_git
 
 from recollect.index import embed, terms
 from recollect.index.parse import parse
-from recollect.sync.git import run as run_git
 from tests.conftest import git, write
 
 PYTHON = '''"""Small helpers for working with numbers of all kinds."""

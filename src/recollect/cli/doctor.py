@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
-import subprocess
 import sysconfig
 import tempfile
 import threading
@@ -107,6 +106,8 @@ def _index(home: Path, root: Path, ended: threading.Event) -> None:
 
 def _sources(folder: Path) -> tuple[Path, Path]:
     """Two repositories made of the interpreter's own library."""
+    from recollect.sync import git_process
+
     files = sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))[:_FILES]
     roots = folder / "small", folder / "large"
     for root, chosen in zip(roots, (files[:200], files), strict=True):
@@ -114,7 +115,7 @@ def _sources(folder: Path) -> tuple[Path, Path]:
             target = root / f"{number % 40}" / f"{number}_{path.name}"
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+        git_process.create(root)
     return roots
 
 

@@ -19,7 +19,7 @@ from urllib.parse import urljoin
 
 from recollect.errors import Cancelled, RecollectError, Refused, Unavailable, UserError, without_credentials
 from recollect.records import dataclass
-from recollect.sync import git
+from recollect.sync import git, git_process, worktree
 from recollect.sync.address import Address, Permissions, checked_numbers, parse
 from recollect.testing import crash_point
 
@@ -36,7 +36,7 @@ _ASKPASS: Final = """#!/bin/sh
 # Gives git a token that is in its environment alone.
 case "$1" in Username*) echo "${RECOLLECT_TOKEN_USER}";; *) echo "${RECOLLECT_TOKEN}";; esac
 """
-_FILTERS: Final = ("filter.lfs.smudge=cat", "filter.lfs.clean=cat", "filter.lfs.process=", "filter.lfs.required=false")
+_IN_THE_CLONE: Final = ("fetch", "checkout")  # the others work in no repository
 _TOKENS: Final = {  # variable → (host that may see it, user name that goes with it)
     "GH_TOKEN": ("github.com", "x-access-token"),
     "GITHUB_TOKEN": ("github.com", "x-access-token"),
@@ -100,7 +100,7 @@ def clone(
     made = scratch / os.urandom(8).hex()
     if shutil.disk_usage(scratch).free < DISK_FREE:
         raise Unavailable("no space left for a clone", hint="Free some space.", code="disk_full")
-    arguments = ["clone", "--progress", "--no-recurse-submodules", "--template=", *_depth(depth)]
+    arguments = ["clone", "--progress", "--no-recurse-submodules", "--template=", "--origin=origin", *_depth(depth)]
     arguments += [f"--branch={branch}", "--single-branch"] if branch is not None else []
 
     def attempt(place: Address) -> None:
@@ -156,7 +156,7 @@ def _update(folder: Path, address: Address, branch: str | None, limits: Limits, 
     on = (git.output(["symbolic-ref", "--short", "-q", "HEAD"], folder) or b"").decode().strip() or None
     if here == commit and (wanted is None or wanted == on):
         return Update(False, on)
-    if has_changes(folder):
+    if worktree.has_changes(folder):
         return Update(False, on, "it has changes of its own and was left as it is")
     name = wanted or on or "main"
     arguments = ["fetch", "--progress", "--no-tags", "--no-recurse-submodules"]
@@ -171,12 +171,6 @@ def _update(folder: Path, address: Address, branch: str | None, limits: Limits, 
     elif "forced update" in said:
         notice = "its history was rewritten on the remote"
     return Update(True, name, notice)
-
-
-def has_changes(folder: Path) -> bool:
-    """Whether somebody changed files that git tracks in a clone; so it is where git cannot tell."""
-    done = git.run([*_options(_FILTERS), "status", "--porcelain", "--untracked-files=no", "--no-renames"], folder)
-    return done.returncode != 0 or bool(done.stdout)
 
 
 def deepen(folder: Path, address: Address, limits: Limits, control: Control) -> bool:
@@ -219,21 +213,11 @@ def _run(
 ) -> str:
     """Run git; what it said. It is ended, with all that it started, when it takes too long or too much."""
     numbers = checked_numbers(address, limits.permissions)
-    command = ["git", *git.SAFE, *_protocols(address, numbers), *arguments, "--", *places]
+    settings = [*_protocols(address, numbers), *_without_filters()]
     environment = _environment(address, limits, control.environment)
     before = weight(growing) if growing is not None else 0
-    try:
-        child = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        raise Unavailable("the program `git` is not installed", code="no_git") from error
+    work_tree = folder if arguments[0] in _IN_THE_CLONE else None
+    child = git_process.start([*arguments, "--", *places], folder, work_tree, settings=settings, variables=environment)
     listener = _Listener(child, control.progress)
     try:
         _watch(child, listener, folder, growing, before, limits, control)
@@ -328,20 +312,24 @@ class _Listener(threading.Thread):
 def _protocols(address: Address, numbers: Sequence[str]) -> list[str]:
     """Options that keep git to this URL's protocol and to the addresses that were looked at."""
     options = [
-        *_FILTERS,
         "protocol.allow=never",
         f"protocol.{address.scheme}.allow=always",
         "http.followRedirects=false",
     ]
     options += ["http.lowSpeedLimit=1000", "http.lowSpeedTime=60", "submodule.recurse=false", "core.askPass="]
-    options += ["gc.auto=0", "maintenance.auto=false"]
+    options += ["gc.auto=0", "maintenance.auto=false", "transfer.bundleURI=false", "fetch.uriProtocols="]
     if numbers:
         options.append(f"http.curloptResolve={address.host}:{address.connects_to}:{','.join(numbers)}")
-    return _options(options)
+    return options
 
 
-def _options(options: Sequence[str]) -> list[str]:
-    return [part for option in options for part in ("-c", option)]
+def _without_filters() -> list[str]:
+    """Settings that turn off all filters of the person's own settings: files are what the repository stores of them."""
+    arguments = ["config", "-z", "--name-only", "--get-regexp", r"^filter\..*\.(clean|smudge|process|required)$"]
+    names = git_process.run(arguments, Path("/"), None).stdout.decode(errors="surrogateescape").split("\0")
+    filters = {name.removeprefix("filter.").rpartition(".")[0] for name in names if name and "=" not in name}
+    parts = [("clean", ""), ("smudge", ""), ("process", ""), ("required", "false")]
+    return [f"filter.{name}.{part}={value}" for name in sorted(filters) for part, value in parts]
 
 
 def prepare(scratch: Path) -> Path:
@@ -358,11 +346,8 @@ def prepare(scratch: Path) -> Path:
 
 def _environment(address: Address, limits: Limits, given: Mapping[str, str]) -> dict[str, str]:
     """What git runs with."""
-    environment = git.environment() | {
-        "GIT_LFS_SKIP_SMUDGE": "1",
-        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=30",
-    }
-    environment.pop("SSH_ASKPASS", None)
+    environment = {"GIT_LFS_SKIP_SMUDGE": "1", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=30"}
+    environment["SSH_ASKPASS"] = ""
     if given.get("SSH_AUTH_SOCK"):
         environment["SSH_AUTH_SOCK"] = given["SSH_AUTH_SOCK"]
     token = _token(address, given, limits.permissions)

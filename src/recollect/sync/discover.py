@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from recollect import languages
-from recollect.errors import Cancelled
+from recollect.errors import Cancelled, Refused
 from recollect.model import RepositoryInfo
 from recollect.records import dataclass
 from recollect.sync import git
@@ -108,9 +108,11 @@ def discover(
             if start not in inner:
                 _walk(start, spec, max_depth, pool, candidates, problems, cancelled, progress)
         found = [*candidates.version_controlled, *_projects(candidates, min_files)]
-        infos = list(pool.map(lambda item: _survey(item, spec), found))
+        surveyed = list(pool.map(lambda item: _survey(item, spec), found))
     if cancelled():
         raise Cancelled("the scan was cancelled")
+    infos = [item for item in surveyed if isinstance(item, RepositoryInfo)]
+    problems += [item for item in surveyed if isinstance(item, Problem)]
     infos.sort(key=lambda info: (-info.size, info.path))
     return Discovered(tuple(infos), tuple(problems), candidates.excluded)
 
@@ -196,8 +198,16 @@ def _above(path: str) -> Iterator[str]:
         path = parent
 
 
-def _survey(found: _Found, spec: Excluded) -> RepositoryInfo:
-    """Size, main language and last change of a repository, from its first so many entries."""
+def _survey(found: _Found, spec: Excluded) -> RepositoryInfo | Problem:
+    """Size, main language and last change of a repository, from its first so many entries.
+
+    A repository that git does not open, and so is not looked at, is a problem.
+    """
+    path = Path(found.path)
+    try:
+        url = git.remote_url(path) if found.kind == "git" else None
+    except Refused as error:
+        return Problem(printable(found.path), error.code, f"{error.message}. {error.hint}")
     sizes: Counter[str] = Counter()
     total, newest, seen = 0, 0.0, 0
     waiting = [found.path]
@@ -219,8 +229,6 @@ def _survey(found: _Found, spec: Excluded) -> RepositoryInfo:
                             sizes[language.name] += stat.st_size
         except OSError:
             continue
-    path = Path(found.path)
-    url = git.remote_url(path) if found.kind == "git" else None
     return RepositoryInfo(
         path=found.path,
         name=git.repository_name(path, url),

@@ -1,89 +1,61 @@
-"""The one module that runs `git`: safely in repositories that nobody vouches for, with a time limit, without prompts."""
+"""What git knows of a repository: by its reading commands (`git_process` runs them), or from its files where that does."""
 
 from __future__ import annotations
 
-import functools
+import errno
 import os
 import re
+import stat as stats
 import subprocess
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from recollect.errors import Unavailable, UserError, without_credentials
+from recollect.errors import RecollectError, without_credentials
+from recollect.sync import git_process
+from recollect.sync.git_process import TIMEOUT_S, end, environment
 
-# A repository's own configuration must not be able to run programs when we merely look at it.
-SAFE: Final = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*")
-# Nor may it make us fetch what a partial clone left out: from wherever, by whatever program, it says. (Git 2.45 and newer
-# know the second; the first stands above any configuration, in all versions.)
-_OFFLINE: Final = {"GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"}
-TIMEOUT_S: Final = 120.0
+__all__ = ["end", "environment"]
 
-_starting = threading.Lock()
-_running: set[subprocess.Popen[bytes]] = set()
-_ended = False
-
-
-@functools.cache
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    kept |= {name: os.environ[name] for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM") if name in os.environ}
-    return kept | {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+MAX_READ_BYTES: Final = 64_000_000  # of a file of git's own
+_ID: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 def run(
     arguments: Sequence[str], folder: Path, *, timeout_s: float = TIMEOUT_S, input: bytes | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run git in `folder`, without network; the caller looks at the return code. Raises Unavailable: no git, or out of time."""
-    command = ["git", *SAFE, *arguments]
-    try:
-        with _starting:
-            if _ended:
-                raise Unavailable("Recollect is ending", code="ending")
-            git = subprocess.Popen(
-                command,
-                cwd=folder,
-                env=environment() | _OFFLINE,
-                stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-            _running.add(git)
-    except FileNotFoundError as error:
-        if not folder.exists():
-            raise Unavailable(f"{folder} is gone", code="missing") from error
-        raise Unavailable("the program `git` is not installed", code="no_git") from error
-    with git:
-        try:
-            said, complained = git.communicate(input, timeout=timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise Unavailable(f"git {arguments[0]} took longer than {timeout_s:.0f} s", code="git_timeout") from error
-        finally:
-            git.kill()  # unless it has ended
-            _running.discard(git)
-    return subprocess.CompletedProcess(command, git.returncode, said, complained)
+    """Run a reading command in `folder`, without network; the caller looks at the return code.
 
-
-def end() -> None:
-    """Kill what still runs, and run nothing more: for a process that ends. A git hangs where its file system does."""
-    global _ended
-    with _starting:
-        _ended = True
-        for git in list(_running):
-            git.kill()
+    Raises:
+        Refused: the repository belongs to another user ("dubious_ownership"). Unavailable: no git, or out of time.
+    """
+    return git_process.run(arguments, folder, work_tree_root(folder), timeout_s=timeout_s, input=input)
 
 
 def output(arguments: Sequence[str], folder: Path, *, timeout_s: float = TIMEOUT_S) -> bytes | None:
-    """What git printed, or None where it failed."""
+    """What git printed, or None where it failed. Raises as `run` does."""
     done = run(arguments, folder, timeout_s=timeout_s)
     return done.stdout if done.returncode == 0 else None
 
 
+def check_owner(work_tree: Path) -> None:
+    """Raise Refused where a work tree belongs to another user and git does not open it; git is asked only then."""
+    for path in (work_tree, work_tree / ".git"):
+        try:
+            if os.lstat(path).st_uid != os.geteuid():
+                run(["rev-parse", "--git-dir"], work_tree)
+                return
+        except OSError:
+            return
+
+
 def read(path: str | Path) -> bytes:
-    """A file that says something of a repository, without waiting for ever at a pipe by its name. Raises OSError."""
+    """A file that says something of a repository, never a pipe, a device or one without end. Raises OSError."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        return file.read()
+        found = os.fstat(file.fileno())
+        if not stats.S_ISREG(found.st_mode) or found.st_size > MAX_READ_BYTES:
+            raise OSError(errno.EFBIG, "no file of a usual size", os.fspath(path))
+        return file.read(MAX_READ_BYTES)
 
 
 def _said(path: Path) -> str:
@@ -149,29 +121,48 @@ def head(folder: Path) -> str | None:
 
 
 def head_quickly(root: Path) -> str | None:
-    """`head` of the work tree that holds `root`, from git's files where their form is the usual one."""
+    """`head` of the work tree that holds `root`, from git's files where their form is the usual one.
+
+    None also where git does not open the repository: whoever only wants to know whether it moved need not fail.
+    """
     work_tree = work_tree_root(root)
-    folder = git_folder(work_tree) if work_tree is not None else None
+    if work_tree is None:
+        return None
+    try:
+        return head_in_files(work_tree) or head(root)  # another form of storage, or nothing committed yet
+    except RecollectError:
+        return None
+
+
+def head_in_files(work_tree: Path) -> str | None:
+    """The commit that is checked out at a work tree's root, from git's files alone; None where they do not tell.
+
+    They say which file comes next, and are not believed: only refs are read, and only ids are returned.
+    """
+    folder = git_folder(work_tree)
     if folder is None:
         return None
     try:
-        said = _said(folder / "HEAD")
-        if not said.startswith("ref: "):
-            return said or None
-        wanted, common = said.removeprefix("ref: "), common_folder(folder)
+        text = _said(folder / "HEAD")
+        if not text.startswith("ref: "):
+            return text if _ID.fullmatch(text) else None
+        ref, common = text.removeprefix("ref: "), common_folder(folder)
+        if not ref.startswith("refs/") or ".." in ref or "\0" in ref:
+            return None
         try:
-            return _said(common / wanted)
+            text = _said(common / ref)
         except FileNotFoundError:
-            for line in _said(common / "packed-refs").splitlines():
-                if line.endswith(" " + wanted):
-                    return line.split(" ")[0]
+            lines = _said(common / "packed-refs").splitlines()
+            text = next((line.split(" ")[0] for line in lines if line.endswith(" " + ref)), "")
     except OSError:
-        pass
-    return head(root)  # another form of storage, or nothing committed yet
+        return None
+    return text if _ID.fullmatch(text) else None
 
 
 def remote_url(folder: Path) -> str | None:
-    """URL of the first remote, without credentials."""
+    """URL of the first remote, without credentials. Raises as `run` does."""
+    if work_tree_root(folder) != folder:
+        return _bare_remote_url(folder)
     names = (output(["remote"], folder) or b"").decode(errors="replace").split()
     if not names:
         return None
@@ -180,6 +171,15 @@ def remote_url(folder: Path) -> str | None:
     if url == name:
         return None  # what git says where there is no URL
     return without_credentials(url) or None
+
+
+def _bare_remote_url(folder: Path) -> str | None:
+    """The same of a bare repository: of its configuration file alone, for git need not open it."""
+    arguments = ["config", "--no-includes", "-z", "--get-regexp", r"^remote\..*\.url$", "--file", f"{folder}/config"]
+    said = git_process.run(arguments, folder, None).stdout.decode(errors="replace")
+    urls = dict(part.partition("\n")[::2] for part in reversed(said.split("\0")) if part)
+    url = urls.get("remote.origin.url") or next(reversed(urls.values()), None)
+    return without_credentials(url) or None if url else None
 
 
 def repository_name(folder: Path, url: str | None) -> str:
@@ -209,34 +209,3 @@ def repository_type(folder: Path) -> str:
         if any((place / marker).is_dir() for place in (folder, *folder.parents)):
             return kind
     return "unknown"
-
-
-def changed_since(folder: Path, revision: str) -> set[str]:
-    """Paths below `folder`, relative to it, that differ from `revision`: committed, not committed, or untracked.
-
-    Raises:
-        UserError: no such revision, or not a git work tree.
-    """
-    if revision.startswith("-") or not revision.strip() or "\0" in revision:
-        raise UserError(f"not a revision: {revision!r}", code="unknown_revision")
-    if work_tree_root(folder) is None:
-        raise UserError(f"{folder} is not a git repository: nothing to compare a revision with", code="no_history")
-    commit = output(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"], folder)
-    if commit is None:
-        raise UserError(f"unknown revision: {revision}", hint="A commit, branch or tag.", code="unknown_revision")
-    commands = (
-        [
-            "diff",
-            "--name-only",
-            "--relative",
-            "--no-renames",
-            "--no-ext-diff",
-            "--no-textconv",
-            "-z",
-            commit.decode().strip(),
-            "--",
-            ".",
-        ],
-        ["ls-files", "-z", "-o", "--exclude-standard"],
-    )
-    return {os.fsdecode(name) for command in commands for name in (output(command, folder) or b"").split(b"\0") if name}

@@ -79,6 +79,7 @@ def scan(
 
     Raises:
         Unavailable: the root is gone, or goes meanwhile, or cannot be listed (code "missing").
+        Refused: it belongs to another user (code "dubious_ownership").
         Cancelled: `cancelled()` became true.
     """
     try:
@@ -143,6 +144,8 @@ class _Scanner:
         self._cancelled = cancelled
         self._progress = progress
         self._work_tree = git.work_tree_root(root)
+        if self._work_tree is not None:
+            git.check_owner(self._work_tree)
         self._names = GitNames(root)
         self._seen = 0
         self._listed_at = 0

@@ -21,7 +21,7 @@ from recollect.model import CloneStatus, Progress
 from recollect.store.catalog import Catalog, Repository
 from recollect.store.clones import Clone
 from recollect.sync import clone as making
-from recollect.sync import git
+from recollect.sync import git, worktree
 from recollect.sync.address import Address, Permissions, parse
 from recollect.sync.clone import Control, Limits, Received
 from recollect.testing import crash_point
@@ -233,7 +233,7 @@ class Clones:
         self._table.remove(record)
         if not record.path.exists():
             return "it was not cloned"
-        if making.has_changes(record.path):
+        if worktree.has_changes(record.path):
             return f"its clone has changes of its own and stays at {record.path}"
         aside = self._scratch / os.urandom(8).hex()
         self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)

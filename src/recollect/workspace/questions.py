@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from recollect.errors import Corrupt, Unavailable, UserError
+from recollect.errors import Corrupt, RecollectError, Unavailable, UserError
 from recollect.jobs.library import Library
 from recollect.model import (
     CodeResult,
@@ -29,7 +29,7 @@ from recollect.search.query import parse
 from recollect.search.related import related
 from recollect.search.symbols import outline, symbol_hits
 from recollect.store.catalog import Catalog, Repository
-from recollect.sync import git
+from recollect.sync import worktree
 from recollect.sync.tree import printable
 from recollect.workspace import arguments, places, reading, reports
 from recollect.workspace.places import Caller
@@ -98,7 +98,10 @@ class Questions:
         if not targets:
             raise _nothing_known()
         with self._answering(targets) as (sources, freshness):
-            chosen = self._narrowed(filters, targets, sources, changed_since)
+            chosen, failures = self._narrowed(filters, targets, sources, changed_since)
+            if failures:
+                more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+                freshness = replace(freshness, fresh=False, reason=f"not looked through: {failures[0]}{more}")
             if expression is not None:
                 matched = regex.search(expression, [source for _, source in sources], chosen, shape)
                 if matched.incomplete:
@@ -340,20 +343,32 @@ class Questions:
         targets: Sequence[Target],
         sources: Sequence[tuple[Target, Source]],
         revision: str | None,
-    ) -> Filters:
-        """`filters` with what only some paths of some sources pass: folders that were named, files changed since."""
+    ) -> tuple[Filters, list[str]]:
+        """`filters` with what only some paths of some sources pass: folders that were named, files changed since.
+
+        And what kept repositories from being compared, named; where none can be, that is raised.
+        """
         if revision is None and not any(target.below for target in targets):
-            return filters
+            return filters, []
         paths: list[set[str] | None] = []
+        failures: list[str] = []
         for target, source in sources:
-            chosen: set[str] | None = git.changed_since(source.root, revision) if revision is not None else None
+            chosen: set[str] | None = None
+            if revision is not None:
+                try:
+                    chosen = worktree.changed_since(source.root, revision)
+                except RecollectError as error:
+                    if len(failures) + 1 == len(sources):
+                        raise
+                    failures.append(f"{source.name}: {error.message}")
+                    chosen = set()
             if target.below:
                 below = target.below + "/"
                 known = (info.path for info in source.snapshot.files.values())
                 inside = {path for path in known if path == target.below or path.startswith(below)}
                 chosen = inside if chosen is None else chosen & inside
             paths.append(chosen)
-        return replace(filters, paths=tuple(paths))
+        return replace(filters, paths=tuple(paths)), failures
 
     def _place_of_file(self, path: str, repository: str | None, caller: Caller) -> tuple[Repository, str]:
         """(repository, path in it or absolute) that a caller means by a file's path."""
