@@ -19,7 +19,7 @@ from recollect.errors import Corrupt
 from recollect.index import embed, parse, skip, terms
 from recollect.index.symbols import SIGNATURE_LINES, is_signature, signature_of
 
-PIPELINE: Final = f"{parse.PIPELINE}/{embed.MODEL_NAME}/4"
+PIPELINE: Final = f"{parse.PIPELINE}/{embed.MODEL_NAME}/5"
 """Version of everything that decides what the index holds for given bytes; a change re-indexes."""
 
 _LEVEL: Final = 6  # of zstd: 7 % smaller than by 3, for 2 % of the time of a first sync
@@ -144,13 +144,15 @@ def analyse(
     cached: bytes | None = None,
     grammar: bool = True,
     content_hash: bytes | None = None,
+    root: str | None = None,
 ) -> Analysed:
     """Analyse the bytes of one file; `cached` is what `to_cache` gave for the same key (only the path's words differ),
-    `content_hash` their hash, if it is known.
+    `content_hash` their hash, if it is known; `root` the repository's folder, whose `.recollectignore` counts.
     """
     content_hash = content_hash or blake3(data).digest(16)
-    reason = skip.skip_by_name(path) or skip.skip_by_content(path, data)
-    if reason is not None:
+    reason = skip.skip(path, data, root)
+    is_included = reason == skip.INCLUDED
+    if reason is not None and not is_included:
         language = languages.detect(path, data[:256])
         return Analysed(path, content_hash, len(data), language.name, language.content, "skipped", reason)
     parsed = _from_cache(cached) if cached is not None else None
@@ -164,6 +166,8 @@ def analyse(
         reason, text, lines = found.problem, found.text, found.lines
         references = zipped(found.references) if found.references else b""
         chunks, symbols = list(map(tuple, found.chunks)), found.symbols  # tuples: they are quicker to send
+    if is_included and reason is None:
+        reason = skip.INCLUDED  # so that it is looked at again when `.recollectignore` changes
     result = Analysed(path, content_hash, len(data), language.name, language.content, "indexed", reason)
     result.lines = len(lines) - (not lines[-1])
     result.text, result.chunks, result.references = compress(text), chunks, references
@@ -213,6 +217,7 @@ _WORD: Final = 8  # bytes: a hash of the rest, and how much of that comes before
 def to_cache(result: Analysed) -> bytes:
     """What parsing found. Terms and vectors are made again from the text: that takes a fifth of the time of parsing it,
     and would take ten times the space (docs/adr/0006)."""
-    found = zipped(marshal.dumps((result.reason, result.chunks, result.symbols)), quick=True)
+    reason = result.reason if result.reason != skip.INCLUDED else None  # a matter of the path, not of the content
+    found = zipped(marshal.dumps((reason, result.chunks, result.symbols)), quick=True)
     rest = len(found).to_bytes(_WORD, "little") + found + result.references
     return blake3(rest).digest(_WORD) + rest

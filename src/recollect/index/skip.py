@@ -6,9 +6,13 @@ import re
 from typing import Final
 
 from recollect import text
+from recollect.secrets import contents, folders, names
+from recollect.sync.ignore import includes
 
 REASONS: Final[dict[str, str]] = {
-    "secret": "its name says that it holds keys or passwords: never indexed or read out",
+    "secret": "its name, folder or content says that it holds keys or passwords: not indexed or read out unless a `!` "
+    "pattern in .recollectignore names it",
+    "included": "it looks as if it held keys or passwords; .recollectignore includes it",
     "lock_file": "a lock file that a package manager writes",
     "minified": "minified or bundled: very long lines that no one wrote",
     "generated": "it says of itself that a program generated it",
@@ -19,10 +23,7 @@ REASONS: Final[dict[str, str]] = {
     "data": "data in text form: very long lines",
 }
 
-_SECRET: Final = re.compile(
-    r"(?i)^(\.env(\.(?!example$|sample$|template$|dist$|defaults$).*)?|.*\.(pem|key|p12|pfx|jks|keystore|ppk|kdbx|asc)|id_(rsa|dsa|ecdsa|ed25519)"
-    r"|\.netrc|_netrc|\.pgpass|\.npmrc|\.pypirc|\.htpasswd|credentials(\.json)?|\.git-credentials|secrets?\.(ya?ml|json|toml))$"
-)
+INCLUDED: Final = "included"
 _LOCK_FILES: Final = frozenset(
     [
         "package-lock.json",
@@ -154,8 +155,12 @@ _MEAN_LINE: Final = 500
 def skip_by_name(path: str) -> str | None:
     """Reason to leave a file out that its name alone gives."""
     name = path.rsplit("/", 1)[-1]
-    if is_secret(path):
+    if names.is_secret(path):
         return "secret"
+    return _other_by_name(name)
+
+
+def _other_by_name(name: str) -> str | None:
     folded = name.lower()
     if folded in _LOCK_FILES:
         return "lock_file"
@@ -166,9 +171,28 @@ def skip_by_name(path: str) -> str | None:
     return None
 
 
-def is_secret(path: str) -> bool:
-    """Whether a file's name says that it holds keys or passwords."""
-    return bool(_SECRET.match(path.rsplit("/", 1)[-1]))
+def skip(path: str, data: bytes, root: str | None = None) -> str | None:
+    """Reason to leave a file out that its name, place or content gives.
+
+    `root`: the repository's, whose `.recollectignore` may include what looks like a secret: then the word is
+    `INCLUDED`, and the file is not left out.
+    """
+    other = _other_by_name(path.rsplit("/", 1)[-1])
+    if other is not None and not names.is_secret(path):
+        return other
+    other = other or skip_by_content(path, data)
+    if (other is not None and not names.is_secret(path)) or not _is_secret(path, data, root):
+        return other
+    return other or INCLUDED if root is not None and includes(root, path) else "secret"
+
+
+def is_withheld(path: str, data: bytes, root: str) -> bool:
+    """Whether a file must not be read out: by the same rules as for the index, also where that leaves it out anyway."""
+    return _is_secret(path, data, root) and not includes(root, path)
+
+
+def _is_secret(path: str, data: bytes, root: str | None) -> bool:
+    return contents.secret(path, data) or (root is not None and folders.keeps_credentials_below(root, path))
 
 
 def skip_by_content(path: str, data: bytes) -> str | None:

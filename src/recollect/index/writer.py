@@ -589,6 +589,12 @@ class IndexWriter:
         rows = self._db.execute("SELECT path FROM files WHERE pipeline <> ? ORDER BY path", (PIPELINE,))
         return [os.fsdecode(row[0]) for row in rows]
 
+    def paths_of_reasons(self, reasons: Sequence[str]) -> list[str]:
+        """Files of which the index says one of these."""
+        marks = ",".join("?" * len(reasons))
+        rows = self._db.execute(f"SELECT path FROM files WHERE reason IN ({marks}) ORDER BY path", reasons)
+        return [os.fsdecode(row[0]) for row in rows]
+
     def counts(self) -> dict[str, int]:
         """Number of files by status, and of chunks."""
         if self._counts is None:

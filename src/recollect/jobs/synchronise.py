@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from recollect.errors import Cancelled, Unavailable
 from recollect.index import analyse
 from recollect.index.analyse import Analysed
+from recollect.index.skip import INCLUDED
 from recollect.index.writer import HistoryRead, IndexWriter
 from recollect.jobs.pool import NICE_ASKED, NICE_BACKGROUND, Answer, ParsePool, Task
 from recollect.jobs.resources import give_way
@@ -26,6 +27,7 @@ from recollect.records import dataclass
 from recollect.sync import git, history
 from recollect.sync.apply import apply
 from recollect.sync.diff import Change, diff
+from recollect.sync.ignore import OWN_FILE
 from recollect.sync.scan import MAX_FILE_BYTES, Scan, scan
 from recollect.sync.tree import EMPTY, UNREAD, Kind, Row, Stat, Tree, printable
 from recollect.testing import crash_point
@@ -273,6 +275,8 @@ class _Sync:
         else:
             due = [path for path, (_, _, retry_at) in self._writer.failed_paths().items() if retry_at <= now]
             paths = self._writer.stale_paths() + due if self._options.dirty is None else due
+            if any(path.rpartition("/")[2] == OWN_FILE for path in changed):  # which may include secrets, or no longer
+                paths += self._writer.paths_of_reasons(("secret", INCLUDED))
             rows = (tree.get(path) for path in dict.fromkeys(paths))
         return [
             Change(row.path, row, row)
@@ -302,7 +306,7 @@ class _Sync:
         for row in rows:
             may_be_back = self._writer.files and row.hash != UNREAD and not self._options.full
             back = self._writer.retired(row.path, row.hash) if may_be_back else None
-            if back is not None:
+            if back is not None and back.reason != INCLUDED:
                 self._take(batch, back, before[row.path], row)
             elif row.hash != UNREAD:
                 tasks.append(self._task(row, nice, use_cache))

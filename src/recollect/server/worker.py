@@ -74,10 +74,12 @@ def work(task: Task, cache: ParseCache, ahead: _Ahead | None) -> tuple[Answer, b
     key = analyse.cache_key(content_hash, task.path)
     cached = cache.get(key) if task.use_cache else None
     try:
-        result = analyse.analyse(content, task.path, cached=cached, grammar=task.grammar, content_hash=content_hash)
+        result = analyse.analyse(
+            content, task.path, cached=cached, grammar=task.grammar, content_hash=content_hash, root=task.root
+        )
     except Exception:  # a bug of ours in what looks at the syntax costs this file its symbols, not more
         logging.getLogger("recollect.worker").exception("%s is indexed by lines", task.path)
-        result = analyse.analyse(content, task.path, grammar=False)
+        result = analyse.analyse(content, task.path, grammar=False, root=task.root)
     answer = Answer(task.path, "done", stat=steady_stat, result=result)
     return answer, key if cached is None and task.grammar and result.status == "indexed" else None
 

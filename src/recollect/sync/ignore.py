@@ -119,6 +119,31 @@ class Rules:
         return None
 
 
+def includes(root: str, path: str) -> bool:
+    """Whether a `!` pattern of `.recollectignore` names a file that would be left out as a secret.
+
+    It has to name it (`!.env`, `!certs/*.pem`): one that takes in all that a folder holds (`!config/`, `!*`) does not
+    mean keys. `.gitignore` has no say in this.
+    """
+    folder = path.rpartition("/")[0]
+    above = ["", *(folder[:at] + "/" for at in range(1, len(folder) + 1) if folder[at : at + 1] in ("/", ""))]
+    for base in reversed(above if folder else [""]):
+        try:
+            data = git.read(f"{root}/{base}{OWN_FILE}").removeprefix(b"\xef\xbb\xbf")
+        except OSError:
+            continue
+        lines = [line.strip() for line in data.decode("utf-8", "surrogateescape").splitlines()]
+        verdict = _spec(line for line in lines if _names_a_file(line)).check_file(_bytewise(path[len(base) :])).include
+        if verdict is not None:
+            return verdict is False
+    return False
+
+
+def _names_a_file(pattern: str) -> bool:
+    """Whether it leaves out, or takes in by a name rather than by a place."""
+    return not pattern.startswith("!") or bool(re.search(r"[^*?/\[\]!^.-]", pattern.rpartition("/")[2]))
+
+
 class GitNames:
     """What git says belongs to a work tree below `root`."""
 

@@ -6,14 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Final
 
 from recollect.errors import Refused, UserError
 from recollect.records import dataclass
-
-_CREDENTIAL_FOLDERS: Final = frozenset(
-    {".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".config/gcloud", ".password-store", ".netrc"}
-)
+from recollect.secrets import folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +45,16 @@ def check_allowed(path: Path, caller: Caller, scan_paths: Sequence[str] = (), ho
         raise Refused(f"{path} is the whole file system", hint="Name the folder of a repository.")
     if path == home or path in home.parents:
         raise Refused(f"{path} is a home folder or holds one", hint="Name the folder of a repository inside it.")
-    for folder in _CREDENTIAL_FOLDERS:
-        if (home / folder) == path or (home / folder) in path.parents:
-            raise Refused(f"{path} lies in a folder of credentials", hint="Such folders are never indexed or read.")
+    if folders.keeps_credentials(path, home):
+        raise Refused(
+            f"{path} is a folder of credentials or lies in one",
+            hint="Such folders are never indexed or read, for people and agents alike.",
+        )
+    if folders.holds_credentials(path, home) and not (path / ".git").exists():  # of a repository they are left out
+        raise Refused(
+            f"{path} holds folders of credentials",
+            hint="Name the folder inside it that is meant; a git repository is indexed without them.",
+        )
     if not caller.agent:
         return
     places = (caller.cwd, caller.project_dir, *caller.roots)

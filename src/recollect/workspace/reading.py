@@ -9,7 +9,7 @@ from typing import Final
 from recollect import languages
 from recollect.errors import Refused, UserError
 from recollect.index.parse import decode
-from recollect.index.skip import is_secret
+from recollect.index.skip import is_withheld, skip_by_name
 from recollect.index.snapshot import Snapshot
 from recollect.model import CodeResult
 from recollect.store.catalog import Repository
@@ -42,14 +42,18 @@ def read(
 ) -> CodeResult:
     """Lines `start_line` to `end_line`, both included; at most `MOST_LINES`. Raises UserError, Refused."""
     relative = inside(repository, path)
-    for name in {relative, os.path.relpath(os.path.realpath(repository.path / relative), repository.path)}:
-        if is_secret(name) or ".git" in name.split("/"):
-            raise Refused(
-                f"{path} holds secrets by its name, or is git's own",
-                hint="Such files are never read out.",
-                code="secret",
-            )
-    text, from_index = _text(repository, snapshot, relative)
+    names = {relative, os.path.relpath(os.path.realpath(repository.path / relative), repository.path)}
+    if any(".git" in name.split("/") for name in names):
+        raise _refused(path)
+    try:
+        text, from_index = _text(repository, snapshot, relative)
+    except UserError:
+        if any(skip_by_name(name) == "secret" for name in names):
+            raise _refused(path) from None
+        raise
+    data = text.encode("utf-8", "surrogatepass")
+    if any(is_withheld(name, data, os.fspath(repository.path)) for name in names):
+        raise _refused(path)
     lines = text.split("\n")
     if lines and not lines[-1]:
         lines.pop()
@@ -77,6 +81,15 @@ def read(
         text=body,
         from_index=from_index,
         truncated=end < last,
+    )
+
+
+def _refused(path: str) -> Refused:
+    return Refused(
+        f"{path} holds keys or passwords by its name, folder or content, or is git's own",
+        hint="Such files are neither indexed nor read out. The owner of the repository may include one by a line in "
+        ".recollectignore, as in: !path/to/file",
+        code="secret",
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from recollect.index.skip import REASONS, skip_by_content, skip_by_name
+from recollect.index.skip import INCLUDED, REASONS, skip, skip_by_name
 from recollect.index.snapshot import FileInfo
 from recollect.index.summary import Summary
 from recollect.jobs.syncs import Run
@@ -270,17 +270,22 @@ def why_absent(root: Path, path: str) -> tuple[str, str]:
     if any(part in NEVER for part in Path(path).parts):
         return "never", "version control's own data"
     named = skip_by_name(path)
-    if named is not None:
+    if named is not None and (named != "secret" or _skipped(root, path) == "secret"):
         return named, REASONS[named]
     if git.work_tree_root(root) is not None and GitNames(root).ignored([path]):
         return "ignored", "git ignores it (a `!` pattern in .recollectignore takes it back in)"
     if git.work_tree_root(root) is None and any(part in DEFAULT_EXCLUDES for part in Path(path).parts):
         return "excluded", "it lies in a folder that is left out by default where git does not decide"
     try:
-        with open(full, "rb") as file:
-            found = skip_by_content(path, file.read(1_000_000))
+        found = _skipped(root, path)
     except OSError as error:
         return "unreadable", f"it cannot be read: {error.strerror}"
-    if found is not None:
+    if found is not None and found != INCLUDED:
         return found, REASONS[found]
     return "not_synced", "not seen by a sync yet, or left out by .recollectignore; run: recollect sync"
+
+
+def _skipped(root: Path, path: str) -> str | None:
+    """Reason that name, place and content give to leave a file out. Raises OSError."""
+    with open(root / path, "rb") as file:
+        return skip(path, file.read(1_000_000), os.fspath(root))

@@ -1,0 +1,1 @@
+"""What holds keys and passwords: which texts, which files, which folders. Functions of their arguments."""
