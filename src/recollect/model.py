@@ -340,6 +340,7 @@ class RepositoryStatus(Record):
     progress: Progress
     clone_status: CloneStatus = CloneStatus()
     repo_map_status: RepoMapStatus = RepoMapStatus()
+    failing_since: float | None = None  # when the first of the syncs began that failed in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +363,7 @@ class RepositorySummary(Record):
     activity: Activity
     fresh: bool
     last_sync_at: float | None
+    failure: str | None = None  # why its syncs fail, and when it is tried again
 
 
 @dataclass(frozen=True, slots=True)

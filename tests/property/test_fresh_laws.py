@@ -7,8 +7,8 @@ commits are made up, and all threads interleave as each example decides.
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import ExitStack, contextmanager
@@ -29,6 +29,7 @@ from recollect.jobs.synchronise import Ended, Options
 from recollect.jobs.syncs import Run, Syncs, Urgency
 from recollect.model import SyncResult
 from recollect.store.catalog import Repository
+from recollect.sync.fan_out import FanOut, Looked
 from recollect.sync.watch import Watcher
 from recollect.workspace import upkeep as under_test
 from recollect.workspace.questions import Questions
@@ -73,6 +74,9 @@ class _Snapshot(Used):
 
     def of_this_index(self) -> bool:
         return True
+
+    def check_files(self) -> None:
+        """None of it is damaged."""
 
     def advance(self) -> _Snapshot:
         assert self.users > 0
@@ -119,6 +123,13 @@ class _Index:
         return True
 
 
+class _Looks(FanOut[str]):
+    """One after another in the thread that asks, which the example decides when to let go on."""
+
+    def each(self, keys: Iterable[str], look: Callable[[str], Any]) -> Looked[str, Any]:
+        return Looked({key: look(key) for key in keys}, {})
+
+
 class _Future(Future[SyncResult]):
     """One that is waited for by letting others go on."""
 
@@ -155,8 +166,10 @@ def _upkeep(turns: Turns, index: _Index, watcher: Watcher, patient: bool) -> Ite
             "_catalog": catalog,
             "on_change": lambda: None,
             "_closed": False,
-            "_watching": Lock(turns),
-            **{name: {} for name in ("_checked", "_heads", "_waits")},
+            "_watching": defaultdict(lambda: Lock(turns)),
+            "looks": _Looks(),
+            **{name: set() for name in ("_looked_at", "_recovered", "_moved")},
+            **{name: {} for name in ("_checked", "_failed_looks", "_heads", "_waits")},
             **{name: mock.MagicMock() for name in ("meters", "maps", "vectors", "_note")},
             "notices": deque(),
             "watcher": watcher,

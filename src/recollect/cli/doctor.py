@@ -17,6 +17,7 @@ import typer
 
 from recollect.cli.output import JSON, as_json, line, note, style, waiting
 from recollect.client import Connection
+from recollect.errors import RecollectError
 from recollect.home import home_directory
 
 _MARKS: Final = {"ok": ("ok     ", "green"), "note": ("note   ", "yellow"), "problem": ("problem", "red")}
@@ -52,8 +53,13 @@ def doctor(
         )
         for name in names or ():
             note(f"reading every file of {name}")
-            with waiting(f"holding the index of {name} against its files"):
-                found.append(daemon.call("check", {"name": name}))
+            try:
+                with waiting(f"holding the index of {name} against its files"):
+                    found.append(daemon.call("check", {"name": name}))
+            except RecollectError as error:
+                if not all_:
+                    raise
+                found.append({"level": "problem", "subject": name, "message": error.message, "mend": error.hint})
     if json_:
         as_json(found)
     else:

@@ -14,7 +14,7 @@ import typer
 from recollect.cli import live
 from recollect.cli.output import JSON, ago, as_json, known_names, line, note, size, style, table
 from recollect.client import Connection
-from recollect.errors import UserError
+from recollect.errors import RecollectError, UserError
 
 _DEGRADED = frozenset({"index_rebuilt"})  # said, but nothing the user has to mend
 
@@ -40,15 +40,23 @@ def sync(
       recollect sync --all --background
     """
     results: list[dict[str, Any]] = []
+    failure: RecollectError | None = None
     with Connection() as daemon:
         if all_:
             with _bar("sync") as on_progress:
                 results = daemon.call("sync_all", {"full": full, "background": background}, on_progress)
         named: list[str | None] = [] if all_ else [*(where or ())] or [None]
         for path in named:
-            with _bar(path or "sync") as on_progress:
-                params = {"path": path, "full": full, "background": background}
-                results.append(daemon.call("sync", params, on_progress))
+            params = {"path": path, "full": full, "background": background}
+            try:
+                with _bar(path or "sync") as on_progress:
+                    results.append(daemon.call("sync", params, on_progress))
+            except RecollectError as error:
+                if len(named) == 1:
+                    raise
+                failure = error  # the others are synced all the same
+                note(f"{path}: {error.message}")
+                continue
             if not json_:
                 _result(results[-1])
     if json_:
@@ -56,7 +64,12 @@ def sync(
     elif all_:
         for result in results:
             _result(result)
-    code = max((_exit_code(result) for result in results), default=0)
+    codes = [_exit_code(result) for result in results]
+    if failure is not None:
+        codes.append(failure.exit_code)
+    code = max(codes, default=0)
+    if len(codes) > 1 and code != 130 and any(result["status"] == "completed" for result in results):
+        code = min(code, 1)  # done, with problems
     if code:
         raise typer.Exit(code)
 
@@ -273,7 +286,11 @@ def _together(daemon: Connection, history: bool, json_: bool) -> None:
     files, chunks = sum(item["files"] for item in rows), sum(item["chunks"] for item in rows)
     fresh = sum(item["fresh"] for item in rows)
     line(f"{listed['total']} repositories, {files:,} files, {chunks:,} chunks; {fresh} up to date")
-    odd = [f"{item['name']} is {item['state']}" for item in rows if item["state"] != "ready"]
+    odd = [
+        f"{item['name']} is {item['state']}" + (f": {item['failure']}" if item.get("failure") else "")
+        for item in rows
+        if item["state"] != "ready"
+    ]
     for said in odd[:20]:
         line(f"  {said}")
     doing = "paused" if background["paused"] else "on" if background["running"] else "off"
@@ -312,6 +329,8 @@ def _status(found: dict[str, Any]) -> None:
     kept = "watched" if found["watching"] else "checked at intervals" if found["tracked"] else "left alone"
     when = f", next look {_until(found['next_sync_at'])}" if found["next_sync_at"] else ""
     line(f"  kept      {kept}{when}{', auto-sync is paused' if found['paused'] else ''}")
+    if found["failing_since"]:
+        line(f"  failing   since {ago(found['failing_since'])}, {found['attempts']} attempts")
     last = found["last_sync"]
     if last is None:
         line("  last sync never")
@@ -351,6 +370,9 @@ def list_(
         for item in result["repositories"]
     ]
     table(rows, ("name", "state", "language", "files", "synced", "path"))
+    for item in result["repositories"]:
+        if item.get("failure"):
+            note(f"{item['name']}: {item['failure']}")
     if not rows:
         note("no repository is known yet; recollect sync PATH adds one" if query is None else f"none matches {query!r}")
 

@@ -24,7 +24,7 @@ from recollect.jobs.pool import NICE_ASKED, NICE_BACKGROUND, Answer, ParsePool, 
 from recollect.jobs.resources import give_way
 from recollect.model import FileError, Progress, SyncResult, SyncStatus
 from recollect.records import dataclass
-from recollect.sync import git, history
+from recollect.sync import disk, git, history
 from recollect.sync.apply import apply
 from recollect.sync.diff import Change, diff
 from recollect.sync.ignore import OWN_FILE
@@ -78,13 +78,14 @@ class Ended(NamedTuple):
     """A sync that came to its end.
 
     `folders`: the tree's directories, or of a `partial` sync those at and below what was dirty, and those that came
-    with it; `ignored`: files among what was dirty that a rule leaves out.
+    with it; `ignored`: files among what was dirty that a rule leaves out; `head`: the commit that was checked out.
     """
 
     result: SyncResult
     folders: tuple[str, ...]
     partial: bool = False
     ignored: tuple[str, ...] = ()
+    head: str | None = None
 
     def packed(self) -> tuple[Any, ...]:
         """As plain values, which take a third of the time to send."""
@@ -92,8 +93,8 @@ class Ended(NamedTuple):
 
     @classmethod
     def unpacked(cls, packed: tuple[Any, ...]) -> Ended:
-        result, folders, partial, ignored = packed
-        return cls(SyncResult(*result), folders, partial, ignored)
+        result, *rest = packed
+        return cls(SyncResult(*result), *rest)
 
 
 _values = attrgetter(*(item.name for item in fields(SyncResult)))
@@ -168,6 +169,7 @@ class _Sync:
         self._reported = 0.0
         self._total = self._total_bytes = 0
         self._scanned_git = False
+        self._head: str | None = None
         self._corrections: list[Change] = []  # where a worker read something else than the scan had seen
 
     def run(self) -> Ended:
@@ -192,7 +194,8 @@ class _Sync:
         self._index(found, todo, removed, in_batches)
         # A dirty name may have brought along directories above it that were no part of the old tree.
         below = {old.outermost_new(path) for path in self._options.dirty or ()} if found.partial else {""}
-        return Ended(self._result(found), tuple(self._writer.tree().folders(below)), found.partial, found.ignored)
+        folders = tuple(self._writer.tree().folders(below))
+        return Ended(self._result(found), folders, found.partial, found.ignored, self._head)
 
     # -- scan ---------------------------------------------------------------------------------------------------------
 
@@ -216,7 +219,7 @@ class _Sync:
 
     def _check(self, old: Tree, found: Scan) -> None:
         """Halt rather than empty an index, or index more than was wanted."""
-        if len(old) and not len(found.tree) and not (self._root / ".git").exists() and self._was_git():
+        if len(old) and not len(found.tree) and not os.path.lexists(self._root / ".git") and self._was_git():
             raise Unavailable(f"{self._root} lost its files and its .git", code="missing")
         limit, files = self._options.max_files, len(found.tree)
         if limit is not None and files > limit:
@@ -253,7 +256,7 @@ class _Sync:
 
     def _check_still_there(self) -> None:
         """Halt where files vanish because the whole repository does."""
-        if not self._root.is_dir() or (self._scanned_git and git.work_tree_root(self._root) is None):
+        if not disk.is_folder(self._root) or (self._scanned_git and git.work_tree_root(self._root) is None):
             raise Unavailable(f"{self._root} vanished while it was synced", code="missing")
 
     def _too_large(self, what: str) -> Unavailable:
@@ -313,7 +316,7 @@ class _Sync:
         job = self._pool.submit(tasks, interactive=self._options.interactive)
         try:
             # While the workers are at it:
-            head = git.head_quickly(self._root)
+            head = self._head = git.head_quickly(self._root)
             said = self._history_ahead(head, nice)
             _ = found.tree.root_hash  # is kept
             if hurry and tasks:

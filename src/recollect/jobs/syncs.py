@@ -55,6 +55,7 @@ class Run:
     taken: Taken | None = None
     ended: Ended | None = None
     halted: bool = False  # by a pause: it goes on later
+    finished: bool = False  # its end is noted, or is being noted
 
 
 class Syncs:
@@ -137,6 +138,16 @@ class Syncs:
             self._finish(queued, None, Cancelled("the sync was cancelled"))
         return queued is not None or running is not None
 
+    def abandon(self, repository_id: str, error: RecollectError) -> None:
+        """End a run that hangs as failed, so that its slot serves others. What it still does is stopped when it can be."""
+        with self._lock:
+            run = self._running.get(repository_id)
+            if run is None:
+                return
+            if run.number is not None:
+                self._indexer.cancel(run.number)
+        self._finish(run, None, error)
+
     def halt_background(self) -> None:
         """Stop what nobody asked for, at its next batch; what it committed stays."""
         for run in self.runs():
@@ -200,19 +211,13 @@ class Syncs:
             self._finish(run, None, error if isinstance(error, RecollectError) else RecollectError(str(error)))
 
     def _finish(self, run: Run, result: SyncResult | None, error: RecollectError | None) -> None:
+        with self._lock:
+            if run.finished:  # it was abandoned
+                return
+            run.finished = True
         if result is None:
             assert error is not None
-            status = SyncStatus.CANCELLED if isinstance(error, Cancelled) else SyncStatus.FAILED
-            errors = () if status is SyncStatus.CANCELLED else (FileError("", error.code, error.message),)
-            duration = time.time() - run.requested_at
-            result = SyncResult(
-                "",
-                str(status),
-                success_rate=0.0,
-                errors=errors,
-                started_at=run.requested_at,
-                duration_s=round(duration, 4),
-            )
+            result = failed_result(run, error)
         run.error = error
         try:
             self._on_end(run, result)
@@ -227,6 +232,19 @@ class Syncs:
         run.future.set_result(result)
         with self._lock:
             self._start_due()
+
+
+def failed_result(run: Run, error: RecollectError) -> SyncResult:
+    """What is said of a sync that ended by an error."""
+    cancelled = isinstance(error, Cancelled)
+    return SyncResult(
+        "",
+        str(SyncStatus.CANCELLED if cancelled else SyncStatus.FAILED),
+        success_rate=0.0,
+        errors=() if cancelled else (FileError("", error.code, error.message),),
+        started_at=run.requested_at,
+        duration_s=round(time.time() - run.requested_at, 4),
+    )
 
 
 def _merge(queued: Run, other: Run) -> None:

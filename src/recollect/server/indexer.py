@@ -297,6 +297,8 @@ class Indexer:
             # The log of many edits is written over by the next one, once readers have begun anew.
             if request.options.dirty is not None and writer.settle_log():
                 self._send("committed", request.id, writer.generation)
+        except Unavailable as error:  # git cannot be asked now; the next sync does
+            log.warning("the history of %s cannot be read: %s", request.root, error.message)
         except (pages.Error, OSError, Corrupt):
             log.warning("compacting %s failed", request.folder, exc_info=True)
             self._indexes.forget(request.folder)

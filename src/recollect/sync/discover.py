@@ -10,12 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from recollect import languages
-from recollect.errors import Cancelled, Refused
+from recollect.errors import Cancelled, RecollectError, Refused
 from recollect.model import RepositoryInfo
 from recollect.records import dataclass
 from recollect.sync import git
@@ -31,6 +32,9 @@ _PROJECT_FILES: Final = frozenset(
     composer.json makefile cmakelists.txt .project .vscode .idea readme.md readme.rst readme.txt""".split()
 )
 _THREADS: Final = 8
+_HANGS_S: Final = 20.0  # a listing, or the survey of one repository, that takes longer is no longer waited for
+_Item = TypeVar("_Item")
+_Seen = TypeVar("_Seen")
 _SURVEYED: Final = 50_000  # entries of a repository that are looked at for its size and language
 _USUAL: Final = (
     "src code projects Projects dev Developer work repos git github workspace go/src Documents/GitHub source/repos "
@@ -103,12 +107,15 @@ def discover(
     spec = Excluded(exclude)
     starts = list(dict.fromkeys(os.path.realpath(os.path.expanduser(root)) for root in roots))
     inner = {start for start in starts if any(above in starts for above in _above(start))}
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="discover") as pool:
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="discover")
+    try:
         for start in starts:
             if start not in inner:
                 _walk(start, spec, max_depth, pool, candidates, problems, cancelled, progress)
         found = [*candidates.version_controlled, *_projects(candidates, min_files)]
-        surveyed = list(pool.map(lambda item: _survey(item, spec), found))
+        surveyed = list(_apart(pool, lambda item: _survey(item, spec), found, lambda item: item.path))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # a look at a dead mount may never return
     if cancelled():
         raise Cancelled("the scan was cancelled")
     infos = [item for item in surveyed if isinstance(item, RepositoryInfo)]
@@ -119,7 +126,7 @@ def discover(
 
 def usual_folders(home: Path) -> list[Path]:
     """Folders in which people keep their repositories, as far as they are there."""
-    return [home / name for name in _USUAL if (home / name).is_dir()]
+    return [home / name for name in _USUAL if os.path.isdir(home / name)]
 
 
 def _walk(
@@ -135,7 +142,7 @@ def _walk(
     level = [start]
     for depth in range(max_depth + 1):
         below: list[str] = []
-        for listing in pool.map(_list, level):
+        for listing in _apart(pool, _list, level, str):
             if cancelled():
                 raise Cancelled("the scan was cancelled")
             if isinstance(listing, Problem):
@@ -159,6 +166,20 @@ def _walk(
         prefix = len(start.rstrip("/")) + 1
         level = [path for path in below if not spec.holds(path[prefix:])]
         candidates.excluded += len(below) - len(level)
+
+
+def _apart(
+    pool: ThreadPoolExecutor, look: Callable[[_Item], _Seen], items: Sequence[_Item], path_of: Callable[[_Item], str]
+) -> Iterator[_Seen | Problem]:
+    """What each look returned; a problem for each that fails, or hangs: it keeps its thread, the others go on."""
+    for item, future in [(item, pool.submit(look, item)) for item in items]:
+        try:
+            yield future.result(timeout=_HANGS_S)
+        except FutureTimeout:
+            message = f"its file system has not answered for {_HANGS_S:.0f} s"
+            yield Problem(printable(path_of(item)), "unresponsive", message)
+        except (RecollectError, OSError) as error:
+            yield Problem(printable(path_of(item)), "unreadable", str(error))
 
 
 def _list(path: str) -> Listing | Problem:
@@ -203,11 +224,13 @@ def _survey(found: _Found, spec: Excluded) -> RepositoryInfo | Problem:
 
     A repository that git does not open, and so is not looked at, is a problem.
     """
-    path = Path(found.path)
+    path, url = Path(found.path), None
     try:
         url = git.remote_url(path) if found.kind == "git" else None
     except Refused as error:
         return Problem(printable(found.path), error.code, f"{error.message}. {error.hint}")
+    except RecollectError:  # git cannot look now: it is found all the same
+        pass
     sizes: Counter[str] = Counter()
     total, newest, seen = 0, 0.0, 0
     waiting = [found.path]

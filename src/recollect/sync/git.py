@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from recollect.errors import RecollectError, without_credentials
-from recollect.sync import git_process
+from recollect.errors import RecollectError, Unavailable, without_credentials
+from recollect.sync import disk, git_process
 from recollect.sync.git_process import TIMEOUT_S, end, environment
 
 __all__ = ["end", "environment"]
@@ -69,9 +69,9 @@ def is_bare(folder: Path) -> bool:
     """Whether a folder is a repository without files of its own, by itself or by its `.git`."""
     own = git_folder(folder)
     if own is None:
-        inside = (folder / "objects").is_dir() and (folder / "refs").is_dir()
-        return inside and (folder / "HEAD").is_file()
-    if (own / "commondir").exists():
+        inside = os.path.isdir(folder / "objects") and os.path.isdir(folder / "refs")
+        return inside and os.path.isfile(folder / "HEAD")
+    if os.path.exists(own / "commondir"):
         return False  # of a linked work tree, whose repository may well be bare
     try:
         return _BARE.search(read(own / "config")) is not None
@@ -80,38 +80,57 @@ def is_bare(folder: Path) -> bool:
 
 
 def work_tree_root(folder: Path) -> Path | None:
-    """Root of the git work tree that holds `folder`, without running git; None outside of one."""
+    """Root of the git work tree that holds `folder`, without running git; None outside of one.
+
+    Raises Unavailable where that cannot be told: a repository taken for a plain folder would lose its ignore rules.
+    """
     for candidate in (folder, *folder.parents):
         marker = candidate / ".git"
-        if (marker / "HEAD").exists() or marker.is_file():
-            return candidate
+        try:
+            if disk.exists(marker / "HEAD") or disk.is_file(marker):
+                return candidate
+        except Unavailable:
+            if candidate == folder or _is_ours(marker):
+                raise  # a stranger's `.git` in a shared folder above, closed to us, holds no work tree of ours
     return None
+
+
+def _is_ours(marker: Path) -> bool:
+    try:
+        return os.stat(marker).st_uid == os.geteuid()
+    except OSError:
+        return True
 
 
 def git_folder(root: Path) -> Path | None:
     """The `.git` folder of a work tree root: its own for a linked work tree or a submodule."""
     marker = root / ".git"
-    if marker.is_dir():
+    if os.path.isdir(marker):
         return marker
     try:
         text = _said(marker)
     except OSError:
         return None
-    return (root / text.removeprefix("gitdir:").strip()).resolve() if text.startswith("gitdir:") else None
+    return _real(root / text.removeprefix("gitdir:").strip()) if text.startswith("gitdir:") else None
 
 
 def common_folder(git: Path) -> Path:
     """The folder that linked work trees share (configuration, excludes)."""
     try:
-        return (git / _said(git / "commondir")).resolve()
+        return _real(git / _said(git / "commondir"))
     except OSError:
         return git
+
+
+def _real(path: Path) -> Path:
+    """`path` without links: `Path.resolve` raises RuntimeError at a circle of them before Python 3.13."""
+    return Path(os.path.realpath(path))
 
 
 def shared_folder(root: Path) -> Path | None:
     """The folder that all work trees of the repository at `root` share; None where `root` is no root of one."""
     folder = git_folder(root)
-    return common_folder(folder).resolve() if folder is not None else None
+    return _real(common_folder(folder)) if folder is not None else None
 
 
 def head(folder: Path) -> str | None:
@@ -124,6 +143,7 @@ def head_quickly(root: Path) -> str | None:
     """`head` of the work tree that holds `root`, from git's files where their form is the usual one.
 
     None also where git does not open the repository: whoever only wants to know whether it moved need not fail.
+    Raises Unavailable where the folder cannot be looked at.
     """
     work_tree = work_tree_root(root)
     if work_tree is None:
@@ -195,7 +215,7 @@ def place(root: Path) -> str | None:
     marker = root / ".git"
     try:
         found = os.stat(marker)
-        born = os.stat(marker / "description" if marker.is_dir() else marker)  # written once, when git made it
+        born = os.stat(marker / "description" if os.path.isdir(marker) else marker)  # written once, when git made it
     except OSError:
         return None
     return f"{found.st_dev}:{found.st_ino}:{born.st_ino}:{born.st_mtime_ns}"
@@ -206,6 +226,6 @@ def repository_type(folder: Path) -> str:
     if work_tree_root(folder) is not None:
         return "git"
     for marker, kind in ((".hg", "mercurial"), (".svn", "svn")):
-        if any((place / marker).is_dir() for place in (folder, *folder.parents)):
+        if any(os.path.isdir(place / marker) for place in (folder, *folder.parents)):
             return kind
     return "unknown"

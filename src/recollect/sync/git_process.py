@@ -15,11 +15,11 @@ import shlex
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from recollect.errors import Refused, Unavailable
+from recollect.sync import disk
 
 # Empty rather than "false", which older versions would run as a program. The last one keeps git from taking a folder
 # that only looks like a bare repository, and its settings, for the repository (2.38 and newer).
@@ -167,7 +167,8 @@ def _started(
             _running.add(git)
             return git
     except FileNotFoundError as error:
-        with suppress(OSError):
-            if folder.exists():
-                raise Unavailable("the program `git` is not installed", code="no_git") from error
+        if disk.exists(folder):
+            raise Unavailable("the program `git` is not installed", code="no_git") from error
         raise Unavailable(f"{folder} is gone", code="missing") from error
+    except OSError as error:  # the folder cannot be entered, or no process or descriptor is left
+        raise disk.unavailable(folder, error) from error

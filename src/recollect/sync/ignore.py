@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from recollect.sync import git
+from recollect.sync import disk, git
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -29,6 +30,7 @@ DEFAULT_EXCLUDES: Final = [
     ".pytest_cache",
     ".tox",
 ]
+_NO_FILE: Final = disk.ABSENT | {errno.EISDIR, errno.ENXIO}  # … that is to be read
 NEVER: Final = frozenset({".git", ".hg", ".svn"})
 _CLASS: Final = re.compile(r"\[:(\w+):\](?=.*\])")  # inside of brackets; the library does not know them
 _CLASSES: Final = {
@@ -96,11 +98,16 @@ class Rules:
         self.negated = False
 
     def read(self, root: str, folder: str, name: str) -> bool:
-        """Add the ignore file `folder/name` (relative to `root`, `folder` ends with `/` or is empty), if there is one."""
+        """Add the ignore file `folder/name` (relative to `root`, `folder` ends with `/` or is empty), if there is one.
+
+        Raises OSError where there may be one: without its rules, what it leaves out would be indexed.
+        """
         try:
             data = git.read(f"{root}/{folder}{name}").removeprefix(b"\xef\xbb\xbf")
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                return False
+            raise
         lines = [line.removesuffix("\r") for line in data.decode("utf-8", "surrogateescape").split("\n")]
         self._specs.append((folder, _spec(lines)))
         self.negated |= any(line.startswith("!") for line in lines)

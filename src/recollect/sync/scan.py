@@ -18,7 +18,7 @@ from blake3 import blake3
 
 from recollect.errors import Cancelled, Unavailable
 from recollect.records import dataclass
-from recollect.sync import git
+from recollect.sync import disk, git
 from recollect.sync.ignore import (
     DEFAULT_EXCLUDES,
     IGNORE_FILES,
@@ -78,20 +78,18 @@ def scan(
     `exclude`: what else than the default names is left out where git does not decide (`Excluded`).
 
     Raises:
-        Unavailable: the root is gone, or goes meanwhile, or cannot be listed (code "missing").
+        Unavailable: the root is gone, or goes meanwhile ("missing"); it cannot be looked at ("unreadable"); we lack
+            what it takes to look ("exhausted"). Nothing is concluded from a look that failed.
         Refused: it belongs to another user (code "dubious_ownership").
         Cancelled: `cancelled()` became true.
     """
-    try:
-        os.scandir(root).close()
-    except OSError as error:
-        raise Unavailable(f"{root}: {error.strerror}", code="missing") from error
+    disk.check_listable(root)
     try:
         return _scan(root, previous, signature, dirty, max_file_bytes, exclude, cancelled, progress)
-    except FileNotFoundError as error:
-        if root.is_dir():
-            raise
-        raise Unavailable(f"{root} vanished while it was looked at", code="missing") from error
+    except OSError as error:
+        if not disk.is_folder(root):
+            raise Unavailable(f"{root} vanished while it was looked at", code="missing") from error
+        raise disk.unavailable(error.filename or root, error) from error
 
 
 def _scan(
@@ -150,6 +148,7 @@ class _Scanner:
         self._seen = 0
         self._listed_at = 0
         self._unknown: list[str] = []
+        self._unseen: list[str] = []  # could not be looked at
         self._lstat = os.lstat
         self.problems: list[Problem] = []
         self.ignored: list[str] = []
@@ -173,7 +172,7 @@ class _Scanner:
     def check(self) -> Tree:
         """Everything by stat, names only where a directory changed."""
         root = self._known(self._previous.root, "", None, os.stat(self._base))
-        return Tree(self._with_unknown(root))
+        return self.tree(self._with_unknown(root))
 
     def look_at(self, dirty: Collection[str]) -> Tree:
         """Only the dirty paths."""
@@ -189,7 +188,7 @@ class _Scanner:
             else:
                 level[name] = None
         root = self._known(self._previous.root, "", wanted, os.stat(self._base))
-        return Tree(self._with_unknown(root))
+        return self.tree(self._with_unknown(root))
 
     def list_all(self) -> Tree:
         """Ask for all names."""
@@ -197,10 +196,10 @@ class _Scanner:
         if self._work_tree is not None:
             names = self._names.listed()
             if names is not None:
-                return Tree(self._listed_root(names))
+                return self.tree(self._listed_root(names))
             self.problems.append(Problem("", "git", "git could not list the files; .gitignore is read without it"))
         self.rules = Rules()
-        return Tree(self._walk("", self._previous.root))
+        return self.tree(self._walk("", self._previous.root))
 
     # -- known directories ------------------------------------------------------------------------------------------
 
@@ -263,7 +262,7 @@ class _Scanner:
                 return self._known(old, path + "/", wanted, found)
         except OSError as error:
             if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-                self.problems.append(Problem(printable(path), "unreadable", error.strerror or str(error)))
+                self._unreadable(path, error)
                 return old
             return None
         self._ask(path)  # it is something else now
@@ -273,8 +272,11 @@ class _Scanner:
         """A file, link or the like as it is now (`found`, if that is known); the very `old` where its stat did not change."""
         try:
             found = found or self._lstat(self._base + path)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:  # it may well be there
+            self._unreadable(path, error)
+            return old
         self._seen += 1
         if not self._seen & 1023:
             self._progress(self._seen)
@@ -288,9 +290,11 @@ class _Scanner:
                 and found.st_size == size
                 and found.st_ino == inode
                 and found.st_mode == mode
+                and (old.hash or size > self._limit)  # what could not be read is tried again
             ):
                 return old
-        return self._read(path, found, old)
+        new = self._read(path, found, old)
+        return old if new == old and new is not None and not new.hash else new
 
     def _read(self, path: str, found: os.stat_result, old: Leaf | None) -> Leaf | Directory | None:
         stat = _stat_of(found)
@@ -301,8 +305,11 @@ class _Scanner:
         if stats.S_ISLNK(found.st_mode):
             try:
                 target = os.readlink(self._base + path)
-            except OSError:
+            except FileNotFoundError:
                 return None
+            except OSError as error:
+                self._unreadable(path, error)
+                return old
             return Leaf(Kind.SYMLINK, stat, blake3(os.fsencode(target)).digest(16))
         if stats.S_ISDIR(found.st_mode):
             if os.path.lexists(f"{self._base}{path}/.git"):
@@ -325,11 +332,24 @@ class _Scanner:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self.problems.append(Problem(printable(path), "unreadable", error.strerror or str(error)))
+            self._unreadable(path, error)
             return Leaf(Kind.FILE, stat, UNREAD)
         if path.rpartition("/")[2] in IGNORE_FILES:
             now = min(now, self._listed_at)  # the names were listed by what it said then
         return Leaf(Kind.FILE, _unless_racy(stat, now), blake3(content).digest(16))
+
+    def _unreadable(self, path: str, error: OSError) -> None:
+        """Note what could not be looked at; where the fault is our own, all the rest would fail alike: end the scan."""
+        if error.errno in disk.EXHAUSTED:
+            raise disk.unavailable(self._base + path, error) from error
+        self._unseen.append(path)
+        self.problems.append(Problem(printable(path), "unreadable", error.strerror or str(error)))
+
+    def tree(self, root: Directory) -> Tree:
+        """The tree to record. A folder that lacks an entry because that could not be looked at is listed anew next time."""
+        for path in self._unseen:
+            root = _without_vouching(root, path)
+        return Tree(root)
 
     # -- names that were not known ----------------------------------------------------------------------------------
 
@@ -344,7 +364,7 @@ class _Scanner:
         if self._work_tree is None or len(unknown) > _ASK_AT_MOST:
             raise _Relist
         self._listed_at = time.time_ns()
-        existing = [path for path in unknown if os.path.lexists(self._base + path)]
+        existing = [path for path in unknown if self._is_there(path)]
         names = self._names.listed(existing) if existing else []
         if names is None:
             raise _Relist
@@ -356,6 +376,16 @@ class _Scanner:
         self._note_ignored(set(existing) - {name.rstrip("/") for name in allowed} - set(folders), set(names))
         self._add_empty_folders(listing, folders)
         return self._graft(root, listing, "")
+
+    def _is_there(self, path: str) -> bool:
+        try:
+            os.lstat(self._base + path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            self._unreadable(path, error)
+            return False
+        return True
 
     def _note_ignored(self, unlisted: set[str], names: set[str]) -> None:
         """Files that a rule leaves out; one that merely went away meanwhile is none of them."""
@@ -464,7 +494,7 @@ class _Scanner:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self.problems.append(Problem(printable(path), "unreadable", error.strerror or str(error)))
+            self._unreadable(path, error)
             return old
 
     def _is_plain_folder(self, path: str) -> bool:
@@ -525,7 +555,7 @@ class _Scanner:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self.problems.append(Problem(printable(path), "unreadable", error.strerror or str(error)))
+            self._unreadable(path, error)
             return old
 
 
@@ -552,6 +582,26 @@ def _unless_racy(stat: Stat, read_at_ns: int) -> Stat:
     newest = max(stat.mtime_ns, stat.ctime_ns)
     margin = _RACY_NS if stat.mtime_ns % 1_000_000_000 else _RACY_COARSE_NS
     return stat._replace(mtime_ns=-1) if newest > read_at_ns - margin else stat
+
+
+def _without_vouching(root: Directory, path: str) -> Directory:
+    """`root`, with the folder that should hold `path` and does not recorded so that its stat can never match."""
+    above: list[tuple[Directory, str]] = []
+    directory = root
+    for name in path.split("/"):
+        entry = directory.entries.get(name)
+        if entry is None:
+            break
+        if not isinstance(entry, Directory):
+            return root
+        above.append((directory, name))
+        directory = entry
+    else:
+        return root
+    changed = Directory(directory.entries, directory.stat._replace(mtime_ns=-1))
+    for parent, name in reversed(above):
+        changed = Directory({**parent.entries, name: changed}, parent.stat)
+    return changed
 
 
 def _nested_listing(names: Sequence[str]) -> Listing:

@@ -114,7 +114,10 @@ class Watcher:
     # -- which repositories -------------------------------------------------------------------------------------------
 
     def watch(self, key: str, root: Path, folders: Collection[str]) -> None:
-        """Watch a repository's `folders`, for now as one that nothing is known of: everything is dirty."""
+        """Watch a repository's `folders`, for now as one that nothing is known of: everything is dirty.
+
+        Raises Unavailable where the repository cannot be looked at.
+        """
         watched = _Watched(key, root, outside=deciding_files(root))
         watched.outside_states = tuple(map(file_state, watched.outside))
         watched.identity = _identity(root)
@@ -178,7 +181,8 @@ class Watcher:
     def barrier(self, keys: Iterable[str], timeout_s: float) -> int | None:
         """Read every event raised before this call. Returns the mark that all of them precede.
 
-        None: the cookie did not come back in time; nothing can be said.
+        None: the cookie did not come back in time; nothing can be said. Of the repositories `keys`, what decides from
+        outside the tree what belongs to it is looked at, too (see `look_outside`).
         """
         with self._reading:
             if self._inotify is None:
@@ -186,22 +190,20 @@ class Watcher:
             until = time.monotonic() + timeout_s
             self._cookies_used += 1
             cookie = self._cookies[self._cookies_used % _COOKIES]  # another one than before, which may have come late
+            wanted, came = os.fsencode(cookie.name), False
             try:
                 _touch(cookie)
+                while not came:
+                    events = self._inotify.read()
+                    came = self._take_in(events, wanted)
+                    if not events and not came and not self._inotify.wait(max(0.0, until - time.monotonic())):
+                        return None
             except OSError:
-                return None  # our own folder is gone, or no descriptor is left
-            wanted, came = os.fsencode(cookie.name), False
-            while not came:
-                events = self._inotify.read()
-                came = self._take_in(events, wanted)
-                if not events and not came and not self._inotify.wait(max(0.0, until - time.monotonic())):
-                    return None
+                return None  # our own folder is gone, no descriptor is left, or the events cannot be read now
         state = cache(file_state)  # several files are the same for all repositories
+        for key in keys:
+            self.look_outside(key, state)
         with self._lock:
-            for key in keys:
-                watched = self._repositories.get(key)
-                if watched is not None:
-                    self._look_outside(watched, state)
             return self._mark
 
     def settled(self, key: str, mark: int) -> bool:
@@ -326,7 +328,7 @@ class Watcher:
     def _seen(self, watched: _Watched, folder: str, mask: int, name: str) -> None:
         if not name:
             if not folder and mask & (inotify.DELETE_SELF | inotify.MOVE_SELF | inotify.UNMOUNT):
-                self._begin_anew(watched)
+                self._begin_anew(watched, None)  # what is there now, the next barrier sees
             return
         path = f"{folder}/{name}" if folder else name
         appeared = mask & (inotify.CREATE | inotify.MOVED_TO | inotify.DELETE | inotify.MOVED_FROM)
@@ -343,11 +345,11 @@ class Watcher:
             self._rules_changed(watched)
         self._mark_dirty(watched, path)
 
-    def _begin_anew(self, watched: _Watched) -> None:
+    def _begin_anew(self, watched: _Watched, identity: tuple[int, int] | None) -> None:
         """The root is another folder now, if any: no watch stands for what its path says."""
         for folder in list(watched.folders):
             self._drop(watched, folder)
-        watched.identity = _identity(watched.root)
+        watched.identity = identity
         self._mark_dirty(watched, "")
 
     @staticmethod
@@ -414,24 +416,38 @@ class Watcher:
             for folder in list(watched.folders):
                 self._drop(watched, folder)
 
-    def _look_outside(self, watched: _Watched, state: Callable[[str], str]) -> None:
-        """Mark dirty what a change of the files outside the tree, which decide what belongs to it, may concern."""
-        if _identity(watched.root) != watched.identity:  # a folder above it was moved, which raises no event
-            self._begin_anew(watched)
-        if not watched.outside:  # no work tree until now, or one that was just being copied here
-            watched.outside = deciding_files(watched.root)
-        now = tuple(map(state, watched.outside))
-        if now == watched.outside_states:
+    def look_outside(self, key: str, state: Callable[[str], str] = file_state) -> None:
+        """Mark dirty what a change of the files outside the tree, which decide what belongs to it, may concern.
+
+        The files are looked at while no lock is held, for that may take for ever; what was seen is noted, and marked,
+        afterwards: a later change differs from it, and is marked at the next look.
+
+        Raises Unavailable where the repository cannot be looked at.
+        """
+        watched = self._repositories.get(key)
+        if watched is None:
             return
-        only_index = now[1:] == watched.outside_states[1:]
-        watched.outside_states = now
-        self._rules_changed(watched)
-        if only_index:
-            self._mark_dirty(watched, INDEX_CHANGED)
-            return
-        watched.outside = deciding_files(watched.root)
-        watched.outside_states = tuple(map(file_state, watched.outside))
-        self._mark_dirty(watched, "")
+        # Empty: no work tree until now, or one that was just being copied here.
+        outside = watched.outside or deciding_files(watched.root)
+        identity, now = _identity(watched.root), tuple(map(state, outside))
+        with self._lock:
+            if identity != watched.identity:  # a folder above it was moved, which raises no event
+                self._begin_anew(watched, identity)
+            if not watched.outside:
+                watched.outside = outside
+            if watched.outside != outside or now == watched.outside_states:
+                return  # nothing new; or another question looked at the same time, and saw that all is another
+            if now[1:] == watched.outside_states[1:]:
+                watched.outside_states = now
+                self._rules_changed(watched)
+                self._mark_dirty(watched, INDEX_CHANGED)
+                return
+        outside = deciding_files(watched.root)
+        now = tuple(map(file_state, outside))
+        with self._lock:
+            watched.outside, watched.outside_states = outside, now
+            self._rules_changed(watched)
+            self._mark_dirty(watched, "")
 
 
 def _touch(cookie: Path) -> None:

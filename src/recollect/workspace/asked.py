@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +15,7 @@ from recollect.jobs.syncs import Run, Urgency
 from recollect.model import Progress, SyncResult, SyncStatus
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync.tree import printable
+from recollect.workspace import reports
 from recollect.workspace.clones import Clones
 from recollect.workspace.places import Caller
 from recollect.workspace.upkeep import Upkeep
@@ -95,15 +96,31 @@ class AskedSyncs:
             late.set()  # what it brings is synced when it is there
 
     def see_missing(self, repository: Repository) -> None:
-        """Note whether the folder is there. Raises UserError: it is not."""
-        if not repository.path.is_dir():
-            self._catalog.update(repository.id, missing=1)
-            raise UserError(
-                f"{printable(os.fspath(repository.path))} is missing",
-                hint="Its index is kept and still answers. recollect forget removes it.",
-                code="missing",
-            )
-        self._catalog.update(repository.id, missing=0)
+        """Note whether the folder is there. Raises UserError: it is not; Unavailable: its file system does not answer."""
+        looked = self._upkeep.look_at_each([repository], self._upkeep.present)
+        failure = looked.failures.get(repository.id)
+        if failure is not None and failure.code == "unresponsive":
+            raise failure
+        if failure is None and looked.values[repository.id] is None:
+            raise _missing(repository)
+
+    def out_of_reach(self, repositories: Sequence[Repository]) -> dict[str, SyncResult]:
+        """Of those whose sync cannot even begin: the failed result, by id."""
+        looked = self._upkeep.look_at_each(repositories, self._upkeep.present)
+        errors: dict[str, RecollectError] = {
+            key: failure for key, failure in looked.failures.items() if failure.code == "unresponsive"
+        }
+        by_id = {item.id: item for item in repositories}
+        errors |= {key: _missing(by_id[key]) for key, there in looked.values.items() if there is None}
+        return {key: reports.failed_at_once(by_id[key].name, error) for key, error in errors.items()}
+
+
+def _missing(repository: Repository) -> UserError:
+    return UserError(
+        f"{printable(os.fspath(repository.path))} is missing",
+        hint="Its index is kept and still answers. recollect forget removes it.",
+        code="missing",
+    )
 
 
 class Together:

@@ -11,6 +11,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +26,7 @@ from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
 from recollect.sync.clone import DISK_FREE
 from recollect.sync.discover import Discovered, discover
+from recollect.sync.tree import Problem
 from recollect.workspace import places, reports
 from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry
@@ -32,6 +35,7 @@ from recollect.workspace.upkeep import Upkeep
 _PAUSE_S: Final = 0.05  # between two looks at what is due, however much changes
 _WEIGH_S: Final = 10.0  # between two looks at memory, at least
 _LOOK_S: Final = 60.0  # at resources, and at what waits for them
+_HANGS_LOOK_S: Final = 10.0  # between two looks at whether a sync that runs still can
 _SETTLED: Final = (math.inf, math.inf)  # a change long ago: due at once
 _JITTER: Final = 0.1  # of an interval: not all repositories at once
 _BATTERY_LOW: Final = 20  # percent, when discharging
@@ -82,7 +86,8 @@ class AutoSync:
         """Resume what was asked for and cut short; begin to watch and to look."""
         for repository in self._catalog.repositories():
             if repository.wanted and not repository.missing:
-                self._upkeep.request(repository, Urgency.ASKED, everything=True, limits=False)
+                with suppress(RecollectError):  # the others are resumed all the same
+                    self._upkeep.request(repository, Urgency.ASKED, everything=True, limits=False)
         for thread in self._threads:
             thread.start()
 
@@ -139,8 +144,7 @@ class AutoSync:
             self._upkeep.settings = after
         self._upkeep.syncs.allow(after.auto_sync_max_concurrent)
         if before.auto_sync_auto_watch != after.auto_sync_auto_watch:
-            for repository in self._catalog.repositories():
-                self._upkeep.attend(repository)
+            self._upkeep.look_at_each(self._catalog.repositories(), self._attended)
         if before.auto_sync_enabled and not after.auto_sync_enabled:
             self._upkeep.syncs.halt_background()
         if given:
@@ -165,8 +169,12 @@ class AutoSync:
         if enabled is False and run is not None:
             run[0].halted = True
             self._upkeep.syncs.cancel(repository.id)
-        self._upkeep.attend(updated)
+        self._upkeep.look_at_each([updated], self._attended)
         self.wake()
+
+    def _attended(self, repository: Repository) -> Repository:
+        self._upkeep.attend(repository)
+        return repository
 
     def status(self) -> AutoSyncStatus:
         """How background work stands. Nothing is started by asking."""
@@ -231,28 +239,47 @@ class AutoSync:
             self._weighed = time.monotonic()
             self._upkeep.watch_memory()
         self._end_cycle()
+        hurry = self._abandon_hanging()
         if not self.active:
             return _LOOK_S
         self._held_back = self._reason_to_wait()
         if self._held_back is not None:
             return _LOOK_S
-        now, waits, found = time.monotonic(), [_LOOK_S], []
-        for repository in self._catalog.repositories():
-            if not repository.tracked or reports.is_too_large(repository):
+        tracked = [item for item in self._catalog.repositories() if item.tracked and not reports.is_too_large(item)]
+        failures = self._upkeep.look_at_each(tracked, self._looked_over).failures
+        now, waits, found = time.monotonic(), [_HANGS_LOOK_S if hurry else _LOOK_S], []
+        for given in tracked:
+            repository = self._catalog.get(given.id)
+            if repository is None:
                 continue
-            if repository.missing:
-                self._upkeep.present(repository)
-            elif repository.last_sync is not None:
-                self._upkeep.attend(repository)
             what = self._due(repository, now)
-            if isinstance(what, Due):
+            if isinstance(what, Due) and repository.id not in failures:
                 found.append(what)
-            elif what is not None:
+            elif isinstance(what, float):
                 waits.append(max(0.0, what - now))
         self._start_some(found)
         if not self.active:  # … and may have come just before the last of them was asked for
             self._upkeep.syncs.halt_background()
         return min(waits)
+
+    def _looked_over(self, repository: Repository) -> Repository | None:
+        """What a look at a tracked repository does, in the background. Raises Unavailable."""
+        upkeep = self._upkeep
+        if repository.missing or upkeep.is_failing(repository):
+            return upkeep.reach(repository)
+        if repository.last_sync is not None:
+            upkeep.attend(repository)
+        upkeep.look_at_head(repository, _LOOK_S)
+        return repository
+
+    def _abandon_hanging(self) -> bool:
+        """Give up syncs whose files do not answer, so that their slots serve others; whether any sync runs."""
+        runs = [run for run in self._upkeep.syncs.runs() if run.status is SyncStatus.RUNNING]
+        roots = {run.repository_id: run.root for run in runs}
+        looked = self._upkeep.looks.each(roots, lambda key: os.path.lexists(roots[key]))
+        for key, failure in looked.failures.items():
+            self._upkeep.syncs.abandon(key, failure)
+        return bool(runs)
 
     def _start_some(self, found: Sequence[Due]) -> None:
         settings = self._upkeep.settings
@@ -314,12 +341,12 @@ class AutoSync:
         wait = upkeep.not_before(repository) - time.time()
         return Condition(
             id=repository.id,
-            indexed=last is not None and bool(last.get("generation")),
+            indexed=last is not None and (bool(last.get("generation")) or upkeep.library.complete(repository.id)),
             busy=upkeep.syncs.current(repository.id) is not None,
             missing=repository.missing,
             not_before=now + wait if 0 < wait <= 2 * max(interval, 3600.0) else 0.0,  # the clock may have been set
             dirty=upkeep.watcher.waiting(repository.id)
-            or (_SETTLED if upkeep.head_moved(repository, _LOOK_S) else None),
+            or (_SETTLED if upkeep.head_moved(repository) or upkeep.is_failing(repository) else None),
             vouched=upkeep.watcher.vouches(repository.id),
             checked_at=checked,
             interval=interval,
@@ -349,7 +376,9 @@ class AutoSync:
         for path, origin in given:
             if _may_be_searched(path, caller):
                 return [(item, name) for item, name in given if name == origin]
-        here = git.work_tree_root(Path(caller.cwd)) if caller.cwd else None
+        here = None
+        with suppress(RecollectError):
+            here = git.work_tree_root(Path(caller.cwd)) if caller.cwd else None
         return [(os.fspath(here), "working directory")] if here and _may_be_searched(os.fspath(here), caller) else []
 
     def scan(self, caller: Caller, wait_s: float = _SCAN_ANSWER_S) -> ScanResult:
@@ -394,7 +423,7 @@ class AutoSync:
                     self._scan_once(paths)
                 except Cancelled:
                     return
-                except (RecollectError, OSError):
+                except Exception:  # the next one may do
                     log.exception("the search for repositories failed")
             self._scan.ended.set()
 
@@ -403,16 +432,20 @@ class AutoSync:
         self._scan.so_far = 0
         found = self.find(paths, self._scan.count)
         new = 0
+        problems: list[Problem] = []
         for info in found.repositories:
             if self._closed.is_set():
                 return
             before = len(self._catalog.repositories())
-            repository = self._registry.adopt(info)
-            if repository is not None and not repository.tracked and not repository.untracked:
-                self._catalog.update(repository.id, tracked=1)
+            try:
+                repository = self._registry.adopt(info)
+                if repository is not None and not repository.tracked and not repository.untracked:
+                    self._catalog.update(repository.id, tracked=1)
+            except (RecollectError, OSError) as error:  # the others are registered all the same
+                problems.append(Problem(info.path, "unreadable", str(error)))
             new += len(self._catalog.repositories()) - before
-        for repository in self._catalog.repositories():
-            self._upkeep.present(repository)
+        found = replace(found, problems=(*found.problems, *problems))
+        self._upkeep.look_at_each(self._catalog.repositories(), self._upkeep.present)
         self._scan.found, self._scan.ended_at = found, time.time()
         self._scan.paths = tuple(self._upkeep.settings.auto_sync_paths)
         spent = time.monotonic() - started

@@ -7,12 +7,13 @@ import resource
 import shutil
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from recollect import __version__, native
-from recollect.errors import Corrupt, Unavailable
+from recollect.errors import Corrupt, RecollectError, Unavailable
 from recollect.index import syntax
 from recollect.index.summary import folders_of
 from recollect.model import Finding, SyncResult, SyncStatus
@@ -20,7 +21,7 @@ from recollect.store.catalog import Repository
 from recollect.sync import git
 from recollect.sync.watch import WATCHABLE, filesystem_of
 from recollect.workspace import reports
-from recollect.workspace.upkeep import Upkeep
+from recollect.workspace.upkeep import Seen, Upkeep
 
 _FREE_BYTES: Final = 1_000_000_000
 _FILES_OF_OUR_OWN: Final = 200
@@ -31,12 +32,13 @@ _LIMITS: Final = Path("/proc/sys/fs/inotify")
 
 def findings(home: Path, known: Sequence[Repository], upkeep: Upkeep, notices: Sequence[str]) -> list[Finding]:
     """Everything that was looked at, the machine first."""
+    seen = upkeep.look(known, attends=lambda: True)
     return [
         *_programs(),
         *_home(home),
         *_open_files(len(known)),
         *_watching(upkeep, known),
-        *(finding for item in known for finding in _repository(item, upkeep)),
+        *(finding for item in known for finding in _apart(item, upkeep, seen)),
         *(Finding("note", "notice", said) for said in notices),
     ]
 
@@ -126,7 +128,16 @@ def _watching(upkeep: Upkeep, known: Sequence[Repository]) -> Iterator[Finding]:
         yield Finding("note", "watching", said, "sudo sysctl fs.inotify.max_queued_events=65536")
 
 
-def _repository(item: Repository, upkeep: Upkeep) -> Iterator[Finding]:
+def _apart(given: Repository, upkeep: Upkeep, seen: Seen) -> list[Finding]:
+    """What there is to say of one repository, whatever ails it."""
+    item = upkeep.current(given)
+    try:
+        return list(_repository(item, upkeep, seen))
+    except (RecollectError, OSError) as error:
+        return [Finding("problem", item.name, str(error), f"recollect sync {item.name}")]
+
+
+def _repository(item: Repository, upkeep: Upkeep, seen: Seen) -> Iterator[Finding]:
     if item.missing:
         yield Finding("note", item.name, f"{item.path} is missing; its index is kept", f"recollect forget {item.name}")
         return
@@ -135,10 +146,12 @@ def _repository(item: Repository, upkeep: Upkeep) -> Iterator[Finding]:
         return
     errors = (item.last_sync or {}).get("errors", [])
     if item.attempts:
-        said = errors[0]["message"] if errors else "unknown"
-        yield Finding(
-            "problem", item.name, f"its last {item.attempts} syncs failed: {said}", f"recollect sync {item.name}"
-        )
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(reports.failing_since(item)))
+        said = f"its last {item.attempts} syncs failed, since {since}: {reports.failure_of(item)}"
+        yield Finding("problem", item.name, said, f"recollect sync {item.name}")
+    elif item.id in seen.failures:
+        failure = seen.failures[item.id]
+        yield Finding("problem", item.name, f"it cannot be looked at: {failure.message}", failure.hint)
     for error in errors[:5] if not item.attempts else ():
         unreadable = error["kind"] == "unreadable"
         mend = (
@@ -147,8 +160,9 @@ def _repository(item: Repository, upkeep: Upkeep) -> Iterator[Finding]:
             else ""
         )
         yield Finding("note", f"{item.name}/{error['path']}", f"{error['kind']}: {error['message']}", mend)
-    upkeep.attend(item)
     reason = upkeep.watcher.reason(item.id)
+    if item.id in seen.failures:
+        return
     if item.tracked and upkeep.settings.auto_sync_auto_watch and reason is not None and item.last_sync is not None:
         yield Finding(
             "problem", item.name, f"not watched: {reason}; its files are checked at each question", _mend(reason)

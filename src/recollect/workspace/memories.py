@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from recollect import text
-from recollect.errors import UserError
+from recollect.errors import RecollectError, UserError
 from recollect.home import make_folder
 from recollect.jobs.library import Library
 from recollect.memory import brief, exchange, validate, when
@@ -263,7 +263,8 @@ class Memories:
             changed = True
             repository = by_name.get(one["repository"])
             if repository is not None:
-                with self._library.reading(repository.id) as snapshot:
+                # An index that cannot be opened now says nothing of the file; the memory is told all the same.
+                with suppress(RecollectError), self._library.reading(repository.id) as snapshot:
                     info = snapshot.find(one["path"]) if snapshot is not None else None
                     changed = info is None or info.hash.hex() != one.get("hash")
             shown.append({key: one[key] for key in ("repository", "path", "symbol")} | {"changed": changed})

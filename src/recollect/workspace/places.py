@@ -73,10 +73,11 @@ def _within(path: Path, folder: Path) -> bool:
 def existing_folder(path: Path, given: str) -> Path:
     """`path`, checked to be a folder that can be listed. Raises UserError with what it is instead."""
     try:
-        if not path.is_dir():
-            kind = "a file, not a folder" if path.exists() else "not there"
-            raise UserError(f"{given}: {kind}", hint="Give the folder of a repository.", code="not_a_folder")
         os.scandir(path).close()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        kind = "a file, not a folder" if os.path.lexists(path) else "not there"
+        hint = "Give the folder of a repository."
+        raise UserError(f"{given}: {kind}", hint=hint, code="not_a_folder") from error
     except PermissionError as error:
         raise UserError(f"{given}: permission denied", code="unreadable") from error
     except OSError as error:

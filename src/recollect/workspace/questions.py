@@ -29,6 +29,7 @@ from recollect.search.query import parse
 from recollect.search.related import related
 from recollect.search.symbols import outline, symbol_hits
 from recollect.store.catalog import Catalog, Repository
+from recollect.store.database import translated
 from recollect.sync import worktree
 from recollect.sync.tree import printable
 from recollect.workspace import arguments, places, reading, reports
@@ -318,22 +319,27 @@ class Questions:
         with ExitStack() as stack:
             sources: list[tuple[Target, Source]] = []
             parts = []
+            failing: list[str] = []
             for target in targets:
                 repository = self._catalog.get(target.repository.id) or target.repository
                 watch = self._upkeep.watch(repository, seen)
                 try:
                     snapshot = stack.enter_context(self._library.reading(repository.id))
-                except Unavailable as error:
+                except (RecollectError, OSError) as error:
+                    failure = error if isinstance(error, RecollectError) else translated(error, "the index")
                     if len(targets) == 1:
-                        raise
-                    parts.append((repository.name, Freshness(False, 0, error.message, 0.0)))
+                        raise failure from error
+                    parts.append((repository.name, Freshness(False, 0, failure.message, 0.0)))
+                    failing.append(repository.name)
                     continue
+                if repository.attempts or repository.missing or repository.id in seen.failures:
+                    failing.append(repository.name)
                 complete = snapshot is not None and snapshot.complete
                 parts.append((repository.name, self._upkeep.freshness(repository, complete, watch)))
                 if snapshot is not None:
                     sources.append((target, Source(repository.name, repository.path, snapshot)))
             self._catalog.touch(target.repository.id for target in targets)
-            reflected = reports.together(parts, _since(started))
+            reflected = reports.together(parts, _since(started), failing)
             self._upkeep.meters.answered(reflected)
             yield sources, reflected
 
@@ -382,16 +388,21 @@ class Questions:
             target = self._registry.targets(os.fspath(folder), caller)[0]
             return target.repository, os.path.join(folder, os.path.basename(os.path.normpath(given)))
         targets = self._registry.targets(None, caller)
+        paths = {target.repository.id: target.repository.path / path for target in targets}
+        there = self._upkeep.looks.each(paths, lambda key: os.path.lexists(paths[key])).values
         for target in targets:
-            if os.path.lexists(target.repository.path / path) or self._has(target.repository, path):
+            if there.get(target.repository.id) or self._has(target.repository, path):
                 return target.repository, path
         if len(targets) == 1:
             return targets[0].repository, path
         raise UserError(f"no repository here holds {path}", hint="Name its repository.", code="no_such_file")
 
     def _has(self, repository: Repository, path: str) -> bool:
-        with self._library.reading(repository.id) as snapshot:
-            return snapshot is not None and snapshot.find(path) is not None
+        try:
+            with self._library.reading(repository.id) as snapshot:
+                return snapshot is not None and snapshot.find(path) is not None
+        except RecollectError:  # another repository may hold it
+            return False
 
 
 def _since(started: float) -> float:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from recollect.errors import Refused, UserError
+from recollect.errors import Refused, Unavailable, UserError
 from recollect.model import RepositoryInfo
 from recollect.records import dataclass
 from recollect.store.catalog import Catalog, Repository
-from recollect.sync import git
+from recollect.sync import disk, git
 from recollect.sync.ignore import GitNames
 from recollect.sync.tree import printable
 from recollect.workspace import places
@@ -172,7 +172,7 @@ class Registry:
         if place is None or any(item.path == path for item in self._catalog.repositories()):
             return None
         for item in self._catalog.repositories():
-            if item.place == place and not item.path.exists():
+            if item.place == place and not _may_be_there(item.path):
                 log.info("%s has moved to %s", item.name, printable(os.fspath(path)))
                 return self._catalog.update(item.id, path=os.fsencode(path), missing=0)
         return None
@@ -195,7 +195,7 @@ class Registry:
         if target is not None:
             return target
         self._check(path, caller)
-        if path.is_file():
+        if disk.is_file(path):
             raise UserError(
                 f"{said}: a file, not a folder", hint="Give the folder of a repository.", code="not_a_folder"
             )
@@ -217,7 +217,10 @@ class Registry:
         if not holding:
             return None
         deepest = max(holding, key=lambda item: len(item.path.parts))
-        own = git.work_tree_root(path)
+        try:
+            own = git.work_tree_root(path)
+        except Unavailable:  # whether another one begins in between cannot be told now
+            own = None
         if own is not None and deepest.path in own.parents:
             return None  # a repository of its own, inside
         return Target(deepest, "" if path == deepest.path else path.relative_to(deepest.path).as_posix())
@@ -236,11 +239,10 @@ class Registry:
             target = self._holding(path)
             if target is not None:
                 return [Target(target.repository)]
-            if git.work_tree_root(path) is None:
-                continue
             try:
-                return [Target(self._enclosing(path, caller).repository)]
-            except (Refused, UserError):
+                if git.work_tree_root(path) is not None:
+                    return [Target(self._enclosing(path, caller).repository)]
+            except (Refused, UserError, Unavailable):
                 continue
         return self._all()
 
@@ -260,6 +262,13 @@ class Registry:
             f"Did you mean {', '.join(close)}?" if close else "recollect list shows all; recollect sync PATH adds one."
         )
         return UserError(f"no repository is called {said[:200]!r}", hint=hint, code="unknown_repository")
+
+
+def _may_be_there(path: Path) -> bool:
+    try:
+        return disk.exists(path)
+    except Unavailable:
+        return True
 
 
 def _plain_url(url: str) -> str:

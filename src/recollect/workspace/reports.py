@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from recollect.errors import RecollectError
 from recollect.index.skip import INCLUDED, REASONS, skip, skip_by_name
 from recollect.index.snapshot import FileInfo
 from recollect.index.summary import Summary
@@ -32,6 +34,8 @@ from recollect.store.clones import Clone
 from recollect.sync import git
 from recollect.sync.ignore import DEFAULT_EXCLUDES, NEVER, GitNames
 from recollect.sync.tree import printable
+
+_FAILING_NAMED: Final = 5  # repositories in one answer
 
 
 def sync_result(stored: dict[str, Any] | None, name: str) -> SyncResult | None:
@@ -64,6 +68,7 @@ def freshness(
 ) -> Freshness:
     """What an answer reflects of what was written before it was asked for. `complete`: its first sync has ended."""
     now = time.time() if now is None else now
+    failure = failure_of(repository, now)
     progress = run.progress if run is not None and run.status is SyncStatus.RUNNING else None
     left = max(progress.files_total - progress.files_done, 0) if progress is not None else 0
     pending = max(left, watch.pending)
@@ -77,6 +82,8 @@ def freshness(
             return Freshness(False, pending, f"{damaged if run.verify else what}{seen}")
         if is_too_large(repository):
             return Freshness(False, 0, f"too large to be synced unasked; run: recollect sync {repository.name}")
+        if failure is not None:
+            return Freshness(False, 0, f"it cannot be indexed: {failure}")
         if repository.last_sync is not None:
             return Freshness(False, 0, f"its index is not whole; run: recollect sync {repository.name}")
         return Freshness(False, 0, "the first sync has not ended; run: recollect sync")
@@ -84,8 +91,8 @@ def freshness(
         return Freshness(False, 0, "its folder is missing: this is what was indexed before")
     if watch.settled:
         return Freshness(True)
-    if repository.attempts and repository.last_sync is not None and repository.last_sync.get("errors"):
-        return Freshness(False, pending, f"the last sync failed: {repository.last_sync['errors'][0]['message']}")
+    if failure is not None:
+        return Freshness(False, pending, f"the last sync failed: {failure}")
     if pending:
         return Freshness(False, pending, f"{pending} changed files are being indexed")
     checked = (
@@ -96,6 +103,38 @@ def freshness(
     return Freshness(False, 0, f"its files are being looked through ({checked})")
 
 
+def failure_of(repository: Repository, now: float | None = None) -> str | None:
+    """Why the last syncs of a repository failed, and when it is tried again; None where they did not."""
+    if not repository.attempts:
+        return None
+    errors = (repository.last_sync or {}).get("errors") or ()
+    said = errors[0]["message"] if errors else "no reason is known"
+    wait = (repository.next_sync_at or 0.0) - (time.time() if now is None else now)
+    if not repository.tracked or wait <= 0:
+        return str(said)
+    return f"{said} (tried again in {wait:.0f} s)" if wait < 120 else f"{said} (tried again in {wait / 60:.0f} min)"
+
+
+def failing_since(repository: Repository) -> float | None:
+    """When the first of the syncs began that have failed in a row; None where the last one did not fail."""
+    last = repository.last_sync or {}
+    return last.get("failing_since", last.get("started_at")) if repository.attempts else None
+
+
+def says_the_same(last: dict[str, Any] | None, result: SyncResult) -> bool:
+    """Whether a sync that changed nothing ended as the last one that is on record did."""
+    if last is None or last.get("status") != result.status:
+        return False
+    known = [error for error in last.get("errors", ()) if error["kind"] != "index_rebuilt"]  # which happened once
+    return known == [error.to_dict() for error in result.errors]
+
+
+def failed_at_once(name: str, error: RecollectError) -> SyncResult:
+    """What is said of a repository that is not even begun to be synced."""
+    errors = (FileError("", error.code, error.message),)
+    return SyncResult(name, str(SyncStatus.FAILED), success_rate=0.0, errors=errors, started_at=time.time())
+
+
 def is_too_large(repository: Repository) -> bool:
     """Whether the last sync stopped because the repository is beyond the limits, and nobody asked for it all the same."""
     last = repository.last_sync
@@ -104,16 +143,25 @@ def is_too_large(repository: Repository) -> bool:
     return any(error.get("kind") == "too_large" for error in last.get("errors", ()))
 
 
-def together(parts: list[tuple[str, Freshness]], checked_ms: float) -> Freshness:
-    """Freshness of an answer from several repositories: that of the worst, named where there are several."""
+def together(
+    parts: Sequence[tuple[str, Freshness]], checked_ms: float, failing: Collection[str] = frozenset()
+) -> Freshness:
+    """Freshness of an answer from several repositories: that of the worst, named where there are several.
+
+    `failing`: names of those that cannot be brought up to date; each of them is named.
+    """
     stale = [(name, part) for name, part in parts if not part.fresh]
     if not stale:
         return Freshness(True, 0, None, checked_ms)
-    name, worst = max(stale, key=lambda item: (item[1].pending_files, _is_incomplete(item[1].reason or "")))
-    reason = worst.reason if len(parts) == 1 else f"{name}: {worst.reason}"
-    if len(stale) > 1:
-        reason = f"{reason} (and {len(stale) - 1} more)"
-    return Freshness(False, sum(part.pending_files for _, part in stale), reason, checked_ms)
+    pending = sum(part.pending_files for _, part in stale)
+    if len(parts) == 1:
+        return Freshness(False, pending, stale[0][1].reason, checked_ms)
+    worst = max(stale, key=lambda item: (item[1].pending_files, _is_incomplete(item[1].reason or "")))
+    shown = [item for item in stale if item[0] in failing][:_FAILING_NAMED] or [worst]
+    reason = "; ".join(f"{name}: {part.reason}" for name, part in shown)
+    if len(stale) > len(shown):
+        reason = f"{reason} (and {len(stale) - len(shown)} more)"
+    return Freshness(False, pending, reason, checked_ms)
 
 
 def _is_incomplete(reason: str) -> bool:
@@ -129,13 +177,16 @@ def _ago(seconds: float) -> str:
 
 
 def state(repository: Repository, index: Summary | None, run: Run | None) -> RepositoryState:
+    """A repository whose syncs fail is "failed" also where an older index of it still answers."""
     if repository.missing:
         return RepositoryState.MISSING
+    if is_too_large(repository):
+        ready = index is not None and index.generation
+        return RepositoryState.READY if ready else RepositoryState.KNOWN if run else RepositoryState.TOO_LARGE
+    if repository.attempts and run is None:
+        return RepositoryState.FAILED
     if index is not None and index.generation:
         return RepositoryState.READY
-    last = repository.last_sync
-    if run is None and last is not None and last.get("status") == str(SyncStatus.FAILED):
-        return RepositoryState.TOO_LARGE if is_too_large(repository) else RepositoryState.FAILED
     return RepositoryState.KNOWN
 
 
@@ -181,6 +232,7 @@ def status(repository: Repository, index: Summary | None, run: Run | None, upkep
         last_sync=sync_result(repository.last_sync, repository.name),
         attempts=repository.attempts,
         next_sync_at=upkept.next_sync_at,
+        failing_since=failing_since(repository),
         paused=upkept.paused,
         progress=run.progress if run is not None else Progress(),
         clone_status=upkept.clone,
@@ -229,7 +281,10 @@ def being_cloned_row(name: str, record: Clone) -> RepositorySummary:
     return RepositorySummary(name, whole.path, whole.url, None, 0, 0, whole.state, whole.activity, False, None)
 
 
-def summary(repository: Repository, index: Summary | None, run: Run | None, fresh: bool) -> RepositorySummary:
+def summary(
+    repository: Repository, index: Summary | None, run: Run | None, fresh: bool, failure: str | None = None
+) -> RepositorySummary:
+    """One row of a list. `failure`: why nothing can be said of its index, if so."""
     last = repository.last_sync
     return RepositorySummary(
         name=repository.name,
@@ -242,6 +297,7 @@ def summary(repository: Repository, index: Summary | None, run: Run | None, fres
         activity=activity(run),
         fresh=fresh,
         last_sync_at=last["started_at"] + last["duration_s"] if last else None,
+        failure=failure or failure_of(repository),
     )
 
 
@@ -259,13 +315,13 @@ def why_absent(root: Path, path: str) -> tuple[str, str]:
     if not os.path.lexists(full):
         return "absent", "there is no such file"
     for parent in [*full.parents][: len(Path(path).parts) - 1]:
-        if (parent / ".git").exists():
+        if os.path.lexists(parent / ".git"):
             return "nested", f"it lies in a repository of its own: {parent}"
-    if full.is_symlink():
+    if os.path.islink(full):
         return "symlink", "a symbolic link: recorded, not followed"
-    if full.is_dir():
+    if os.path.isdir(full):
         return "folder", "a folder"
-    if not full.is_file():
+    if not os.path.isfile(full):
         return "special", "a device, socket or FIFO"
     if any(part in NEVER for part in Path(path).parts):
         return "never", "version control's own data"

@@ -84,9 +84,10 @@ class Ledger:
         """Tokens of a file; 0 where it is gone."""
         if repository_id is None:
             return 0
-        with self._library.reading(repository_id) as snapshot:
+        with suppress(RecollectError), self._library.reading(repository_id) as snapshot:
             info = snapshot.find(path) if snapshot is not None else None
             return info.size // _CHARACTERS if info is not None else 0
+        return 0
 
 
 def _files(answer: Mapping[str, Any]) -> set[tuple[str, str]]:

@@ -6,12 +6,13 @@ import logging
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +26,14 @@ from recollect.jobs.library import Library
 from recollect.jobs.pipe import Started
 from recollect.jobs.resources import give_back_memory, resident_bytes
 from recollect.jobs.synchronise import Options
-from recollect.jobs.syncs import Run, Syncs, Urgency
+from recollect.jobs.syncs import Run, Syncs, Urgency, failed_result
 from recollect.model import Freshness, Progress, SyncResult, SyncStatus
 from recollect.records import dataclass
 from recollect.search import find
 from recollect.store.catalog import Catalog, Repository
-from recollect.sync import git
+from recollect.sync import disk, git
+from recollect.sync.fan_out import FanOut, Looked
+from recollect.sync.ignore import file_state
 from recollect.sync.watch import Watcher
 from recollect.testing import crash_point
 from recollect.workspace import reports
@@ -45,6 +48,7 @@ _HEAD_S: Final = 2.0  # a question looks for new commits again
 _HEADS_LOOKED_AT: Final = 8  # by a question; each costs two small reads
 _KEPT_OPEN: Final = 4  # indexes, however long nobody asks for them
 _UNUSED_S: Final = 900.0
+_OUT_OF_REACH: Final = frozenset({"missing", "unreadable", "unresponsive"})  # kinds of failures that a look finds, too
 _BACK_OFF_FIRST_S: Final = 60.0
 _BACK_OFF_LONGEST_S: Final = 3600.0
 log = logging.getLogger("recollect.upkeep")
@@ -52,9 +56,14 @@ log = logging.getLogger("recollect.upkeep")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is known of all repositories at one moment. `mark` None: events could not be read."""
+    """What is known of repositories at one moment. `mark` None: events could not be read.
+
+    `present`: those whose folder is there, by id; `failures`: those that cannot be looked at, and why.
+    """
 
     mark: int | None
+    present: Mapping[str, Repository] = field(default_factory=dict)
+    failures: Mapping[str, RecollectError] = field(default_factory=dict)
 
 
 class Upkeep:
@@ -66,7 +75,12 @@ class Upkeep:
         self._catalog = catalog
         self.on_change: Callable[[], None] = lambda: None  # something may have become due; must return at once
         self._closed = False
-        self._watching = threading.Lock()
+        self.looks: FanOut[str] = FanOut()  # at repositories' folders: whoever loops over several goes through it
+        self._failed_looks: dict[str, RecollectError] = {}  # id → why the last look failed
+        self._looked_at: set[str] = set()  # since this process began
+        self._recovered: set[str] = set()  # can be looked at again, and was not synced since
+        self._moved: set[str] = set()  # another commit is checked out than when the last sync began
+        self._watching: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # by id
         self._checked: dict[str, tuple[float, float]] = {}  # id → (epoch, monotonic) when all its files were looked at
         self._heads: dict[
             str, tuple[str | None, float]
@@ -118,10 +132,13 @@ class Upkeep:
     # -- what is watched ----------------------------------------------------------------------------------------------
 
     def attend(self, repository: Repository, folders: Iterable[str] | None = None) -> None:
-        """Watch a tracked repository, or stop watching one that is not to be. `folders`: its directories, if known."""
+        """Watch a tracked repository, or stop watching one that is not to be. `folders`: its directories, if known.
+
+        Raises Unavailable where it cannot be looked at.
+        """
         wanted = repository.tracked and self.settings.auto_sync_auto_watch and not repository.missing
         damage: Corrupt | None = None
-        with self._watching:
+        with self._watching[repository.id]:
             known = self.watcher.root(repository.id)
             if known == (repository.path if wanted else None):
                 return
@@ -157,14 +174,12 @@ class Upkeep:
         """Read all events so far, index what they name, for as long as the budget allows."""
         started = time.monotonic()
         until = started + self.settings.recollect_fresh_budget_ms / 1000
-        known = [item for given in repositories if (item := self.present(given)) is not None]
-        for repository in known:
-            if repository.last_sync is not None and time.monotonic() < until:
-                self.attend(repository)  # at a start there may be hundreds: the others in the background
-        seen = self.look(known)
+        # At a start there may be hundreds to watch: those that there is no time for, in the background.
+        seen = self.look(repositories, attends=lambda: time.monotonic() < until)
+        known = [seen.present.get(item.id, item) for item in repositories if item.id in {*seen.present, *seen.failures}]
         damaged = {item.id for item in known if self.library.is_damaged(item.id)}
         unsettled = [item for item in known if item.id in damaged or not self._settled(item, seen)]
-        unsettled = [item for item in unsettled if not self._hopeless(item)]
+        unsettled = [item for item in unsettled if not self._hopeless(item, seen)]
         unchecked = {item.id for item in unsettled if not self.watcher.vouches(item.id)}
         runs: dict[str, Run] = {}
         later: list[Repository] = []
@@ -185,14 +200,84 @@ class Upkeep:
                     limit = max(until, started + _FIRST_ANSWER_S - (time.time() - run.requested_at))
                 self._settle(repository, run, seen, limit)
         for repository in known[:_HEADS_LOOKED_AT]:
-            if repository.id not in runs and self.head_moved(repository, _HEAD_S):
+            if repository.id not in runs and repository.id in self._moved and not self._hopeless(repository, seen):
                 self.request(repository, Urgency.BACKGROUND)  # the answer does not wait for it
         return seen
 
-    def look(self, repositories: Iterable[Repository]) -> Seen:
-        """Read all events so far; nothing is synced."""
-        keys = [item.id for item in repositories]
-        return Seen(self.watcher.barrier(keys, self.settings.recollect_barrier_ms / 1000))
+    def look(self, repositories: Sequence[Repository], attends: Callable[[], bool] = lambda: False) -> Seen:
+        """Look at repositories, each apart from the others, and read all events so far; nothing is synced.
+
+        `attends`: whether there is time to begin to watch another one that is not watched yet.
+        """
+        state = cache(file_state)  # several files are the same for all repositories
+        heads = {item.id for item in repositories[:_HEADS_LOOKED_AT]}
+
+        def look(repository: Repository) -> Repository | None:
+            there = self.reach(repository)
+            if there is None:
+                return None
+            if there.last_sync is not None and attends():
+                self.attend(there)
+            self.watcher.look_outside(there.id, state)
+            if there.id in heads:
+                self.look_at_head(there, _HEAD_S)
+            return there
+
+        looked = self.look_at_each(repositories, look)
+        present = {key: there for key, there in looked.values.items() if there is not None}
+        return Seen(self.watcher.barrier((), self.settings.recollect_barrier_ms / 1000), present, looked.failures)
+
+    def look_at_each(
+        self, repositories: Iterable[Repository], look: Callable[[Repository], Repository | None]
+    ) -> Looked[str, Repository | None]:
+        """`look` at every repository, each apart from the others; one that fails is noted as failing."""
+        by_id = {item.id: item for item in repositories}
+        looked = self.looks.each(by_id, lambda key: look(by_id[key]))
+        for key in looked.values:
+            first = key not in self._looked_at and self._was_out_of_reach(by_id[key])
+            if self._failed_looks.pop(key, None) is not None or first:
+                self._recovered.add(key)
+        self._looked_at |= by_id.keys()
+        for key, failure in looked.failures.items():
+            self._recovered.discard(key)
+            self._failed_looks[key] = failure
+            self._note_failed_look(by_id[key], failure)
+        return looked
+
+    def current(self, repository: Repository) -> Repository:
+        """The record as it is now; as it was where it was forgotten meanwhile."""
+        return self._catalog.get(repository.id) or repository
+
+    def is_failing(self, repository: Repository) -> bool:
+        """Whether its last sync failed, and another one is to be tried."""
+        return bool(repository.attempts) and not reports.is_too_large(repository)
+
+    def reach(self, repository: Repository) -> Repository | None:
+        """`present`, and that the folder can be listed; what failed is looked at more closely. Raises Unavailable."""
+        there = self.present(repository)
+        if there is None:
+            return None
+        if self.is_failing(there) or not os.access(there.path, os.R_OK | os.X_OK):
+            disk.check_listable(there.path)
+            git.work_tree_root(there.path)
+        return there
+
+    def _was_out_of_reach(self, repository: Repository) -> bool:
+        """Whether its last sync failed because its files could not be looked at."""
+        errors = (repository.last_sync or {}).get("errors") or ()
+        return bool(repository.attempts) and any(error["kind"] in _OUT_OF_REACH for error in errors)
+
+    def _note_failed_look(self, repository: Repository, failure: RecollectError) -> None:
+        """A look failed as a sync would have: note it as one that did, unless that was done and is to be tried later."""
+        known = self._catalog.get(repository.id)
+        if known is None or failure.code == "exhausted" or (known.attempts and self.not_before(known) > time.time()):
+            return
+        if self.syncs.current(repository.id) is not None:
+            return  # it says so itself
+        run = Run(known.id, self.folder(known.id), known.path, Options(), Urgency.BACKGROUND, error=failure)
+        log.warning("%s cannot be looked at: %s", known.name, failure.message)
+        with suppress(RecollectError):  # the catalog cannot be written now
+            self._note(run, failed_result(run, failure))
 
     def watch(self, repository: Repository, seen: Seen) -> reports.Watch:
         """How a repository stands to the writes before `seen`. To be asked before its snapshot is taken: what is settled now,
@@ -201,7 +286,7 @@ class Upkeep:
         return reports.Watch(
             self._settled(repository, seen),
             self.watcher.pending(repository.id),
-            self.watcher.reason(repository.id) if self.watcher.unavailable is None else self.watcher.unavailable,
+            self._unwatched_reason(repository, seen),
             self.checked_at(repository),
         )
 
@@ -209,14 +294,23 @@ class Upkeep:
         """What an answer from an index (`complete`: that has its first sync behind it) reflects of the writes before."""
         return reports.freshness(repository, complete, self.syncs.current(repository.id), watch)
 
-    def _settled(self, repository: Repository, seen: Seen) -> bool:
-        return seen.mark is not None and self.watcher.settled(repository.id, seen.mark)
+    def _unwatched_reason(self, repository: Repository, seen: Seen) -> str | None:
+        if repository.id in seen.failures:
+            return seen.failures[repository.id].message
+        return self.watcher.unavailable or self.watcher.reason(repository.id)
 
-    def _hopeless(self, repository: Repository) -> bool:
-        """Whether a question has no reason to start a sync: the last ones failed, or it is too large unless asked for."""
-        if reports.is_too_large(repository):
+    def _settled(self, repository: Repository, seen: Seen) -> bool:
+        if seen.mark is None or repository.id in seen.failures:
+            return False
+        return self.watcher.settled(repository.id, seen.mark)
+
+    def _hopeless(self, repository: Repository, seen: Seen) -> bool:
+        """Whether a question has no reason to start a sync: it cannot be looked at, the last ones failed, or it is too
+        large unless asked for.
+        """
+        if reports.is_too_large(repository) or repository.id in seen.failures:
             return True
-        return bool(repository.attempts) and (repository.next_sync_at or 0.0) > time.time()
+        return bool(repository.attempts) and self.failed_until(repository) > time.time()
 
     def _just_checked(self, repository: Repository) -> bool:
         unwatched = self.watcher.reason(repository.id) is not None
@@ -253,11 +347,14 @@ class Upkeep:
             run = self._help(now, True)
 
     def present(self, given: Repository) -> Repository | None:
-        """The record as it is now, with `missing` as the disk says; None where the repository or its folder is gone."""
+        """The record as it is now, with `missing` as the disk says; None where the repository or its folder is gone.
+
+        Raises Unavailable where that cannot be told.
+        """
         repository = self._catalog.get(given.id)
         if repository is None:
             return None
-        there = repository.path.is_dir()
+        there = disk.is_folder(repository.path)
         if there == repository.missing:
             repository = self._catalog.update(repository.id, missing=int(not there)) or repository
             self.attend(repository)
@@ -294,34 +391,40 @@ class Upkeep:
         if urgency is Urgency.ASKED and not repository.wanted:
             self._catalog.update(repository.id, wanted=1)
         folder = self.folder(repository.id)
-        if urgency is not Urgency.QUESTION:
-            self._heads[repository.id] = git.head_quickly(repository.path), time.monotonic()
         run = Run(repository.id, folder, repository.path, options, urgency, everything=everything, verify=verify)
         if repository.last_sync is None and not full and not (folder / "index.db").exists():
             run.sibling = self._sibling(repository)
         return self.syncs.request(run, join=join, listener=listener)
 
-    def head_moved(self, repository: Repository, every_s: float) -> bool:
-        """Whether another commit is checked out than when the last sync began, looked at once in `every_s` at most.
+    def look_at_head(self, repository: Repository, every_s: float) -> None:
+        """See whether another commit is checked out than when the last sync began, once in `every_s` at most.
 
-        A commit changes no file that is watched, but what the history says of files.
+        A commit changes no file that is watched, but what the history says of files. Raises Unavailable.
         """
         known, looked = self._heads.get(repository.id, (None, -every_s))
         if repository.id not in self._heads or time.monotonic() - looked < every_s:
-            return False
+            return
         self._heads[repository.id] = known, time.monotonic()
-        return git.head_quickly(repository.path) != known
+        if git.head_quickly(repository.path) != known:
+            self._moved.add(repository.id)
+
+    def head_moved(self, repository: Repository) -> bool:
+        """Whether the last look found another commit than the last sync did."""
+        return repository.id in self._moved
 
     def _sibling(self, repository: Repository) -> Path | None:
         """The index of another work tree of the same repository, if one is whole."""
-        common = git.shared_folder(repository.path)
+        others = {
+            other.id: other.path
+            for other in self._catalog.repositories()
+            if other.last_sync is not None and other.last_sync.get("status") == SyncStatus.COMPLETED
+        }
+        paths = {**others, repository.id: repository.path}
+        common = self.looks.each([repository.id], lambda key: git.shared_folder(paths[key])).values.get(repository.id)
         if common is None:
             return None
-        for other in self._catalog.repositories():
-            whole = other.last_sync is not None and other.last_sync.get("status") == SyncStatus.COMPLETED
-            if other.id != repository.id and whole and git.shared_folder(other.path) == common:
-                return self.folder(other.id)
-        return None
+        shared = self.looks.each(others, lambda key: git.shared_folder(paths[key])).values
+        return next((self.folder(key) for key, folder in shared.items() if folder == common), None)
 
     def watch_memory(self) -> int:
         """Bytes that all our processes take; beyond the limit, what only makes the next question quicker is let go."""
@@ -351,8 +454,13 @@ class Upkeep:
 
     def not_before(self, repository: Repository) -> float:
         """Until when background work leaves a repository alone: it failed, or was cancelled."""
-        failed = repository.next_sync_at or 0.0 if repository.attempts else 0.0
-        return max(failed, self._waits.get(repository.id, 0.0))
+        return max(self.failed_until(repository), self._waits.get(repository.id, 0.0))
+
+    def failed_until(self, repository: Repository) -> float:
+        """Until when it is left alone because its last syncs failed; what can be looked at again, need not wait."""
+        if not repository.attempts or repository.id in self._recovered:
+            return 0.0
+        return repository.next_sync_at or 0.0
 
     def forget(self, repository: Repository) -> None:
         self.watcher.unwatch(repository.id)
@@ -361,7 +469,10 @@ class Upkeep:
         self.library.drop(repository.id)
         self.maps.drop(repository.id)
         self.vectors.forget(self.folder(repository.id))
-        self.indexer.forget(self.folder(repository.id)).result(timeout=30)
+        try:
+            self.indexer.forget(self.folder(repository.id)).result(timeout=30)
+        except FutureTimeout:  # a sync of it hangs: its folder, which no repository has, goes at the next start
+            log.warning("the index of %s is still in use; it is removed at the next start", repository.name)
         self.library.drop(repository.id)
 
     def _committed(self, repository_id: str) -> None:
@@ -370,6 +481,7 @@ class Upkeep:
     def _ended(self, run: Run, result: SyncResult) -> None:
         """Publish what a sync committed, note how it ended, and tell the watcher what became of what it took."""
         self.meters.ended(result, run.progress.bytes_done)
+        self._recovered.discard(run.repository_id)
         crash_point("before-note")
         done = False  # unless what was committed is what readers get from now on
         try:
@@ -390,7 +502,9 @@ class Upkeep:
                 self.watcher.finish(run.repository_id, run.taken, done=done, **told)  # type: ignore[arg-type]
             repository = self._catalog.get(run.repository_id) if not self._closed else None
             if repository is not None and done:
-                self.attend(repository, ended.folders if ended is not None and not ended.partial else None)
+                folders = ended.folders if ended is not None and not ended.partial else None
+                with suppress(RecollectError):  # it cannot be looked at any longer, as the next look finds
+                    self.looks.one(run.repository_id, lambda: self.attend(repository, folders))
             self.on_change()
 
     def _note(self, run: Run, result: SyncResult) -> None:
@@ -404,18 +518,27 @@ class Upkeep:
         failed = result.status == SyncStatus.FAILED
         if done and run.ended is not None and not run.ended.partial:
             self._checked[repository.id] = (result.started_at, time.monotonic() - result.duration_s)
+        if done and run.ended is not None and run.urgency is not Urgency.QUESTION:
+            self._heads[repository.id] = run.ended.head, time.monotonic()
+            self._moved.discard(repository.id)
         idle = not (result.chunks_new or result.chunks_deleted or result.new_files or result.modified_files)
-        idle = idle and repository.last_sync is not None  # the first one of a copied index finds nothing either
-        if run.urgency is not Urgency.ASKED and done and idle and not result.deleted_files and not result.errors:
-            if repository.attempts or repository.missing:
-                self._catalog.update(repository.id, attempts=0, next_sync_at=None, missing=0)
+        idle = idle and not result.deleted_files and not repository.attempts
+        if run.urgency is not Urgency.ASKED and done and idle and reports.says_the_same(repository.last_sync, result):
+            if repository.missing:
+                self._catalog.update(repository.id, missing=0)
             return  # nothing happened: not worth a write
         missing = failed and any(error.kind == "missing" for error in result.errors)
         code = run.error.code if run.error is not None else None
+        if code == "exhausted":  # our fault, not the repository's
+            self._waits[repository.id] = time.time() + _BACK_OFF_FIRST_S
+            self._catalog.update(repository.id, wanted=0)
+            return
         changes: dict[str, Any] = {"missing": int(missing)}
         told: dict[str, Any] | None = None
         if not (run.halted or code == "shutting_down"):
             told = changes["last_sync"] = replace(result, repository=repository.name).to_dict()
+            if failed:
+                told["failing_since"] = reports.failing_since(repository) or result.started_at
             if run.urgency is Urgency.ASKED or code is not None:
                 changes["wanted"] = 0
         if missing and repository.last_sync is not None:

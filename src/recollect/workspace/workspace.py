@@ -15,11 +15,12 @@ from typing import Any, Self
 from recollect import __version__
 from recollect.client import handed_over
 from recollect.config import Settings, table
-from recollect.errors import Corrupt, UserError
+from recollect.errors import Corrupt, RecollectError, UserError
 from recollect.home import home_directory, make_folder, own
+from recollect.index.summary import Summary
 from recollect.jobs import resources
 from recollect.jobs.pipe import Started
-from recollect.jobs.syncs import Urgency
+from recollect.jobs.syncs import Run, Urgency
 from recollect.model import (
     AutoSyncStatus,
     CloneAnswer,
@@ -27,6 +28,7 @@ from recollect.model import (
     CloneStatus,
     FileReport,
     Finding,
+    Freshness,
     Progress,
     RecalledMemories,
     RecentActivity,
@@ -54,7 +56,7 @@ from recollect.workspace.places import Caller
 from recollect.workspace.questions import Questions
 from recollect.workspace.registry import Registry
 from recollect.workspace.savings import Ledger
-from recollect.workspace.upkeep import Upkeep
+from recollect.workspace.upkeep import Seen, Upkeep
 
 log = logging.getLogger("recollect.workspace")
 
@@ -185,8 +187,7 @@ class Workspace(Questions):
         """
         caller = caller if caller is not None else Caller(cwd=os.getcwd())
         repository = self._registry.to_sync(os.fspath(path) if path is not None else None, name, caller)
-        if repository.missing or not repository.path.is_dir():
-            self._asked.see_missing(repository)
+        self._asked.see_missing(repository)
         self._asked.fetch(repository, caller, background, wait_s, cancelled)
         run = self._asked.start(repository, full, on_progress)
         if background:
@@ -206,20 +207,34 @@ class Workspace(Questions):
         on_progress: Callable[[Progress], None] | None = None,
         cancelled: threading.Event | None = None,
     ) -> list[SyncResult]:
-        """Sync every tracked repository that is there. `on_progress` is told of all together."""
+        """Sync every tracked repository; those that are missing or cannot be synced are among the results, as failed.
+
+        `on_progress` is told of all together.
+        """
         self.clones.look_now()
-        known = [item for item in self._catalog.repositories() if item.tracked and item.path.is_dir()]
-        together = Together(len(known), on_progress)
-        runs = [(item, self._asked.start(item, full, together.listener(item.id))) for item in known]
+        tracked = [item for item in self._catalog.repositories() if item.tracked]
+        failed = self._asked.out_of_reach(tracked)
+        together = Together(len(tracked) - len(failed), on_progress)
+        runs: dict[str, Run] = {}
+        for item in tracked:
+            if item.id not in failed:
+                try:
+                    runs[item.id] = self._asked.start(item, full, together.listener(item.id))
+                except RecollectError as error:
+                    failed[item.id] = reports.failed_at_once(item.name, error)
         until = None if wait_s is None else time.monotonic() + wait_s
-        if background:
-            return [self._asked.running(run, item) for item, run in runs]
-        for item, run in runs:
-            run.future.add_done_callback(lambda done, identity=item.id: together.ended(identity))  # type: ignore[misc]
-        return [
-            self._asked.wait(run, item, None if until is None else max(0.0, until - time.monotonic()), cancelled)
-            for item, run in runs
-        ]
+        for key, run in runs.items():
+            run.future.add_done_callback(lambda done, identity=key: together.ended(identity))  # type: ignore[misc]
+
+        def result_of(item: Repository) -> SyncResult:
+            if item.id in failed:
+                return failed[item.id]
+            if background:
+                return self._asked.running(runs[item.id], item)
+            left = None if until is None else max(0.0, until - time.monotonic())
+            return self._asked.wait(runs[item.id], item, left, cancelled)
+
+        return [result_of(item) for item in tracked]
 
     def sync_status(self, name: str, *, caller: Caller = Caller()) -> RepositorySyncStatus:
         """How the sync of a repository stands, and how the last one ended."""
@@ -404,11 +419,9 @@ class Workspace(Questions):
         shown = found[: max(0, limit)]
         seen = self._upkeep.look(shown)
         for item in shown:
-            index = self._library.summary(item.id)
-            fresh = self._upkeep.freshness(
-                item, index is not None and index.complete, self._upkeep.watch(item, seen)
-            ).fresh
-            rows.append(reports.summary(item, index, self._syncs.current(item.id), fresh))
+            item = self._catalog.get(item.id) or item  # what the look found out is noted there
+            index, fresh, failure = self._index_of(item, seen)
+            rows.append(reports.summary(item, index, self._syncs.current(item.id), fresh.fresh, failure))
         for record in self.clones.unregistered():
             if wanted in name_of(record).lower() or wanted in record.url.lower():
                 rows.append(reports.being_cloned_row(name_of(record), record))
@@ -424,13 +437,22 @@ class Workspace(Questions):
             self._registry.known(repository, caller) if repository is not None else self._registry.here(caller)
         )
 
-    def _status(self, found: Repository) -> RepositoryStatus:
-        self._upkeep.present(found)
+    def _index_of(self, found: Repository, seen: Seen) -> tuple[Summary | None, Freshness, str | None]:
+        """(counts of its index, what that reflects, why it cannot be opened): of one repository, whatever ails it."""
+        watch = self._upkeep.watch(found, seen)
+        try:
+            index = self._library.summary(found.id)
+        except RecollectError as error:
+            return None, Freshness(False, 0, error.message), error.message
+        return index, self._upkeep.freshness(found, index is not None and index.complete, watch), None
+
+    def _status(self, found: Repository, seen: Seen | None = None) -> RepositoryStatus:
+        """`seen`: a look at this one among others, if there was one just now."""
+        seen = seen if seen is not None else self._upkeep.look([found])
         found = self._catalog.get(found.id) or found
-        seen = self._upkeep.look([found])
-        index = self._library.summary(found.id)
+        index, freshness, _ = self._index_of(found, seen)
         upkept = reports.Upkept(
-            self._upkeep.freshness(found, index is not None and index.complete, self._upkeep.watch(found, seen)),
+            freshness,
             self._upkeep.watcher.reason(found.id) is None,
             self.auto_sync.next_sync_at(found),
             self.auto_sync.paused,
@@ -474,7 +496,9 @@ class Workspace(Questions):
 
     def statuses(self) -> list[RepositoryStatus]:
         """All about every repository, and about clones that are none yet."""
-        known = [self._status(item) for item in self._catalog.repositories()]
+        repositories = self._catalog.repositories()
+        seen = self._upkeep.look(repositories)
+        known = [self._status(item, seen) for item in repositories]
         clones = self.clones.unregistered()
         return known + [reports.being_cloned(name_of(item), item, self.clones.status(item)) for item in clones]
 
@@ -525,7 +549,7 @@ class Workspace(Questions):
     def check(self, name: str, *, caller: Caller = Caller(), cancelled: threading.Event | None = None) -> Finding:
         """Hold an index against its files, reading every one of them; what was wrong is right afterwards."""
         found = self._registry.known(name, caller)
-        if self._upkeep.present(found) is None:
+        if self._upkeep.looks.one(found.id, lambda: self._upkeep.present(found)) is None:
             return Finding("note", found.name, "its folder is missing: there is nothing to hold its index against")
         before = self._asked.wait(
             self._asked.start(found, False), found, None, cancelled
