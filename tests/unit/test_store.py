@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -49,4 +53,23 @@ def test_a_damaged_cache_starts_empty(tmp_path: Path) -> None:
     assert cache.get(b"a") == b"b"
     cache.quarantine(b"h", "python", "crash")
     assert cache.quarantined() == {(b"h", "python"): "crash"}
+    cache.close()
+
+
+def test_a_cached_value_is_given_for_its_own_key_alone_and_never_with_a_wrong_bit(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    cache = ParseCache(path)
+    cache.put_many([(b"one" * 5, b"first value"), (b"two" * 5, b"other value")])
+    cache.quarantine(b"hash", "python", "it hangs")
+    cache.close()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE analyses SET value = (SELECT value FROM analyses WHERE id = 1) WHERE id = 2")
+        database.execute("UPDATE analyses SET value = CAST(value AS TEXT) WHERE id = 1")
+        database.execute("UPDATE quarantine SET reason = 'it hangt'")
+    cache = ParseCache(path)
+    assert cache.get(b"one" * 5) is None
+    assert cache.get(b"two" * 5) is None
+    assert cache.quarantined() == {}
+    cache.put_many([(b"one" * 5, b"first value")])
+    assert cache.get(b"one" * 5) == b"first value"
     cache.close()
