@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from recollect import escape
+
 TYPE_CHECKING = False  # as in `recollect`
 if TYPE_CHECKING:
     from typing import Any, ClassVar
@@ -24,8 +26,9 @@ class RecollectError(Exception):
     retry: ClassVar[bool] = False
 
     def __init__(self, message: str | None = None, *, hint: str = "", code: str | None = None) -> None:
-        self.message = without_credentials(message if message is not None else (type(self).__doc__ or "").strip())
-        self.hint = hint
+        said = message if message is not None else (type(self).__doc__ or "").strip()
+        self.message = escape.line(without_credentials(said))  # it names files, URLs, branches: others chose them
+        self.hint = escape.line(hint)
         if code is not None:
             self.code = code
         super().__init__(self.message)

@@ -53,8 +53,11 @@ def fields(value: Any, name: str = "") -> Any:
         return block(value) if name in MULTI_LINE else line(value)
     if isinstance(value, dict):
         return {line(key) if isinstance(key, str) else key: fields(item, key) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)([fields(item, name) for item in value])
+    if isinstance(value, list):
+        return [fields(item, name) for item in value]
+    if isinstance(value, tuple):
+        items = [fields(item, name) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     names = getattr(value, "__dataclass_fields__", None)
     if names is None or isinstance(value, type):
         return value

@@ -9,6 +9,7 @@ import traceback
 
 from typer.exceptions import Abort, Exit, TyperException
 
+from recollect import escape
 from recollect.errors import RecollectError
 from recollect.home import home_directory, run_folder
 
@@ -31,7 +32,7 @@ def run(arguments: list[str] | None = None) -> int:
         if show is not None:
             show()
         else:
-            sys.stderr.write(f"recollect: {error}\n")
+            sys.stderr.write(f"recollect: {escape.line(str(error))}\n")
         return 2
     except (KeyboardInterrupt, Abort):
         sys.stderr.write("interrupted\n")
@@ -48,7 +49,9 @@ def _said(error: RecollectError, as_json: bool) -> int:
         sys.stdout.write(json.dumps({"error": error.to_dict()}) + "\n")
     from recollect.cli.output import note
 
-    note(f"recollect: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
+    note(f"recollect: {error.message}")
+    if error.hint:
+        note(error.hint)
     return error.exit_code
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from recollect.cli.output import JSON, as_json, line, note, style, table
+from recollect.cli.output import JSON, as_json, content, line, note, style, table
 from recollect.errors import UserError
 from recollect.home import home_directory
 
@@ -174,7 +174,7 @@ def _carry_out(
     if not json_:
         for change in made.changes:
             if dry_run:
-                sys.stdout.write(_coloured(change.diff()))
+                _show_diff(change.diff())
             else:
                 verb = "remove" if change.after is None else "write" if change.before is None else "change"
                 line(f"{style(change.agent, bold=True)}: {verb} {change.path} ({change.part})")
@@ -201,9 +201,7 @@ def _carry_out(
     return done
 
 
-def _coloured(diff: str) -> str:
+def _show_diff(diff: str) -> None:
     colours = {"+": "green", "-": "red", "@": "cyan"}
-    return "".join(
-        style(one.rstrip("\n"), fg=colours[one[0]]) + "\n" if one[:1] in colours else one
-        for one in diff.splitlines(keepends=True)
-    )
+    for one in diff.removesuffix("\n").split("\n"):
+        content(style(one, fg=colours[one[0]]) if one[:1] in colours else one)

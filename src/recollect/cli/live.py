@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from recollect.cli.output import ago, note
+from recollect import escape
+from recollect.cli.output import ago, content, note
 from recollect.client import Connection
 
 if TYPE_CHECKING:
@@ -48,10 +50,11 @@ def _lines(daemon: Connection, name: str | None) -> None:
     said: dict[str, str] = {}
     while True:
         for item in _statuses(daemon, name):
-            now = f"{item['name']}\t{item['state']}\t{item['activity']}\t{_progress(item)}"
+            now = "\t".join((escape.line(item["name"]), item["state"], item["activity"], _progress(item)))
             if said.get(item["name"]) != now:
                 said[item["name"]] = now
-                print(now, flush=True)
+                content(now)
+                sys.stdout.flush()
         time.sleep(_EVERY_S)
 
 
@@ -69,7 +72,7 @@ def _drawn(statuses: Sequence[dict[str, Any]], auto_sync: dict[str, Any], most: 
         state = Text(item["state"], style="" if item["state"] == "ready" else "yellow")
         last = item["last_sync"]
         table.add_row(
-            Text(item["name"], style="bold"),
+            Text(escape.line(item["name"]), style="bold"),
             state,
             Text(item["activity"], style="cyan" if busy else "dim"),
             _progress(item),

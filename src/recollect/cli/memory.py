@@ -9,7 +9,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 
 import typer
 
-from recollect.cli.output import JSON, ago, as_json, line, note, style, waiting
+from recollect.cli.output import JSON, ago, as_json, block, line, note, style, waiting
 from recollect.client import Connection
 
 app = typer.Typer(help="What agents and people remembered.", no_args_is_help=True)
@@ -261,8 +261,7 @@ def _show(memory: dict[str, Any]) -> None:
     line(f"{head.rstrip()}{style(score, dim=True)}{gone}")
     if memory["superseded_by"]:
         line(style(f"  superseded by {memory['superseded_by']}", fg="yellow"))
-    for text in memory["content"].splitlines():
-        line(f"  {text}")
+    block(memory["content"], "  | ")
     for one in memory["refers_to"]:
         symbol = f" ({one['symbol']})" if one["symbol"] else ""
         line(style(f"  refers to {one['path']}{symbol}{', changed since' if one['changed'] else ''}", dim=True))

@@ -1,49 +1,87 @@
-"""How results look in a terminal. Data goes to stdout, everything else to stderr."""
+"""How results look in a terminal. Data goes to stdout, everything else to stderr.
+
+What is printed holds names and contents that others chose, and a terminal obeys. `line` and `note` print
+one line each, whatever is in it; `block` prints contents, with something before each line.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import typer
 
-from recollect.text import to_json
+from recollect import escape
 
 _A_MOMENT_S: Final = 0.7
-_CONTROL: Final = re.compile(r"(\x1b\[[\d;]*m)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_PICTURES: Final = {chr(code): chr(0x2400 + code) for code in range(32)} | {"\x7f": "\u2421"}
+_MARK: Final = f"<{os.urandom(8).hex()}:"
+_MARK_END: Final = ">"
+_OUR_COLOURS: Final = re.compile(f"{_MARK}([0-9;]*){_MARK_END}")
+_UNSAFE_IN_JSON: Final = re.compile(
+    "[\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+)
 JSON = typer.Option("--json", help="Print the answer as JSON.")
 
 
 def as_json(value: Any) -> None:
-    sys.stdout.write(to_json(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=2) + "\n")
+    """Print data as it is; what a terminal would obey or hide is written as JSON's own escapes."""
+    text = json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=2)
+    sys.stdout.write(_UNSAFE_IN_JSON.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
 
 
 def line(text: str = "") -> None:
-    """One line of data; characters that the terminal's encoding lacks are escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(_harmless(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    """One line of data."""
+    _write(sys.stdout, escape.line(text))
 
 
 def note(text: str) -> None:
-    sys.stderr.write(_harmless(text) + "\n")
+    """One line about the data."""
+    _write(sys.stderr, escape.line(text))
 
 
-def _harmless(text: str) -> str:
-    """Control characters made visible, for names and contents are somebody else's, and a terminal obeys; but colours."""
-    return _CONTROL.sub(lambda found: found[1] or _PICTURES.get(found[0], "\ufffd"), text)
+def content(text: str) -> None:
+    """One line of contents: tabs stay."""
+    _write(sys.stdout, escape.block(text).replace("\n", "\u240a"))
+
+
+def block(text: str, prefix: str) -> None:
+    """Contents of several lines, each behind a prefix that tells it from the lines around."""
+    for part in escape.block(text).split("\n"):
+        content(f"{prefix}{part}")
+
+
+def numbered(text: str, first: int) -> None:
+    """Lines of a file behind their numbers."""
+    for number, part in enumerate(escape.block(text).split("\n"), first):
+        content(f"{style(f'{number:6d}', dim=True)}  {part}")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """With our colours; characters that the terminal's encoding lacks are escaped."""
+    encoding = stream.encoding or "utf-8"
+    shown = _OUR_COLOURS.sub("\x1b[\\1m", text) if _MARK in text else text
+    stream.write(shown.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def style(text: str, **how: Any) -> str:
-    """`text` with colours, where stdout is a terminal that wants them."""
-    import os
+    """`text` with colours for `line`, where stdout is a terminal that wants them."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    begin, _, end = typer.style("\0", **how).partition("\0")
+    return f"{_coloured(begin)}{text}{_coloured(end)}"
 
-    return typer.style(text, **how) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
+
+def _coloured(sequence: str) -> str:
+    """A sequence as `line` knows it: nobody else can write one, for the mark is made anew for each process."""
+    return "".join(f"{_MARK}{part[:-1]}{_MARK_END}" for part in sequence.split("\x1b[") if part)
 
 
 @contextmanager
@@ -57,8 +95,9 @@ def waiting(text: str) -> Iterator[None]:
     def show() -> None:
         if not done.wait(_A_MOMENT_S):
             from rich.console import Console
+            from rich.text import Text
 
-            with Console(stderr=True).status(text):
+            with Console(stderr=True).status(Text(escape.line(text))):
                 done.wait()
 
     thread = threading.Thread(target=show, name="waiting", daemon=True)
@@ -80,7 +119,8 @@ def known_names(incomplete: str) -> list[str]:
             listed = daemon.call("repositories", {"query": incomplete or None, "limit": 200})
     except RecollectError:
         return []
-    return [item["name"] for item in listed["repositories"] if item["name"].startswith(incomplete)]
+    names = [item["name"] for item in listed["repositories"]]
+    return [name for name in names if name.startswith(incomplete) and name == escape.line(name)]
 
 
 def size(count: int) -> str:
@@ -106,8 +146,10 @@ def table(rows: Sequence[tuple[str, ...]], heads: tuple[str, ...]) -> None:
     """Columns as wide as their content; the head only in a terminal's eyes, not in what is piped on."""
     if not rows:
         return
-    shown = [tuple(head.upper() for head in heads), *rows] if sys.stdout.isatty() else rows
+    shown = [tuple(escape.line(cell) for cell in row) for row in rows]
+    if sys.stdout.isatty():
+        shown.insert(0, tuple(head.upper() for head in heads))
     widths = [max(len(row[i]) for row in shown) for i in range(len(heads))]
     for number, row in enumerate(shown):
         text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        line(style(text, dim=True) if number == 0 and shown is not rows else text)
+        line(style(text, dim=True) if number == 0 and len(shown) > len(rows) else text)

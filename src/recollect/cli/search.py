@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recollect.cli.output import JSON, as_json, known_names, line, note, size, style, table, waiting
+from recollect.cli.output import JSON, as_json, block, known_names, line, note, numbered, size, style, table, waiting
 from recollect.client import Connection
 
 Where = Annotated[
@@ -87,8 +87,7 @@ def _hit(hit: dict[str, Any], several: bool, with_snippet: bool) -> None:
     if hit.get("explain"):
         line("  " + "  ".join(f"{name} {value:+.3f}" for name, value in hit["explain"].items()))
     if with_snippet:
-        for number, text in enumerate(hit["snippet"].split("\n"), hit["snippet_line"]):
-            line(f"{style(f'{number:6d}', dim=True)}  {text}")
+        numbered(hit["snippet"], hit["snippet_line"])
         line()
 
 
@@ -200,5 +199,5 @@ def map_(
         return
     for name in found.get("not_found") or ():
         note(f"nothing here is called {name}")
-    line(found["map"])
+    block(found["map"], "")
     note(f"{found['definitions']} of {found['definitions_total']} definitions, about {found['tokens']} tokens")

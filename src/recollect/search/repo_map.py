@@ -17,12 +17,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from recollect import escape
 from recollect.index.snapshot import DEFINITION_COLUMNS, Definition, FileInfo, Snapshot
 from recollect.index.usage import Usage
 from recollect.records import dataclass
 from recollect.search import rank
 from recollect.search.signatures import Signatures
-from recollect.sync.tree import printable
 
 _DAMPING: Final = 0.85
 _ITERATIONS: Final = 30
@@ -251,7 +251,7 @@ def _fitted(
         more = [item, *_enclosing(item, enclosing[item.file_id])]
         have = chosen.get(item.file_id)
         cost = sum(len(_line(one, signatures)) + 1 for one in more if have is None or one.start_line not in have)
-        cost += len(printable(snapshot.files[item.file_id].path)) + 3 if have is None else 0
+        cost += len(escape.line(snapshot.files[item.file_id].path)) + 3 if have is None else 0
         if cost > room:
             misses += 1
             if misses > _MISSES:
@@ -261,7 +261,7 @@ def _fitted(
         chosen.setdefault(item.file_id, {}).update({one.start_line: one for one in more})
     lines = []
     for file_id, definitions in chosen.items():
-        lines.append(f"{printable(snapshot.files[file_id].path)}:")
+        lines.append(f"{escape.line(snapshot.files[file_id].path)}:")
         lines += [_line(definitions[at], signatures) for at in sorted(definitions)]
         lines.append("")
     return Outline("\n".join(lines).rstrip(), len(chosen), sum(map(len, chosen.values())))
@@ -285,4 +285,4 @@ def _enclosing(item: Definition, all_: Sequence[Definition]) -> list[Definition]
 def _line(item: Definition, signatures: Signatures) -> str:
     said = " ".join((signatures(item) or f"{item.kind} {item.name}").split())
     depth = item.qualified_name.count(".")
-    return f"{item.start_line:>5} {'  ' * depth}{said[:_SIGNATURE]}"
+    return f"{item.start_line:>5} {'  ' * depth}{escape.line(said[:_SIGNATURE])}"

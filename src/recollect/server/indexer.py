@@ -39,7 +39,7 @@ from recollect.jobs.pool import NICE_ASKED, ParsePool
 from recollect.jobs.resources import give_back_memory, give_way
 from recollect.jobs.synchronise import Control, Ended, new_history, synchronise
 from recollect.model import EmbedderChoice, FileError, Progress
-from recollect.server import worker
+from recollect.server import logs, worker
 from recollect.store import pages
 from recollect.store.database import translated
 
@@ -392,7 +392,9 @@ class Indexer:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logs.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     sys.setswitchinterval(0.001)
     pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
     can_fork = sys.platform.startswith("linux")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, Final
 
+from recollect import escape
 from recollect.errors import UserError
 from recollect.memory.store import content_hash
 from recollect.model import Memory
@@ -29,7 +30,7 @@ def _store(call: Call, p: schema.StoreMemory) -> Answer:
         symbols=p.symbols,
         supersedes=p.supersedes,
     )
-    return answered(result, render.stored(result))
+    return answered(result, render.stored)
 
 
 def _retrieve(call: Call, p: schema.RetrieveMemory) -> Answer:
@@ -46,25 +47,25 @@ def _retrieve(call: Call, p: schema.RetrieveMemory) -> Answer:
         before=p.before,
         max_tokens=p.max_tokens,
     )
-    return answered(result, render.recalled(result))
+    return answered(result, render.recalled)
 
 
 def _list(call: Call, p: schema.ListMemories) -> Answer:
     filters = {"tags": p.tags, "tag_match": p.tag_match, "memory_type": p.memory_type}
     result = call.workspace.memory.page(p.page, p.page_size, filters, time_phrase=p.time)
-    return answered(result, render.memory_list(result))
+    return answered(result, render.memory_list)
 
 
 def _update(call: Call, p: schema.UpdateMemory) -> Answer:
     changes = {name: getattr(p, name) for name in ("content", "tags", "memory_type", "metadata", "restore")}
     result = call.workspace.memory.update(_key(p.id, p.content_hash), **changes)
-    return answered(result, render.memory(result))
+    return answered(result, render.memory)
 
 
 def _delete(call: Call, p: schema.DeleteMemory) -> Answer:
     filters = {"tags": p.tags, "tag_match": p.tag_match, "after": p.after, "before": p.before}
     result = call.workspace.memory.delete(p.id or p.content_hash, filters, dry_run=p.dry_run, hard=p.hard)
-    return answered(result, render.deleted(result))
+    return answered(result, render.deleted)
 
 
 def _key(identity: str | None, digest: str | None) -> str:
@@ -93,13 +94,13 @@ def _recall_any(call: Call, p: schema.RecallAnyForm) -> Answer:
         after=p.after,
         before=p.before,
     )
-    return answered(result, render.recalled(result))
+    return answered(result, render.recalled)
 
 
 def _list_any(call: Call, p: schema.RecallAnyForm) -> Answer:
     filters = {"tags": p.tags, "memory_type": p.memory_type}
     result = call.workspace.memory.page(p.page, max(p.limit, 10), filters, time_phrase=p.time)
-    return answered(result, render.memory_list(result))
+    return answered(result, render.memory_list)
 
 
 def _exact(call: Call, p: schema.RecallAnyForm) -> Answer:
@@ -107,22 +108,20 @@ def _exact(call: Call, p: schema.RecallAnyForm) -> Answer:
     with suppress(UserError):
         shown = [item for item in [call.workspace.memory.get(content_hash(p.query))] if item.deleted_at is None]
     answer = {"query": p.query, "time_range": None, "mode": "exact", "count": len(shown)}
-    return {**answer, "memories": [item.to_dict() for item in shown]}, "\n".join(
-        map(render.memory, shown)
-    ) or "No such memory."
+    return {**answer, "memories": [item.to_dict() for item in shown]}, render.exactly(escape.fields(shown))
 
 
 def _delete_any(call: Call, p: schema.DeleteAnyForm) -> Answer:
     filters = {"tags": p.tags, "tag_match": _any_or_all(p.tag_match), "after": p.after, "before": p.before}
     result = call.workspace.memory.delete(p.key, filters, dry_run=p.dry_run)
-    return answered(result, render.deleted(result))
+    return answered(result, render.deleted)
 
 
 def _update_any(call: Call, p: schema.AnyKey) -> Answer:
     given = {**(p.updates or {}), **(p.model_extra or {})}
     changes = {name: given[name] for name in ("tags", "memory_type", "metadata", "restore") if name in given}
     result = call.workspace.memory.update(_key(p.key, None), content=p.content, **changes)
-    return answered(result, render.memory(result))
+    return answered(result, render.memory)
 
 
 def _duplicates(call: Call, p: schema.AnyKey) -> Answer:
@@ -132,7 +131,7 @@ def _duplicates(call: Call, p: schema.AnyKey) -> Answer:
 
 def _health(call: Call, p: schema.AnyKey) -> Answer:
     stats: dict[str, Any] = {"status": "healthy", "validation": {"status": "healthy"}, **call.workspace.memory.stats()}
-    return stats, render.memory_stats(stats)
+    return answered(stats, render.memory_stats)
 
 
 TOOLS: Final[tuple[Tool, ...]] = (

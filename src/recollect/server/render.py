@@ -1,4 +1,9 @@
-"""Results as text for agents: the same answer as the structured one, complete and compact."""
+"""Results as text for agents: the same answer as the structured one, complete and compact.
+
+Every function is given a result of which each text is escaped (`tooling.answered`): names are one line,
+blocks hold no other breaks than line feeds. A block is framed: each of its lines begins with a number or
+with `  | `, so that no line of it can pretend to stand outside.
+"""
 
 from __future__ import annotations
 
@@ -162,7 +167,7 @@ def memory(item: Memory) -> str:
     for one in item.refers_to:
         symbol = f" ({one['symbol']})" if one["symbol"] else ""
         refers.append(f"refers to {one['path']}{symbol}{', changed since' if one['changed'] else ''}")
-    text = "\n".join(f"  | {line}" for line in item.content.splitlines())
+    text = "\n".join(f"  | {line}" for line in item.content.split("\n"))
     return "\n".join([f"[{item.id}] {'  '.join(marks)}", text, *(f"  {line}" for line in refers)])
 
 
@@ -170,6 +175,14 @@ def repo_map(made: RepoMap) -> str:
     shown = f"{made.repository}: {made.definitions} of {made.definitions_total} definitions, {made.files} of {made.files_total} files"
     missing = [f"(nothing here is called {', '.join(made.not_found)})"] if made.not_found else []
     return "\n".join([shown, *missing, *_not_fresh(made.freshness), "", made.map or "(no definitions)"])
+
+
+def paths(result: dict[str, Any]) -> str:
+    return "\n".join(f"{item['path']} ({item['origin']})" for item in result["paths"]) or "none"
+
+
+def forgotten(result: dict[str, Any]) -> str:
+    return f"{result['repository']} is forgotten: its index is deleted, {result['message']}."
 
 
 def clone(answer: CloneAnswer) -> str:
@@ -195,6 +208,10 @@ def recalled(result: RecalledMemories) -> str:
 def memory_list(result: MemoryList) -> str:
     head = f"page {result.page}: {len(result.memories)} of {result.total} memories"
     return "\n".join([head, *(memory(item) for item in result.memories)])
+
+
+def exactly(memories: Sequence[Memory]) -> str:
+    return "\n".join(map(memory, memories)) or "No such memory."
 
 
 def deleted(result: DeletedMemories) -> str:

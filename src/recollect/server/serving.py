@@ -25,6 +25,7 @@ import recollect
 from recollect import __version__, text
 from recollect.errors import RecollectError, UserError
 from recollect.home import LONGEST_LINE, PROTOCOL, run_folder, socket_path, still_owned
+from recollect.server import logs
 
 if TYPE_CHECKING:
     from recollect.jobs.pipe import Started
@@ -352,7 +353,7 @@ def _stop_listening(home: Path, lock: int) -> None:
 
 def _set_up_log(home: Path, level: str) -> None:
     handler = logging.handlers.RotatingFileHandler(run_folder(home) / "daemon.log", maxBytes=2_000_000, backupCount=2)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
+    handler.setFormatter(logs.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 

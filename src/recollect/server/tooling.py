@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from recollect import escape
 from recollect.model import Progress, Record
 from recollect.records import dataclass
 from recollect.server.schema import Parameters
@@ -41,5 +42,9 @@ class Tool:
     """may take longer than a moment: runs beside the others"""
 
 
-def answered(result: Record, text: str) -> Answer:
-    return result.to_dict(), text
+def answered(result: Record | dict[str, Any], show: Callable[[Any], str]) -> Answer:
+    """The answer that a result is: as data, exact, and as text, of which others' words change no line.
+
+    `show` renders; it is given the result with every text escaped, so that no function can forget it.
+    """
+    return (result.to_dict() if isinstance(result, Record) else result), show(escape.fields(result))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from recollect import escape
 from recollect.model import RepositoryStatus, SyncResult
 from recollect.server import memory_tools, render, schema
 from recollect.server.tooling import Answer, Call, Tool, answered
@@ -24,28 +25,28 @@ def _search(call: Call, p: schema.SearchCode) -> Answer:
         snippet_lines=p.snippet_lines,
         max_tokens=p.max_tokens,
     )
-    return answered(result, render.search(result))
+    return answered(result, render.search)
 
 
 def _search_any_form(call: Call, p: schema.SearchAnyForm) -> Answer:
     globs = [f"*.{extension.lstrip('.')}" for extension in p.extension_filter or ()] or None
     content = "all" if globs else p.content
     result = call.workspace.search(p.query, p.repository, p.limit, caller=call.caller, path_glob=globs, content=content)
-    return answered(result, render.search(result))
+    return answered(result, render.search)
 
 
 def _symbol(call: Call, p: schema.FindSymbol) -> Answer:
     result = call.workspace.symbol(
         p.name, p.repository, caller=call.caller, kind=p.kind, references=p.references, limit=p.limit
     )
-    return answered(result, render.symbols(result))
+    return answered(result, render.symbols)
 
 
 def _read(call: Call, p: schema.ReadCode) -> Answer:
     result = call.workspace.read(
         p.path, repository=p.repository, caller=call.caller, start_line=p.start_line, end_line=p.end_line
     )
-    return answered(result, render.code(result))
+    return answered(result, render.code)
 
 
 def _sync(call: Call, p: schema.SyncRepository) -> Answer:
@@ -63,13 +64,14 @@ def _sync(call: Call, p: schema.SyncRepository) -> Answer:
         on_progress=call.on_progress,
         cancelled=call.cancelled,
     )
-    return answered(result, render.sync(result))
+    return answered(result, render.sync)
 
 
 def _all(results: Sequence[SyncResult]) -> Answer:
     states = {result.status for result in results}
     status = next((state for state in ("failed", "running", "cancelled") if state in states), "completed")
-    return {"status": status, "repositories": [result.to_dict() for result in results]}, render.syncs(results)
+    answer = {"status": status, "repositories": [result.to_dict() for result in results]}
+    return answer, render.syncs(escape.fields(results))
 
 
 def _index_codebase(call: Call, p: schema.IndexCodebase) -> Answer:
@@ -78,22 +80,22 @@ def _index_codebase(call: Call, p: schema.IndexCodebase) -> Answer:
 
 def _sync_status(call: Call, p: schema.ByName | schema.ByPath) -> Answer:
     result = call.workspace.sync_status(p.repository_name, caller=call.caller)
-    return answered(result, render.sync_status(result))
+    return answered(result, render.sync_status)
 
 
 def _cancel(call: Call, p: schema.ByName) -> Answer:
     result = call.workspace.cancel(p.repository_name, caller=call.caller)
-    return answered(result, render.sync_status(result))
+    return answered(result, render.sync_status)
 
 
 def _related(call: Call, p: schema.FindRelated | schema.FindRelatedAnyForm) -> Answer:
     result = call.workspace.related(p.path, p.line, repository=p.repository, caller=call.caller, limit=p.limit)
-    return answered(result, render.search(result))
+    return answered(result, render.search)
 
 
 def _map(call: Call, p: schema.GetRepoMap | schema.GetSourceRepoMap) -> Answer:
     result = call.workspace.map(p.repository, p.max_tokens, p.focus, caller=call.caller)
-    return answered(result, render.repo_map(result))
+    return answered(result, render.repo_map)
 
 
 def _clone(call: Call, p: schema.CloneRepo) -> Answer:
@@ -107,60 +109,60 @@ def _clone(call: Call, p: schema.CloneRepo) -> Answer:
         on_progress=call.on_progress,
         cancelled=call.cancelled,
     )
-    return answered(result, render.clone(result))
+    return answered(result, render.clone)
 
 
 def _clone_status(call: Call, p: schema.ByRepoPath) -> Answer:
     result = call.workspace.clone_status(p.repo_path, caller=call.caller)
-    return answered(result, render.clone_report(result))
+    return answered(result, render.clone_report)
 
 
 def _configure(call: Call, p: schema.ConfigureAutoSync) -> Answer:
     changes = p.model_dump(exclude={"repository"}, exclude_none=True)
     result = call.workspace.configure_auto_sync(changes, p.repository, caller=call.caller)
     if isinstance(result, RepositoryStatus):
-        return answered(result, render.repository(result))
-    return answered(result, render.auto_sync(result))
+        return answered(result, render.repository)
+    return answered(result, render.auto_sync)
 
 
 def _auto_sync_status(call: Call, p: schema.Nothing) -> Answer:
     result = call.workspace.auto_sync.status()
-    return answered(result, render.auto_sync(result))
+    return answered(result, render.auto_sync)
 
 
 def _pause(call: Call, p: schema.Nothing) -> Answer:
     result = call.workspace.auto_sync.pause()
-    return answered(result, render.auto_sync(result))
+    return answered(result, render.auto_sync)
 
 
 def _resume(call: Call, p: schema.Nothing) -> Answer:
     result = call.workspace.auto_sync.resume()
-    return answered(result, render.auto_sync(result))
+    return answered(result, render.auto_sync)
 
 
 def _scan(call: Call, p: schema.Nothing) -> Answer:
     result = call.workspace.auto_sync.scan(call.caller)
-    return answered(result, render.scan(result))
+    return answered(result, render.scan)
 
 
 def _paths(call: Call, p: schema.Nothing) -> Answer:
     paths = [{"path": path, "origin": origin} for path, origin in call.workspace.auto_sync.scan_paths(call.caller)]
-    return {"paths": paths}, "\n".join(f"{item['path']} ({item['origin']})" for item in paths) or "none"
+    return answered({"paths": paths}, render.paths)
 
 
 def _list(call: Call, p: schema.ListRepositories) -> Answer:
     result = call.workspace.repositories(p.query, p.limit)
-    return answered(result, render.repositories(result))
+    return answered(result, render.repositories)
 
 
 def _status(call: Call, p: schema.ByName) -> Answer:
     result = call.workspace.status(p.repository_name, caller=call.caller)
-    return answered(result, render.repository(result))
+    return answered(result, render.repository)
 
 
 def _forget(call: Call, p: schema.ByName | schema.ByPath) -> Answer:
     result = call.workspace.forget(p.repository_name, caller=call.caller)
-    return result, f"{result['repository']} is forgotten: its index is deleted, {result['message']}."
+    return answered(result, render.forgotten)
 
 
 _HITS = ("query", "took_ms", "freshness", "hits")
@@ -403,5 +405,6 @@ def counted(name: str, arguments: dict[str, Any] | None, given: Call) -> Answer:
     """`call`, with what it took and what it spared the agent to read noted."""
     with given.workspace.meters.measured(name):
         answer, text = call(name, arguments, given)
+        text = escape.block(text)  # whatever a renderer forgot, no control or hidden character goes out
         given.workspace.ledger.note(name, answer, text)
         return answer, text
