@@ -21,6 +21,7 @@ from recollect.errors import Cancelled, RecollectError, Refused, Unavailable, Us
 from recollect.records import dataclass
 from recollect.sync import git, git_process, worktree
 from recollect.sync.address import Address, Permissions, checked_numbers, parse
+from recollect.sync.tree import printable
 from recollect.testing import crash_point
 
 Result = TypeVar("Result")
@@ -37,6 +38,12 @@ _ASKPASS: Final = """#!/bin/sh
 case "$1" in Username*) echo "${RECOLLECT_TOKEN_USER}";; *) echo "${RECOLLECT_TOKEN}";; esac
 """
 _IN_THE_CLONE: Final = ("fetch", "checkout")  # the others work in no repository
+_OWN_SETTINGS: Final = re.compile(  # what git writes into a clone, and what a person may add without harm
+    r"core\.(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|precomposeunicode|symlinks)"
+    r"|remote\.origin\.(url|fetch|tagopt|promisor|partialclonefilter)|extensions\.(partialclone|objectformat)"
+    r"|branch\..*\.(remote|merge|description)|user\.(name|email)",
+    re.IGNORECASE | re.DOTALL,
+)
 _TOKENS: Final = {  # variable → (host that may see it, user name that goes with it)
     "GH_TOKEN": ("github.com", "x-access-token"),
     "GITHUB_TOKEN": ("github.com", "x-access-token"),
@@ -158,6 +165,9 @@ def _update(folder: Path, address: Address, branch: str | None, limits: Limits, 
         return Update(False, on)
     if worktree.has_changes(folder):
         return Update(False, on, "it has changes of its own and was left as it is")
+    foreign = _foreign_setting(folder, address)
+    if foreign is not None:
+        return Update(False, on, f"somebody changed its configuration ({foreign}), and it was left as it was")
     name = wanted or on or "main"
     arguments = ["fetch", "--progress", "--no-tags", "--no-recurse-submodules"]
     ref = f"+refs/heads/{name}:refs/remotes/origin/{name}"
@@ -173,9 +183,34 @@ def _update(folder: Path, address: Address, branch: str | None, limits: Limits, 
     return Update(True, name, notice)
 
 
+def _foreign_setting(folder: Path, address: Address) -> str | None:
+    """What in a clone's configuration is not ours; None where all is. Files are written, and remotes asked, by it."""
+    own = folder / ".git"
+    if own.is_symlink() or not own.is_dir() or (own / "commondir").exists():
+        return ".git"
+    arguments = ["config", "--no-includes", "-z", "--list", "--file", os.fspath(own / "config")]
+    done = git_process.run(arguments, folder, None)
+    if done.returncode:
+        return "unreadable"
+    for item in done.stdout.decode(errors="replace").split("\0")[:-1]:
+        name, _, value = item.partition("\n")
+        if not _OWN_SETTINGS.fullmatch(name):
+            return printable(name)[:100]
+        if name == "remote.origin.url" and value != address.url and not _leads_to(value, address):
+            return name
+    return None
+
+
+def _leads_to(url: str, address: Address) -> bool:
+    try:
+        return parse(url, Permissions(http=True, local=True)).key == address.key
+    except RecollectError:
+        return False
+
+
 def deepen(folder: Path, address: Address, limits: Limits, control: Control) -> bool:
     """Fetch some history of a shallow clone, without the contents of files; whether that was done."""
-    if not (folder / ".git" / "shallow").exists():
+    if not (folder / ".git" / "shallow").exists() or _foreign_setting(folder, address) is not None:
         return False
     arguments = ["fetch", "--no-tags", "--no-recurse-submodules", f"--depth={DEEPENED}", "--filter=blob:none"]
     _run(arguments, address, folder, limits, control, folder, ["origin", "HEAD"])

@@ -195,7 +195,7 @@ def remote_url(folder: Path) -> str | None:
 
 def _bare_remote_url(folder: Path) -> str | None:
     """The same of a bare repository: of its configuration file alone, for git need not open it."""
-    arguments = ["config", "--no-includes", "-z", "--get-regexp", r"^remote\..*\.url$", "--file", f"{folder}/config"]
+    arguments = ["config", "--file", f"{folder}/config", "--no-includes", "-z", "--get-regexp", r"^remote\..*\.url$"]
     said = git_process.run(arguments, folder, None).stdout.decode(errors="replace")
     urls = dict(part.partition("\n")[::2] for part in reversed(said.split("\0")) if part)
     url = urls.get("remote.origin.url") or next(reversed(urls.values()), None)

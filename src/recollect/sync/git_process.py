@@ -131,11 +131,16 @@ def dubious(work_tree: Path) -> Refused:
 
 
 def _is_reading(arguments: Sequence[str]) -> bool:
-    command = next((word for word in arguments if not word.startswith("--")), "")
+    """Whether a command changes nothing, and reads no file of a work tree but ignore files and attributes."""
+    command, *rest = [word for word in arguments if word != "--literal-pathspecs"]
     if command == "diff-index":
-        return "--cached" in arguments
+        return "--cached" in rest
     if command == "ls-files":  # these compare contents
-        return not {"-m", "--modified", "-d", "--deleted", "-k", "--killed", "--eol"}.intersection(arguments)
+        return not {"-m", "--modified", "-d", "--deleted", "-k", "--killed", "--eol"}.intersection(rest)
+    if command == "config":
+        return not {"--get", "--get-regexp", "--list"}.isdisjoint(rest)
+    if command == "remote":
+        return rest[:1] in ([], ["get-url"])
     return command in _READING
 
 
