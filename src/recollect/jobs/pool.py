@@ -46,9 +46,9 @@ log = logging.getLogger("recollect.pool")
 @pipe.quick_to_send
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A file to read and analyse. `hash`: its content when it was scanned. `nice`: how far the worker gives way to the rest of
-    the machine. At 0 a question may be waiting: the worker fills the parse cache itself, once it has answered; else what
-    belongs there comes with the answer, to be stored with that of others.
+    """A file to read and analyse. `hash`: its content when it was scanned; `identity`: of the root then. `nice`: how far the
+    worker gives way to the rest of the machine. At 0 a question may be waiting: the worker fills the parse cache itself, once it
+    has answered; else what belongs there comes with the answer, to be stored with that of others.
     """
 
     root: str
@@ -60,6 +60,7 @@ class Task:
     grammar: bool = True
     nice: int = NICE_BACKGROUND
     attempt: int = 0
+    identity: tuple[int, int] | None = None
 
 
 @pipe.quick_to_send

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import field, fields
 from operator import attrgetter
@@ -26,6 +26,7 @@ from recollect.model import FileError, Progress, SyncResult, SyncStatus
 from recollect.records import dataclass
 from recollect.sync import disk, git, history
 from recollect.sync.apply import apply
+from recollect.sync.beneath import Root
 from recollect.sync.diff import Change, diff
 from recollect.sync.ignore import OWN_FILE
 from recollect.sync.scan import MAX_FILE_BYTES, Scan, scan
@@ -170,6 +171,7 @@ class _Sync:
         self._total = self._total_bytes = 0
         self._scanned_git = False
         self._head: str | None = None
+        self._identity: tuple[int, int] | None = None  # of the root that was scanned
         self._corrections: list[Change] = []  # where a worker read something else than the scan had seen
 
     def run(self) -> Ended:
@@ -178,6 +180,7 @@ class _Sync:
         if self._may_be_going(old, found) and self._went_on(found.tree):
             found = self._scan(old)
         self._scanned_git = found.signature.startswith("git:")
+        self._identity = found.identity
         self._check(old, found)
         if self._writer.repaired:
             self._error("", "index_rebuilt", self._writer.repaired)
@@ -247,7 +250,7 @@ class _Sync:
             time.sleep(_LOOK_S)
             if self._control.cancelled():
                 raise Cancelled("the sync was cancelled")
-            still = [path for path in left if os.path.lexists(self._root / path)]
+            still = self._still_there(left)
             quiet = quiet + 1 if len(still) == len(left) else 0
             left = still
             if len(left) == len(sample) or quiet == _QUIET_LOOKS:
@@ -256,8 +259,22 @@ class _Sync:
 
     def _check_still_there(self) -> None:
         """Halt where files vanish because the whole repository does."""
-        if not disk.is_folder(self._root) or (self._scanned_git and git.work_tree_root(self._root) is None):
+        try:
+            with Root(self._root) as root:
+                is_same = root.identity == self._identity
+        except OSError as error:
+            if error.errno not in disk.ABSENT:
+                raise disk.unavailable(self._root, error) from error
+            is_same = False
+        if not is_same or (self._scanned_git and git.work_tree_root(self._root) is None):
             raise Unavailable(f"{self._root} vanished while it was synced", code="missing")
+
+    def _still_there(self, paths: Sequence[str]) -> list[str]:
+        try:
+            with Root(self._root) as root:
+                return [path for path in paths if root.exists(path)]
+        except OSError:
+            return []
 
     def _too_large(self, what: str) -> Unavailable:
         return Unavailable(f"{self._root}: {what}", hint=f"Ask for it: recollect sync {self._root}", code="too_large")
@@ -358,6 +375,7 @@ class _Sync:
             max_file_bytes=self._options.max_file_bytes,
             use_cache=use_cache,
             nice=nice,
+            identity=self._identity,
         )
 
     def _unread(self, row: Row) -> Analysed:

@@ -8,6 +8,7 @@ parser cannot be interrupted from Python. Its owner sees which file that was by 
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -28,6 +29,7 @@ from recollect.jobs.pipe import Forked, Pipe, fork
 from recollect.jobs.pool import DEADLINE_CPU_S, NICE_ASKED, NICE_BACKGROUND, Answer, Task
 from recollect.jobs.resources import give_way
 from recollect.store.cache import ParseCache
+from recollect.sync.beneath import Root
 from recollect.sync.tree import Stat
 
 
@@ -63,9 +65,9 @@ def work(task: Task, cache: ParseCache, ahead: _Ahead | None) -> tuple[Answer, b
         return Answer(task.path, "done", result=ahead.result), ahead.key
     try:
         content, stat, steady = _read(task)
-    except FileNotFoundError:
-        return Answer(task.path, "vanished"), None
     except OSError as error:
+        if isinstance(error, FileNotFoundError) or error.errno in (errno.ELOOP, errno.ENOTDIR):
+            return Answer(task.path, "vanished"), None  # or a link took its place: the next scan sees what is there
         return Answer(task.path, "unreadable", error.strerror or str(error)), None
     if content is None:
         return Answer(task.path, "changed", stat=stat), None  # became too large, or no regular file any more
@@ -86,8 +88,12 @@ def work(task: Task, cache: ParseCache, ahead: _Ahead | None) -> tuple[Answer, b
 
 def _read(task: Task) -> tuple[bytes | None, Stat, bool]:
     """(content, stat before, whether the stat was the same after)."""
-    with open(os.path.join(task.root, task.path), "rb", buffering=0, opener=_opener) as file:
-        before = os.fstat(file.fileno())
+    with Root(task.root) as root:
+        if task.identity is not None and root.identity != task.identity:
+            raise FileNotFoundError(errno.ENOENT, "another folder took the place of the repository")
+        descriptor = root.open(task.path)
+    try:
+        before = os.fstat(descriptor)
         stat = Stat(before.st_size, before.st_mtime_ns, before.st_ctime_ns, before.st_ino, before.st_mode)
         if not stats.S_ISREG(before.st_mode) or before.st_size > task.max_file_bytes:
             return None, stat, True
@@ -96,20 +102,16 @@ def _read(task: Task) -> tuple[bytes | None, Stat, bool]:
         hint = before.st_size + 1  # not the limit: each read would take a megabyte of fresh memory
         while held <= task.max_file_bytes:
             wanted = min(hint, task.max_file_bytes + 1 - held)
-            part = file.read(wanted)
+            part = os.read(descriptor, wanted)
             parts.append(part)
             held += len(part)
             if not part or (len(part) < wanted and held >= before.st_size):
                 break
-        after = os.fstat(file.fileno())
-        steady = (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == (stat.size, stat.mtime_ns, stat.ctime_ns)
-        return parts[0] if len(parts) == 1 else b"".join(parts), stat, steady and held == before.st_size
-
-
-def _opener(path: str, flags: int) -> int:
-    return os.open(
-        path, flags | os.O_NOFOLLOW | os.O_NONBLOCK
-    )  # no link, and no waiting at a FIFO, put there meanwhile
+        after = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    steady = (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == (stat.size, stat.mtime_ns, stat.ctime_ns)
+    return parts[0] if len(parts) == 1 else b"".join(parts), stat, steady and held == before.st_size
 
 
 def warm_up() -> None:

@@ -46,18 +46,21 @@ def row_changes(old: Tree, new: Tree) -> tuple[list[Row], list[str]]:
 def _differing(
     old: Directory, new: Directory, prefix: str
 ) -> Iterator[tuple[str, Leaf | Directory | None, Leaf | Directory | None]]:
-    """(path, before, after) of all entries below that are not the same object."""
-    if old is new:
-        return
-    for name in {**old.entries, **new.entries}:
-        before, after = old.entries.get(name), new.entries.get(name)
-        if before is after:
+    """(path, before, after) of all entries below that are not the same object; a directory before what it holds."""
+    waiting = [(old, new, prefix)]
+    while waiting:
+        old, new, prefix = waiting.pop()
+        if old is new:
             continue
-        path = prefix + name
-        yield path, before, after
-        below_old = before if isinstance(before, Directory) else _NOTHING
-        below_new = after if isinstance(after, Directory) else _NOTHING
-        yield from _differing(below_old, below_new, path + "/")
+        for name in {**old.entries, **new.entries}:
+            before, after = old.entries.get(name), new.entries.get(name)
+            if before is after:
+                continue
+            path = prefix + name
+            yield path, before, after
+            below_old = before if isinstance(before, Directory) else _NOTHING
+            below_new = after if isinstance(after, Directory) else _NOTHING
+            waiting.append((below_old, below_new, path + "/"))
 
 
 _NOTHING = Directory({}, (0, 0, 0, 0, 0))  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from recollect.sync import disk, git
+from recollect.sync.beneath import Root, read_at
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -30,7 +31,7 @@ DEFAULT_EXCLUDES: Final = [
     ".pytest_cache",
     ".tox",
 ]
-_NO_FILE: Final = disk.ABSENT | {errno.EISDIR, errno.ENXIO}  # … that is to be read
+_NO_FILE: Final = disk.ABSENT | {errno.EISDIR, errno.ENXIO, errno.EINVAL}  # … that is to be read
 NEVER: Final = frozenset({".git", ".hg", ".svn"})
 _CLASS: Final = re.compile(r"\[:(\w+):\](?=.*\])")  # inside of brackets; the library does not know them
 _CLASSES: Final = {
@@ -94,22 +95,23 @@ class Rules:
     """Nested ignore files: the deepest that says anything about a path decides, as in git."""
 
     def __init__(self) -> None:
-        self._specs: list[tuple[str, GitIgnoreSpec]] = []  # ("folder/", patterns), outer first
+        self._specs: dict[str, list[GitIgnoreSpec]] = {}  # "folder/" or "" → patterns, the strongest last
         self.negated = False
 
-    def read(self, root: str, folder: str, name: str) -> bool:
-        """Add the ignore file `folder/name` (relative to `root`, `folder` ends with `/` or is empty), if there is one.
+    def read(self, at: int, folder: str, name: str) -> bool:
+        """Add the ignore file `name` of a folder (`at`: a descriptor of it; it ends with `/`, or is empty), if there is one.
 
-        Raises OSError where there may be one: without its rules, what it leaves out would be indexed.
+        No link is followed, as by git. Raises OSError where there may be one: without its rules, what it leaves out would
+        be indexed.
         """
         try:
-            data = git.read(f"{root}/{folder}{name}").removeprefix(b"\xef\xbb\xbf")
+            data = read_at(at, name).removeprefix(b"\xef\xbb\xbf")
         except OSError as error:
             if error.errno in _NO_FILE:
                 return False
             raise
         lines = [line.removesuffix("\r") for line in data.decode("utf-8", "surrogateescape").split("\n")]
-        self._specs.append((folder, _spec(lines)))
+        self._specs.setdefault(folder, []).append(_spec(lines))
         self.negated |= any(line.startswith("!") for line in lines)
         return True
 
@@ -118,8 +120,12 @@ class Rules:
 
     def verdict(self, path: str, is_directory: bool) -> bool | None:
         """True: left out; False: taken back in by a `!` pattern; None: nothing said of it."""
-        for folder, spec in reversed(self._specs):
-            if path.startswith(folder):
+        if not self._specs:
+            return None
+        folder = path
+        while folder:
+            folder = folder[: folder.rfind("/", 0, len(folder) - 1) + 1]
+            for spec in reversed(self._specs.get(folder, ())):
                 said = spec.check_file(_bytewise(path[len(folder) :]) + ("/" if is_directory else "")).include
                 if said is not None:
                     return said
@@ -132,11 +138,19 @@ def includes(root: str, path: str) -> bool:
     It has to name it (`!.env`, `!certs/*.pem`): one that takes in all that a folder holds (`!config/`, `!*`) does not
     mean keys. `.gitignore` has no say in this.
     """
+    try:
+        with Root(root) as opened:
+            return _includes(opened, path)
+    except OSError:
+        return False
+
+
+def _includes(root: Root, path: str) -> bool:
     folder = path.rpartition("/")[0]
     above = ["", *(folder[:at] + "/" for at in range(1, len(folder) + 1) if folder[at : at + 1] in ("/", ""))]
     for base in reversed(above if folder else [""]):
         try:
-            data = git.read(f"{root}/{base}{OWN_FILE}").removeprefix(b"\xef\xbb\xbf")
+            data = root.read(base + OWN_FILE).removeprefix(b"\xef\xbb\xbf")
         except OSError:
             continue
         lines = [line.strip() for line in data.decode("utf-8", "surrogateescape").splitlines()]

@@ -5,7 +5,7 @@ Trees share what is equal: an unchanged directory of a new tree is the same obje
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -84,45 +84,78 @@ class Directory:
 
     @property
     def hash(self) -> bytes:
-        if self._hash is None:
-            hasher = blake3()
-            for name in sorted(self.entries):
-                entry = self.entries[name]
-                if isinstance(entry, Directory):
-                    if not entry.leaves:
-                        continue  # as in git: a directory is what it holds
-                    head, digest = b"d", entry.hash
-                else:
-                    executable = entry.kind is Kind.FILE and bool(entry.stat.mode & 0o100)
-                    head, digest = b"x" if executable else b"%d" % entry.kind, entry.digest()
-                raw = name.encode("utf-8", "surrogateescape")
-                hasher.update(b"%b %d %b %d %b" % (head, len(raw), raw, len(digest), digest))
-            self._hash = hasher.digest(16)
+        for directory in self.innermost_first(lambda item: item._hash is not None):
+            directory._hash = directory._hashed()
+        assert self._hash is not None
         return self._hash
+
+    def _hashed(self) -> bytes:
+        hasher = blake3()
+        for name in sorted(self.entries):
+            entry = self.entries[name]
+            if isinstance(entry, Directory):
+                if not entry.leaves:
+                    continue  # as in git: a directory is what it holds
+                head, digest = b"d", entry.hash
+            else:
+                executable = entry.kind is Kind.FILE and bool(entry.stat.mode & 0o100)
+                head, digest = b"x" if executable else b"%d" % entry.kind, entry.digest()
+            raw = name.encode("utf-8", "surrogateescape")
+            hasher.update(b"%b %d %b %d %b" % (head, len(raw), raw, len(digest), digest))
+        return hasher.digest(16)
 
     @property
     def files(self) -> int:
         """Number of regular files below."""
-        if self._files is None:
-            self._files = sum(
+        for directory in self.innermost_first(lambda item: item._files is not None):
+            directory._files = sum(
                 entry.files if isinstance(entry, Directory) else entry.kind is Kind.FILE
-                for entry in self.entries.values()
+                for entry in directory.entries.values()
             )
+        assert self._files is not None
         return self._files
 
     @property
     def leaves(self) -> bool:
         """Whether anything but directories lies below."""
-        if self._leaves is None:
-            self._leaves = any(not isinstance(entry, Directory) or entry.leaves for entry in self.entries.values())
+        for directory in self.innermost_first(lambda item: item._leaves is not None):
+            directory._leaves = any(
+                not isinstance(entry, Directory) or entry.leaves for entry in directory.entries.values()
+            )
+        assert self._leaves is not None
         return self._leaves
 
+    def innermost_first(self, is_done: Callable[[Directory], bool]) -> Iterator[Directory]:
+        """Those of this directory and the ones below that are not done yet, each after those that it holds.
+
+        However deep they lie: functions that call themselves end at some hundred levels.
+        """
+        if is_done(self):
+            return
+        waiting = [self]
+        while waiting:
+            directory = waiting[-1]
+            below = [entry for entry in directory.entries.values() if type(entry) is Directory and not is_done(entry)]
+            if below:
+                waiting += below
+            else:
+                waiting.pop()
+                if not is_done(directory):
+                    yield directory
+
     def walk(self, prefix: str) -> Iterator[tuple[str, Leaf | Directory]]:
-        for name, entry in self.entries.items():
-            path = prefix + name
-            yield path, entry
-            if isinstance(entry, Directory):
-                yield from entry.walk(path + "/")
+        """(path, entry) of all below; a directory comes before what it holds."""
+        levels = [(prefix, iter(self.entries.items()))]
+        while levels:
+            above, items = levels[-1]
+            for name, entry in items:
+                path = above + name
+                yield path, entry
+                if type(entry) is Directory:
+                    levels.append((path + "/", iter(entry.entries.items())))
+                    break
+            else:
+                levels.pop()
 
 
 _NO_STAT: Final = Stat(0, -1, 0, 0, 0)
@@ -202,10 +235,18 @@ def build(rows: Mapping[str, Row]) -> Tree:
 
     def parent_of(path: str) -> dict[str, Leaf | Directory]:
         folder = path.rpartition("/")[0]
-        if folder not in entries:
-            entries[folder] = {}
-            parent_of(folder)[folder.rpartition("/")[2]] = Directory(entries[folder], _NO_STAT)
-        return entries[folder]
+        parent = above = entries.get(folder)
+        if parent is None:
+            parent = entries[folder] = {}
+            below = parent
+            while above is None:  # those that lead there
+                outer, _, name = folder.rpartition("/")
+                above = entries.get(outer)
+                holder = above if above is not None else {}
+                entries[outer] = holder
+                holder[name] = Directory(below, _NO_STAT)
+                folder, below = outer, holder
+        return parent
 
     for path, row in rows.items():
         if row.kind is Kind.DIRECTORY:
@@ -216,16 +257,15 @@ def build(rows: Mapping[str, Row]) -> Tree:
         else:
             parent_of(path)[path.rpartition("/")[2]] = Leaf(row.kind, row.stat, row.hash)
     root = Directory(entries[""], stats.get("", _NO_STAT))
-    _restat(root, "", stats)
+    _restat(root, stats)
     return Tree(root)
 
 
-def _restat(directory: Directory, prefix: str, stats: Mapping[str, Stat]) -> None:
+def _restat(root: Directory, stats: Mapping[str, Stat]) -> None:
     """Give directories that were made before their own row was seen the stat of that row (only while building)."""
-    for name, entry in directory.entries.items():
+    for path, entry in root.walk(""):
         if isinstance(entry, Directory):
-            entry.stat = stats.get(prefix + name, entry.stat)
-            _restat(entry, f"{prefix}{name}/", stats)
+            entry.stat = stats.get(path, entry.stat)
 
 
 def _row(path: str, entry: Leaf | Directory) -> Row:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Final
 
 from recollect import languages
@@ -13,6 +12,7 @@ from recollect.index.skip import is_withheld, skip_by_name
 from recollect.index.snapshot import Snapshot
 from recollect.model import CodeResult
 from recollect.store.catalog import Repository
+from recollect.sync.beneath import Root, read_up_to
 from recollect.sync.tree import printable
 
 MOST_LINES: Final = 2_000
@@ -42,18 +42,7 @@ def read(
 ) -> CodeResult:
     """Lines `start_line` to `end_line`, both included; at most `MOST_LINES`. Raises UserError, Refused."""
     relative = inside(repository, path)
-    names = {relative, os.path.relpath(os.path.realpath(repository.path / relative), repository.path)}
-    if any(".git" in name.split("/") for name in names):
-        raise _refused(path)
-    try:
-        text, from_index = _text(repository, snapshot, relative)
-    except UserError:
-        if any(skip_by_name(name) == "secret" for name in names):
-            raise _refused(path) from None
-        raise
-    data = text.encode("utf-8", "surrogatepass")
-    if any(is_withheld(name, data, os.fspath(repository.path)) for name in names):
-        raise _refused(path)
+    text, from_index = _text(repository, snapshot, relative)
     lines = text.split("\n")
     if lines and not lines[-1]:
         lines.pop()
@@ -94,24 +83,63 @@ def _refused(path: str) -> Refused:
 
 
 def _text(repository: Repository, snapshot: Snapshot | None, relative: str) -> tuple[str, bool]:
-    full: Path = repository.path / relative
+    """The text of a file, and whether it is that of the index. Raises UserError, Refused."""
+    _refuse_gits_own(relative, relative)
     info = snapshot.find(relative) if snapshot is not None else None
     if info is not None and info.language == "notebook" and snapshot is not None:
-        return snapshot.text(info.id), True  # line numbers of hits are those of its cells
+        return _checked(repository, snapshot.text(info.id), {relative}), True  # lines of hits are those of its cells
     try:
-        if full.is_file():
-            with open(full, "rb") as file:
-                data = file.read(_MOST_BYTES + 1)
-            if len(data) > _MOST_BYTES:
-                raise UserError(f"{relative} is larger than {_MOST_BYTES // 1_000_000} MB", code="too_large")
-            if b"\0" in data[:8000] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise UserError(f"{relative} is not text", code="binary")
-            return decode(data), False
-        if full.is_dir():
-            raise UserError(f"{relative} is a folder", code="is_a_folder")
+        data, real = _content(repository, relative)
+        return _checked(repository, decode(data), {relative, real}), False
     except OSError as error:
-        if info is None:
+        if info is None and not isinstance(error, FileNotFoundError):
             raise UserError(f"{relative}: {error.strerror}", code="unreadable") from error
     if info is not None and info.status == "indexed" and snapshot is not None:
-        return snapshot.text(info.id), True
+        return _checked(repository, snapshot.text(info.id), {relative}), True
+    if skip_by_name(relative) == "secret":
+        raise _refused(relative)
     raise UserError(f"there is no {relative} in {repository.name}", code="no_such_file")
+
+
+def _checked(repository: Repository, text: str, names: set[str]) -> str:
+    """`text`, unless a file of these names must not be read out. Raises Refused."""
+    data = text.encode("utf-8", "surrogatepass")
+    for name in names:
+        if is_withheld(name, data, os.fspath(repository.path)):
+            raise _refused(name)
+    return text
+
+
+def _content(repository: Repository, relative: str) -> tuple[bytes, str]:
+    """What a file of the repository holds, and its path without links. These are followed to files of the
+    repository; what is exchanged for a link after that is not read.
+
+    Raises:
+        OSError, UserError, Refused.
+    """
+    with Root(repository.path) as root:
+        real = root.without_links(relative)
+        _refuse_gits_own(relative, real)
+        try:
+            descriptor, _ = root.open_file(real)
+        except IsADirectoryError as error:
+            raise UserError(f"{relative} is a folder", code="is_a_folder") from error
+    try:
+        data = read_up_to(descriptor, _MOST_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    is_secret = "secret" in (skip_by_name(relative), skip_by_name(real))
+    if len(data) > _MOST_BYTES:
+        if is_secret:
+            raise _refused(relative)
+        raise UserError(f"{relative} is larger than {_MOST_BYTES // 1_000_000} MB", code="too_large")
+    if b"\0" in data[:8000] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        if is_secret:
+            raise _refused(relative)
+        raise UserError(f"{relative} is not text", code="binary")
+    return data, real
+
+
+def _refuse_gits_own(path: str, real: str) -> None:
+    if ".git" in real.lower().split("/"):
+        raise _refused(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat as stats
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import fields
@@ -32,6 +33,7 @@ from recollect.records import dataclass
 from recollect.store.catalog import Repository
 from recollect.store.clones import Clone
 from recollect.sync import git
+from recollect.sync.beneath import Root
 from recollect.sync.ignore import DEFAULT_EXCLUDES, NEVER, GitNames
 from recollect.sync.tree import printable
 
@@ -311,37 +313,43 @@ def reason_sentence(reason: str | None) -> str | None:
 
 def why_absent(root: Path, path: str) -> tuple[str, str]:
     """(word, sentence): why a path of a repository is in no index, as far as its place and name tell."""
-    full = root / path
-    if not os.path.lexists(full):
+    try:
+        with Root(root) as opened:
+            return _why_absent(root, opened, path)
+    except OSError as error:
+        return "unreadable", f"it cannot be read: {error.strerror}"
+
+
+def _why_absent(root: Path, opened: Root, path: str) -> tuple[str, str]:
+    found = opened.lstat(path)
+    if found is None:
         return "absent", "there is no such file"
-    for parent in [*full.parents][: len(Path(path).parts) - 1]:
-        if os.path.lexists(parent / ".git"):
-            return "nested", f"it lies in a repository of its own: {parent}"
-    if os.path.islink(full):
+    folder = path.rpartition("/")[0]
+    while folder:
+        if opened.exists(f"{folder}/.git"):
+            return "nested", f"it lies in a repository of its own: {root / folder}"
+        folder = folder.rpartition("/")[0]
+    if stats.S_ISLNK(found.st_mode):
         return "symlink", "a symbolic link: recorded, not followed"
-    if os.path.isdir(full):
+    if stats.S_ISDIR(found.st_mode):
         return "folder", "a folder"
-    if not os.path.isfile(full):
+    if not stats.S_ISREG(found.st_mode):
         return "special", "a device, socket or FIFO"
     if any(part in NEVER for part in Path(path).parts):
         return "never", "version control's own data"
     named = skip_by_name(path)
-    if named is not None and (named != "secret" or _skipped(root, path) == "secret"):
+    if named is not None and (named != "secret" or _skipped(root, opened, path) == "secret"):
         return named, REASONS[named]
     if git.work_tree_root(root) is not None and GitNames(root).ignored([path]):
         return "ignored", "git ignores it (a `!` pattern in .recollectignore takes it back in)"
     if git.work_tree_root(root) is None and any(part in DEFAULT_EXCLUDES for part in Path(path).parts):
         return "excluded", "it lies in a folder that is left out by default where git does not decide"
-    try:
-        found = _skipped(root, path)
-    except OSError as error:
-        return "unreadable", f"it cannot be read: {error.strerror}"
-    if found is not None and found != INCLUDED:
-        return found, REASONS[found]
+    reason = _skipped(root, opened, path)
+    if reason is not None and reason != INCLUDED:
+        return reason, REASONS[reason]
     return "not_synced", "not seen by a sync yet, or left out by .recollectignore; run: recollect sync"
 
 
-def _skipped(root: Path, path: str) -> str | None:
+def _skipped(root: Path, opened: Root, path: str) -> str | None:
     """Reason that name, place and content give to leave a file out. Raises OSError."""
-    with open(root / path, "rb") as file:
-        return skip(path, file.read(1_000_000), os.fspath(root))
+    return skip(path, opened.read(path), os.fspath(root))
