@@ -19,7 +19,8 @@ from pathlib import Path
 
 from recollect import __version__
 from recollect.errors import RecollectError, Unavailable, UserError, from_dict
-from recollect.home import LONGEST_LINE, PROTOCOL, home_directory, run_folder, socket_path
+from recollect.home import LONGEST_HELLO, LONGEST_LINE, PROTOCOL, home_directory, run_folder, socket_path
+from recollect.private import check_peer, open_private, opener
 
 TYPE_CHECKING = False  # as in `recollect`
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _connected(home: Path, start: bool) -> socket.socket:
     if not start:
         raise Unavailable("no daemon is running", hint="recollect daemon start", code="not_running")
     try:
-        lock = os.open(run_folder(home) / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = open_private(run_folder(home) / "start.lock", os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise Unavailable(
             f"{home} cannot be used: {error.strerror}", hint="Set RECOLLECT_HOME.", code="no_home"
@@ -127,12 +128,24 @@ def _connected(home: Path, start: bool) -> socket.socket:
 
 
 def _try_connect(home: Path) -> socket.socket | None:
+    """A connection whose other end belongs to this user, in a folder that is this user's alone; nothing was sent yet."""
+    try:
+        path = socket_path(home)
+        if not os.path.lexists(path):
+            return None
+        run_folder(home)  # refuses one that others could have put there
+    except OSError:
+        return None
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.connect(os.fspath(socket_path(home)))
+        connection.connect(os.fspath(path))
+        check_peer(connection)
     except OSError:
         connection.close()
         return None
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -152,7 +165,7 @@ def start_daemon(home: Path) -> None:
 
     reading, writing = os.pipe()
     try:
-        with open(run_folder(home) / "daemon.log", "ab") as log:
+        with open(run_folder(home) / "daemon.log", "ab", opener=opener) as log:
             subprocess.Popen(
                 [sys.executable, "-m", "recollect.server.daemon", os.fspath(home), str(writing)],
                 stdin=subprocess.DEVNULL,
@@ -193,7 +206,7 @@ def _greet(connection: socket.socket, greeting: dict[str, Any]) -> bytes:
     said = b""
     while b"\n" not in said:
         part = connection.recv(65536)
-        if not part:
+        if not part or len(said) > LONGEST_HELLO:
             raise ConnectionError("the daemon closed the connection")
         said += part
     connection.settimeout(None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import sys
@@ -11,8 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from recollect.errors import AlreadyRunning
+from recollect.private import open_private, private_folder, reachable_folder, sync_folder
 
 PROTOCOL = 1  # of the socket; client and daemon must agree on it
+LONGEST_HELLO = 65_536  # bytes of the first line each way
 LONGEST_LINE = 16_000_000  # bytes of one request
 _LONGEST_SOCKET = 100  # bytes; the kernel's limit is 104 (macOS) or 108 (Linux), the terminating zero included
 
@@ -29,10 +30,8 @@ def home_directory(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def run_folder(home: Path) -> Path:
-    """Lock, socket, log of the daemon; made if need be, for this user alone."""
-    folder = home / "run"
-    make_folder(folder)
-    return folder
+    """Lock, socket, log of the daemon; made if need be, for this user alone. Raises Refused where others could get at it."""
+    return private_folder(reachable_folder(home) / "run")
 
 
 def make_folder(folder: Path) -> None:
@@ -47,21 +46,9 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a power cut: those made, moved and removed until now."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system without a notion of it
-            raise
-    finally:
-        os.close(descriptor)
-
-
 def own(home: Path, wait_s: float = 0.0) -> int:
     """Hold the home's lock while the returned descriptor is open; waits for one that is ending. Raises AlreadyRunning."""
-    descriptor = os.open(run_folder(home) / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(run_folder(home) / "daemon.lock", os.O_RDWR | os.O_CREAT)
     until = time.monotonic() + wait_s
     while True:
         try:
@@ -89,15 +76,12 @@ def socket_path(home: Path) -> Path:
     """`run/daemon.sock`; where that is too long for a socket, a name made from it in /tmp.
 
     Not in a directory that the environment names: agents and terminals of one user differ in theirs, and all must meet here.
+    Raises Refused where that folder is not this user's alone.
     """
     path = home / "run" / "daemon.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET:
         return path
-    folder = Path("/tmp") / f"recollect-{os.getuid()}"
-    folder.mkdir(exist_ok=True, mode=0o700)
-    found = folder.stat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise PermissionError(f"{folder} does not belong to this user alone")
+    folder = private_folder(Path("/tmp") / f"recollect-{os.getuid()}")
     import hashlib  # seldom needed
 
     return folder / (hashlib.blake2b(os.fsencode(home), digest_size=12).hexdigest() + ".sock")

@@ -12,6 +12,7 @@ from typer.exceptions import Abort, Exit, TyperException
 from recollect import escape
 from recollect.errors import RecollectError
 from recollect.home import home_directory, run_folder
+from recollect.private import opener
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -58,9 +59,10 @@ def _said(error: RecollectError, as_json: bool) -> int:
 def _our_bug() -> int:
     try:
         path = run_folder(home_directory()) / "crash.log"
-        path.write_text(f"recollect {' '.join(sys.argv[1:])}\n{traceback.format_exc()}")
+        with open(path, "w", opener=opener) as file:
+            file.write(f"recollect {' '.join(sys.argv[1:])}\n{traceback.format_exc()}")
         place = f"details: {path}"
-    except OSError:
+    except (OSError, RecollectError):
         place = traceback.format_exc()
     sys.stderr.write(f"recollect: this is a bug of ours; {place}\n")
     return 3

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from recollect.home import run_folder
+from recollect.private import opener
 
 _T = TypeVar("_T")
 
@@ -172,5 +173,5 @@ def start_indexer(home: Path) -> Started:
     Here, where little else is imported, so that a daemon can start it first of all.
     """
     command = (sys.executable, "-m", "recollect.server.indexer")
-    with open(run_folder(home) / "indexer.log", "ab") as log_file:
+    with open(run_folder(home) / "indexer.log", "ab", opener=opener) as log_file:
         return start(command, [os.fspath(home)], output=log_file, leader=True)

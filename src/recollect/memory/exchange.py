@@ -19,9 +19,10 @@ from typing import Any, Final
 
 from recollect import text
 from recollect.errors import UserError
-from recollect.home import make_folder, sync_folder
+from recollect.home import make_folder
 from recollect.memory.store import MemoryStore
 from recollect.model import Memory
+from recollect.private import sync_folder
 
 _NAME: Final = re.compile(r".*-(?P<id>[0-9a-f]{16})\.md")
 _FIELDS: Final = {field.name for field in fields(Memory)} | {"versions"}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
+import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +16,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from recollect.errors import RecollectError, Refused
+from recollect.errors import RecollectError, Refused, Unavailable
 from recollect.home import run_folder
+from recollect.private import opener
+from recollect.server.http_connections import admit
 
 _ONCE_S: Final = 120.0  # how long a one-time link holds
+_LONGEST_TOKEN: Final = 1000
 _MOST_BODY: Final = 4_000_000  # bytes
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _TOKEN_ONLY: Final = ("/mcp",)  # a browser has no business there
@@ -65,17 +69,18 @@ class Keys:
 
 def _token(path: Path) -> str:
     """The token in a file that only its owner may read; made where there is none."""
-    try:
-        known = path.read_text().strip()
-        if len(known) >= 32 and path.stat().st_mode & 0o077 == 0:
-            return known
-        path.unlink()
-    except FileNotFoundError:
-        pass
-    made = secrets.token_urlsafe(32)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(made + "\n")
-    return made
+    with suppress(FileNotFoundError):
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077 == 0:
+            with open(path, opener=opener) as file:
+                token = file.read(_LONGEST_TOKEN).strip()
+            if len(token) >= 32:
+                return token
+        path.unlink()  # a link, or one that others could read
+    token = secrets.token_urlsafe(32)
+    with open(path, "x", opener=opener) as file:
+        file.write(token + "\n")
+    return token
 
 
 class Guard:
@@ -107,9 +112,14 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                if refused is not None and scope["method"] in _SAFE:  # else its body has to be read first
+                    headers["connection"] = "close"  # a stranger gets one answer for each connection
             await send(message)
 
         refused = self._refused(scope, Headers(scope=scope))
+        if refused is None and scope["path"] != "/login" and not admit(scope):
+            too_many = "too many HTTP connections are open"
+            refused = Unavailable(too_many, hint="Close some of them.", code="too_many_connections"), 503
         if refused is not None:
             error, status = refused
             await self._failure(error, status, scope)(scope, receive, with_headers)

@@ -18,14 +18,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import recollect
 from recollect import __version__, text
-from recollect.errors import RecollectError, UserError
-from recollect.home import LONGEST_LINE, PROTOCOL, run_folder, socket_path, still_owned
+from recollect.errors import RecollectError, Unavailable, UserError
+from recollect.home import PROTOCOL, run_folder, socket_path, still_owned
+from recollect.private import opener
 from recollect.server import logs
+from recollect.server.listener import Listener, Stream
 
 if TYPE_CHECKING:
     from recollect.jobs.pipe import Started
@@ -37,6 +40,8 @@ _QUICK_THREADS: Final = 16
 _WAITING_THREADS: Final = 256
 _IDLE_CHECK_S: Final = 5.0
 _MCP_AFTER_S: Final = 2.0  # its code is loaded, whatever is going on
+_MOST_CALLS: Final = 64  # of one connection at once; beyond, what it sends waits
+_MOST_UNSENT: Final = 1_000_000  # bytes that a client has not read; beyond, progress is not sent
 _REPLACED_S: Final = 2.0  # since the last file of another version was written: all of them are there
 log = logging.getLogger("recollect.daemon")
 
@@ -70,7 +75,8 @@ class Daemon:
     def __init__(self, home: Path, lock: int, listener: socket.socket, program: _Program) -> None:
         self._home = home
         self._lock = lock
-        self._listener = listener
+        self._listening = listener
+        self._listener = Listener(listener, self._connected)
         self._program = program
         self._workspace: Workspace
         self._mcp: Mcp
@@ -89,17 +95,18 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        server = await asyncio.start_unix_server(self._connected, sock=self._listener, limit=LONGEST_LINE)
+        accepting = asyncio.create_task(self._listener.run(), name="accept")
+        accepting.add_done_callback(lambda task: self._stopping.set())  # nobody could reach it any longer
         importing = asyncio.create_task(self._import_mcp(), name="import-mcp")
         idle = asyncio.create_task(self._end_when_idle(), name="idle")
         await self._stopping.wait()
-        server.close()
-        for task in (idle, importing):
+        for task in (accepting, idle, importing):
             task.cancel()
+        self._listening.close()
         for task, writer in list(self._connections.items()):
             task.cancel()
             writer.close()
-        await asyncio.gather(idle, importing, *self._connections, return_exceptions=True)
+        await asyncio.gather(accepting, idle, importing, *self._connections, return_exceptions=True)
         if self._web is not None:
             await self._web.close()
 
@@ -171,14 +178,14 @@ class Daemon:
 
     # -- connections --------------------------------------------------------------------------------------------------
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connected(self, reader: Stream, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._connections[task] = writer
         self._last_used = time.monotonic()
         try:
             await self._serve(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
+        except (ConnectionError, TimeoutError, asyncio.CancelledError):
             pass
         except Exception:
             log.exception("a connection failed")
@@ -188,11 +195,11 @@ class Daemon:
             with suppress(Exception):
                 writer.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: Stream, writer: asyncio.StreamWriter) -> None:
         try:
-            hello = json.loads(await reader.readline())
+            hello = json.loads(await self._listener.hello(reader))
             role, version, protocol = str(hello["role"]), str(hello["version"]), int(hello["recollect"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return  # not one of ours
         newer = _number(version) > _number(__version__)
         if newer or self._replaced():
@@ -209,6 +216,18 @@ class Daemon:
             )
             writer.write(json.dumps({"error": error.to_dict()}).encode() + b"\n")
             return
+        role = "mcp" if role == "mcp" else "client"
+        try:
+            self._listener.enter(role)
+        except Unavailable as unavailable:
+            writer.write(json.dumps({"error": unavailable.to_dict()}).encode() + b"\n")
+            return
+        try:
+            await self._serve_role(role, hello, reader, writer)
+        finally:
+            self._listener.leave(role)
+
+    async def _serve_role(self, role: str, hello: dict[str, Any], reader: Stream, writer: asyncio.StreamWriter) -> None:
         writer.write(json.dumps({"recollect": PROTOCOL, "version": __version__, "pid": os.getpid()}).encode() + b"\n")
         caller = _caller(hello, agent=role == "mcp")
         if role == "mcp":
@@ -217,7 +236,8 @@ class Daemon:
             from recollect.server.mcp import Client
 
             toolsets = hello.get("toolsets")
-            await self._mcp.serve(reader, writer, Client(caller, tuple(toolsets) if toolsets else None))
+            names = tuple(map(str, toolsets)) if isinstance(toolsets, list) and toolsets else None
+            await self._mcp.serve(reader, writer, Client(caller, names))
         else:
             await _Calls(self, reader, writer, caller).run()
             self._mcp_wanted.set()
@@ -271,15 +291,19 @@ class _Calls:
         try:
             while line := await self._line():
                 message = json.loads(line)
+                if not isinstance(message, dict):
+                    raise ValueError("a call is an object")
                 if "cancel" in message:
-                    event = self._running.get(message["cancel"])
+                    event = self._running.get(str(message["cancel"]))
                     if event is not None:
                         event.set()
                     continue
+                if len(self._tasks) >= _MOST_CALLS:
+                    await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
                 task = asyncio.create_task(self._call(message), name=f"call-{message.get('method')}")
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._send({"id": None, "error": UserError(f"not understood: {error}", code="protocol").to_dict()})
         finally:
             for event in self._running.values():
@@ -292,14 +316,15 @@ class _Calls:
             return b""
 
     async def _call(self, message: dict[str, Any]) -> None:
-        number, method = message.get("id"), str(message.get("method"))
-        cancelled = self._running[number] = threading.Event()
+        number, method, params = message.get("id"), str(message.get("method")), message.get("params")
+        cancelled = self._running[str(number)] = threading.Event()
 
         def report(progress: Any) -> None:
-            self._loop.call_soon_threadsafe(self._send, {"id": number, "progress": progress})
+            self._loop.call_soon_threadsafe(self._send_progress, {"id": number, "progress": progress})
 
         try:
-            result = await self._daemon.call(method, message.get("params") or {}, self._caller, report, cancelled)
+            given = params if isinstance(params, dict) else {}
+            result = await self._daemon.call(method, given, self._caller, report, cancelled)
             self._send({"id": number, "result": result})
         except RecollectError as error:
             self._send({"id": number, "error": error.to_dict()})
@@ -308,7 +333,13 @@ class _Calls:
             failure = RecollectError(f"{type(error).__name__}: {error}", hint="The log has more: recollect daemon logs")
             self._send({"id": number, "error": failure.to_dict()})
         finally:
-            self._running.pop(number, None)
+            self._running.pop(str(number), None)
+        with suppress(ConnectionError):
+            await self._writer.drain()  # who does not read its answers gets no further ones
+
+    def _send_progress(self, message: dict[str, Any]) -> None:
+        if self._writer.transport.get_write_buffer_size() < _MOST_UNSENT:
+            self._send(message)
 
     def _send(self, message: dict[str, Any]) -> None:
         if not self._writer.is_closing():
@@ -351,8 +382,15 @@ def _stop_listening(home: Path, lock: int) -> None:
         socket_path(home).unlink(missing_ok=True)
 
 
+class _Log(logging.handlers.RotatingFileHandler):
+    """For its owner alone, and never another file that a link leads to."""
+
+    def _open(self) -> TextIOWrapper:
+        return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=opener)
+
+
 def _set_up_log(home: Path, level: str) -> None:
-    handler = logging.handlers.RotatingFileHandler(run_folder(home) / "daemon.log", maxBytes=2_000_000, backupCount=2)
+    handler = _Log(run_folder(home) / "daemon.log", maxBytes=2_000_000, backupCount=2)
     handler.setFormatter(logs.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 

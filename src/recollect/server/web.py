@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
@@ -32,8 +30,10 @@ from recollect import text
 from recollect.errors import RecollectError, Unavailable, UserError, without_credentials
 from recollect.server import api, metrics
 from recollect.server.access import Guard, Keys
+from recollect.server.http_connections import ACCEPTED_AT_ONCE, BACKLOG, Connections, protocol_of
 from recollect.server.live import Live
 from recollect.server.mcp import Client, Mcp, client_of_request
+from recollect.server.sessions import Sessions
 from recollect.server.tooling import Call
 from recollect.workspace import Caller, Workspace
 
@@ -51,7 +51,9 @@ _LOCKED_OUT: Final = (
     "<h1>Recollect</h1><p>This page opens with a link that holds once. In a terminal:</p><pre>recollect web</pre></html>"
 )
 _PERSON: Final = Caller()  # whoever has the token or the cookie is the owner
+_MOST_PAGES: Final = 64
 log = logging.getLogger("recollect.web")
+logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # else strangers fill the log with what they send
 
 
 class Web:
@@ -62,7 +64,7 @@ class Web:
         self._quick, self._waiting = quick, waiting
         self._keys = Keys(workspace.home)
         self._live = Live(workspace, waiting)
-        self._manager = StreamableHTTPSessionManager(mcp.server, security_settings=_GUARDED)
+        self._sessions = Sessions(mcp.server)
         self._stack = AsyncExitStack()
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -82,7 +84,7 @@ class Web:
                 return
             listener = _listen(port)
             self.port = listener.getsockname()[1]
-            await self._stack.enter_async_context(self._manager.run())
+            await self._stack.enter_async_context(self._sessions.run())
             config = uvicorn.Config(
                 self._app(),
                 lifespan="off",
@@ -91,6 +93,9 @@ class Web:
                 server_header=False,
                 timeout_graceful_shutdown=1,
                 loop="none",
+                http=protocol_of(Connections()),
+                ws="none",
+                backlog=ACCEPTED_AT_ONCE,
             )
             self._server = _Server(config)
             self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
@@ -141,6 +146,9 @@ class Web:
         return answer
 
     async def _events(self, request: Request) -> Response:
+        if self._live.pages >= _MOST_PAGES:
+            said = f"{_MOST_PAGES} pages are open already"
+            return _error(Unavailable(said, hint="Close one.", code="too_many_pages"), 503)
         return StreamingResponse(self._live.stream(), media_type="text/event-stream")
 
     async def _metrics(self, request: Request) -> Response:
@@ -168,7 +176,7 @@ class Web:
         project, toolsets = request.headers.get("recollect-project"), request.query_params.get("toolsets")
         caller = Caller(project_dir=project, agent=True)
         client_of_request.set(Client(caller, tuple(toolsets.split(",")) if toolsets else None))
-        await self._manager.handle_request(scope, _mended(receive), send)
+        await self._sessions.handle_request(scope, _mended(receive), send)
 
     def _operations(self, path: str) -> Callable[[Request], Any]:
         by_verb = {one.verb: self._operation(one) for one in api.OPERATIONS if one.path == path}
@@ -242,8 +250,10 @@ class _Server(uvicorn.Server):
         """The daemon has its own."""
         yield
 
-
-_GUARDED: Final = TransportSecuritySettings(enable_dns_rebinding_protection=False)  # `Guard` has seen to that
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)
 
 
 def _listen(port: int) -> socket.socket:
