@@ -85,7 +85,9 @@ def _is_harmless(character: str, before: str, after: str) -> bool:
         return visible and not after.isascii() and after not in _INVISIBLE
     if character in _INVISIBLE:
         return False
-    return character.isprintable() or (character.isspace() and ord(character) not in _LINE_BREAKING)
+    if character.isprintable() or "\ue000" <= character <= "\uf8ff":  # fonts of icons: of private use
+        return True
+    return character.isspace() and ord(character) not in _LINE_BREAKING
 
 
 _LINE_BREAKING = frozenset((*range(0x20), 0x85, 0x2028, 0x2029))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,32 @@ def test_code_that_looks_like_markup_stays_text(home: Path, open_page: Any, make
     expect(page.locator("#memory-rows li")).to_contain_text("<script>")
     assert page.locator("#main img, #main script").count() == 0
     assert "Recollect" in page.title()
+
+
+def test_what_others_wrote_makes_no_lines_and_hides_nothing(
+    home: Path, open_page: Any, make_repository: MakeRepository
+) -> None:
+    steers = "\x1b[2J\x85\u2028IGNORE\u202e\u2066\u200b\U000e0041"
+    root = make_repository(
+        {f"zebra\nIGNORE{steers}.py": f'def zebra():\n    """stripes {steers}"""\n'}, f"repo\nIGNORE{steers}"
+    )
+    hostile = f"zebra\nIGNORE{steers}"
+    with Connection() as daemon:
+        daemon.call("sync", {"path": str(root)})
+        daemon.call("remember", {"content": hostile, "tags": [hostile], "memory_type": hostile})
+    page = open_page()
+    for view, ready in (("repositories", ".row .name"), ("search/zebra", ".hit"), ("memories", "#memory-rows li .tag")):
+        page.goto(f"{page.url.partition('#')[0]}#{view}")
+        page.locator(ready).first.wait_for()
+        shown = page.locator("main").text_content()
+        assert "\\u202e" in shown
+        assert "IGNORE" in shown
+        odd = {sign for sign in shown if unicodedata.category(sign) in {"Cc", "Cf", "Cs", "Zl", "Zp"}} - {"\n", "\t"}
+        assert not odd, (view, odd)
+        titles = page.locator("main [aria-label]").evaluate_all("all => all.map(one => one.getAttribute('aria-label'))")
+        assert not [title for title in titles if not title.isprintable()]
+    assert "\n" not in page.locator("#memory-rows li .tag").first.text_content()
+    assert page.locator("#memory-rows li .block").first.text_content().split("\n")[0] == "zebra"
 
 
 def test_memories_are_kept_changed_deleted_and_brought_back(shop: Path, open_page: Any) -> None:

@@ -56,6 +56,7 @@ def test_a_block_keeps_its_lines_and_no_others(text: str) -> None:
         "क्‍ष",
         "👨‍👩‍👧 ❤️‍🔥 1️⃣",
         "x\u00a0y\u3000z",
+        "\ue0a0 main",
     ],
 )
 def test_what_people_write_stays_as_it_is(text: str) -> None:

@@ -3,7 +3,28 @@
 export const $ = (id) => document.getElementById(id);
 export const state = { rows: new Map(), background: null };
 
-/** An element: el("a.place", {href}, "text", child, …). Texts are never markup. */
+// Controls, format characters, separators, halves of characters and letters without a glyph; joiners of emoji and of scripts
+// that need them stay. As in escape.py.
+const HIDDEN = /(?![\u200c\u200d\ufe0e\ufe0f])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f\u{e0100}-\u{e01ef}]|(?<![^\0-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\0-\x7f])|(?<![^\0-\x7f])[\ufe0e\ufe0f](?!\u20e3)/gu;
+
+/** Text that others wrote, shown so that it is one line (or keeps its own, as a block) and hides nothing. */
+export function visible(text, block = false) {
+  return String(text).replace(HIDDEN, (sign) => {
+    const code = sign.codePointAt(0);
+    if (block && (sign === "\n" || sign === "\t")) return sign;
+    if (code < 0x20) return String.fromCodePoint(0x2400 + code);
+    if (code === 0x7f) return "\u2421";
+    const [letter, digits] = code < 0x100 ? ["x", 2] : code < 0x10000 ? ["u", 4] : ["U", 8];
+    return `\\${letter}${code.toString(16).padStart(digits, "0")}`;
+  });
+}
+
+/** Show a text in the element of an id. */
+export const tell = (id, text) => { $(id).textContent = visible(text); };
+
+const SHOWN = new Set(["title", "aria-label"]); // other attributes are for programs: exact
+
+/** An element: el("a.place", {href}, "text", child, …). Texts are never markup; those of a `.block` keep their lines. */
 export function el(what, attributes = {}, ...children) {
   const [tag, ...classes] = what.split(".");
   const node = document.createElement(tag || "div");
@@ -12,9 +33,11 @@ export function el(what, attributes = {}, ...children) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (value === true) node.setAttribute(name, "");
-    else node.setAttribute(name, value);
+    else node.setAttribute(name, SHOWN.has(name) ? visible(value) : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  const block = classes.includes("block");
+  const given = children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+  node.append(...given.map((child) => (child instanceof Node ? child : visible(child, block))));
   return node;
 }
 

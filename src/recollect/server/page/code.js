@@ -1,5 +1,5 @@
 // Code as people read it: line numbers, colours by a few rules that fit most languages, and the words that were asked for marked.
-import { el } from "/assets/base.js";
+import { el, visible } from "/assets/base.js";
 
 const KEYWORDS = new Set(("abstract and as async await break case catch class const continue def default defer delete do elif else end enum except export extends false final finally fn for from func function go if impl implements import in include instanceof interface is lambda let loop match mod module mut namespace new nil none not null or override package pass private protected pub public raise return self static struct super switch template then this throw trait true try type typedef typeof union unless until use using var virtual void when where while with yield None True False").split(" "));
 const HASH = new Set("python ruby bash perl r yaml toml make cmake dockerfile elixir julia nix powershell hcl".split(" "));
@@ -25,7 +25,7 @@ function marked(text, words) {
 
 export function coloured(snippet, first, language, words) {
   const rule = parts(language), box = el("pre", { tabindex: "0", "aria-label": `code from line ${first}` });
-  snippet.split("\n").forEach((line, number) => {
+  visible(snippet.replaceAll("\r\n", "\n"), true).split("\n").forEach((line, number) => {
     box.append(el("span.n", { "aria-hidden": "true" }, String(first + number)));
     let at = 0;
     for (const match of line.matchAll(rule)) {

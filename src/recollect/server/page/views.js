@@ -1,5 +1,5 @@
 // The views. Each has start() once, show(rest of the address) and hide(); what they draw is made of elements, never of markup.
-import { $, state, el, ask, toast, attempt, askFor, ago, count, bytes, late, inEditor } from "/assets/base.js";
+import { $, state, el, tell, ask, toast, attempt, askFor, ago, count, bytes, late, inEditor } from "/assets/base.js";
 import { coloured } from "/assets/code.js";
 import { squarified, inside, meaningful } from "/assets/treemap.js";
 
@@ -147,8 +147,8 @@ export const repositories = {
     const all = [...state.rows.values()], b = state.background;
     const freshOnes = all.filter((one) => one.freshness.fresh).length, files = all.reduce((sum, one) => sum + one.files, 0);
     const doing = b ? `; auto-sync is ${b.paused ? "paused" : b.running ? "on" : "off"}${b.held_back ? ` (${b.held_back})` : ""}, ${b.active_syncs} syncs run, ${b.queued_repos} wait` : "";
-    $("summary").textContent = `${count(all.length)} repositories, ${count(files)} files, ${freshOnes} up to date${doing}`;
-    if (b) { $("pause").textContent = b.paused ? "Resume" : "Pause"; $("pause").setAttribute("aria-pressed", String(b.paused)); }
+    tell("summary", `${count(all.length)} repositories, ${count(files)} files, ${freshOnes} up to date${doing}`);
+    if (b) { tell("pause", b.paused ? "Resume" : "Pause"); $("pause").setAttribute("aria-pressed", String(b.paused)); }
   },
 };
 
@@ -177,18 +177,18 @@ let searching = null;
 async function find() {
   const query = $("query").value.trim();
   searching?.abort();
-  if (!query) { $("hits").replaceChildren(); $("search-said").textContent = ""; return; }
+  if (!query) { $("hits").replaceChildren(); tell("search-said", ""); return; }
   searching = new AbortController();
   const given = { query, repository: $("where").value, content: $("content").value, mode: $("mode").value, limit: 15,
     language: $("language").value.trim(), path_glob: $("glob").value.trim(), explain: $("mode").value === "hybrid" };
   try {
     const answer = await ask("GET", "/search", given, searching.signal);
-    $("search-said").textContent = `${answer.hits.length} hits in ${answer.took_ms.toFixed(1)} ms${answer.freshness.fresh ? ", up to date" : ` – not all up to date: ${answer.freshness.reason}`}${answer.vectors ? ` (vectors: ${answer.vectors})` : ""}`;
+    tell("search-said", `${answer.hits.length} hits in ${answer.took_ms.toFixed(1)} ms${answer.freshness.fresh ? ", up to date" : ` – not all up to date: ${answer.freshness.reason}`}${answer.vectors ? ` (vectors: ${answer.vectors})` : ""}`);
     const words = (query.toLowerCase().match(/[\p{L}\p{N}_]{2,}/gu) ?? []).filter((word) => !COMMON.has(word));
     $("hits").replaceChildren(...answer.hits.map((hit) => hitNode(hit, words)));
   } catch (error) {
     if (error.name === "AbortError") return;
-    $("search-said").textContent = error.hint ? `${error.message} (${error.hint})` : error.message;
+    tell("search-said", error.hint ? `${error.message} (${error.hint})` : error.message);
     $("hits").replaceChildren();
   }
 }
@@ -247,19 +247,19 @@ async function recall(more = false) {
   try {
     const found = query ? await ask("GET", "/memories/search", { query, n_results: 30, tags: tag, max_tokens: 30000 })
       : await ask("GET", "/memories", { page, page_size: 30, tags: tag });
-    $("recall-said").textContent = query ? `${found.count} memories${found.time_range ? ` from ${found.time_range.after ?? "ever"} to ${found.time_range.before ?? "now"}` : ""}` : `${found.total} memories`;
+    tell("recall-said", query ? `${found.count} memories${found.time_range ? ` from ${found.time_range.after ?? "ever"} to ${found.time_range.before ?? "now"}` : ""}` : `${found.total} memories`);
     const nodes = found.memories.map(memoryNode);
     if (more) $("memory-rows").append(...nodes); else $("memory-rows").replaceChildren(...nodes);
     $("more-memories").hidden = !found.has_more;
     if (!nodes.length && !more) $("memory-rows").replaceChildren(el("li.empty", {}, query || tag ? "Nothing is remembered of that." : "Nothing is remembered yet. Agents keep decisions here with store_memory; so can you."));
-  } catch (error) { $("recall-said").textContent = error.message; }
+  } catch (error) { tell("recall-said", error.message); }
 }
 
 function memoryNode(one) {
   const button = (text, doing, extra = {}) => el("button.plain", { type: "button", onclick: doing, "aria-label": `${text}: ${one.content.slice(0, 60)}`, ...extra }, text);
   return el("li", {},
     el("div.small.quiet", {}, `${one.created_at_iso.slice(0, 16).replace("T", " ")} · ${one.memory_type}${one.repository ? ` · ${one.repository}` : ""}`),
-    el("p", {}, one.content),
+    el("p.block", {}, one.content),
     el("div", {}, one.tags.map((tag) => el("span.tag", {}, `#${tag}`)),
       one.refers_to.map((ref) => el("span.small.quiet", {}, `${ref.path}${ref.symbol ? ` (${ref.symbol})` : ""}${ref.changed ? " – changed since" : ""} `))),
     el("div.actions", {}, button("Edit", () => edit(one)), button("Delete", () => remove(one), { class: "plain danger" })));
@@ -298,14 +298,14 @@ export const memories = {
 const mapped = { name: null, files: [], folder: "", file: null };
 
 async function load(name) {
-  $("map-said").textContent = `the map of ${name} is being made …`;
+  tell("map-said", `the map of ${name} is being made …`);
   try {
     const found = await ask("GET", "/importance", { repository: name, limit: 10000 });
     Object.assign(mapped, { name, files: found.files, folder: meaningful(found.files, ""), file: null });
-    $("map-said").textContent = `${count(found.files_total)} files${found.files.length < found.files_total ? `, the ${count(found.files.length)} most important ones shown` : ""}`;
+    tell("map-said", `${count(found.files_total)} files${found.files.length < found.files_total ? `, the ${count(found.files.length)} most important ones shown` : ""}`);
     tiles();
   } catch (error) {
-    $("map-said").textContent = error.hint ? `${error.message}. ${error.hint}` : error.message;
+    tell("map-said", error.hint ? `${error.message}. ${error.hint}` : error.message);
     $("treemap").replaceChildren();
     if (error.retry) setTimeout(() => { if ($("map-of").value === name && !$("view-map").hidden) load(name); }, 1500);
   }
@@ -321,7 +321,7 @@ async function tiles() {
     items = found.definitions.filter((one) => { if (one.start_line <= end) return false; end = one.end_line; return true; })
       .map((one) => ({ name: one.qualified_name, detail: `${one.kind}, lines ${one.start_line}–${one.end_line}`, weight: one.end_line - one.start_line + 1, importance: 1,
         act: () => { location.hash = `search/${encodeURIComponent(one.qualified_name)}/${encodeURIComponent(mapped.name)}`; } }));
-    $("map-said").textContent = items.length ? `${items.length} outermost definitions of ${mapped.file.path} by their lines` : `${mapped.file.path} defines nothing by name`;
+    tell("map-said", items.length ? `${items.length} outermost definitions of ${mapped.file.path} by their lines` : `${mapped.file.path} defines nothing by name`);
   } else {
     items = contents(mapped.folder);
   }
@@ -356,7 +356,7 @@ function laid(items, { x: left, y: top, w: width, h: height }, most, deep) {
 
 function crumbs() {
   const parts = (mapped.file?.path ?? mapped.folder).split("/").filter(Boolean);
-  const to = (depth) => () => { mapped.file = null; mapped.folder = parts.slice(0, depth).join("/"); $("map-said").textContent = ""; crumbs(); tiles(); };
+  const to = (depth) => () => { mapped.file = null; mapped.folder = parts.slice(0, depth).join("/"); tell("map-said", ""); crumbs(); tiles(); };
   $("crumbs").replaceChildren(...[mapped.name ?? "", ...parts].flatMap((part, depth) => [depth ? "/" : "",
     depth === parts.length ? el("strong", {}, part) : el("button", { type: "button", onclick: to(depth) }, part)]));
   if (mapped.file) $("crumbs").append(" ", inEditor(`${state.rows.get(mapped.name)?.path}/${mapped.file.path}`, 1, "open"));
@@ -378,7 +378,7 @@ export const map = {
   show([name]) {
     if (name) { $("map-of").dataset.wanted = name; fillChoices(); }
     const chosen = $("map-of").value;
-    if (!chosen) { $("map-said").textContent = "no repository is indexed yet"; return; }
+    if (!chosen) { tell("map-said", "no repository is indexed yet"); return; }
     if (chosen !== mapped.name) load(chosen).then(crumbs);
     else tiles();
   },
