@@ -31,7 +31,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from recollect.errors import Corrupt, RecollectError
+from recollect.errors import Corrupt, RecollectError, UserError
 from recollect.index import usage, vectors
 from recollect.index.snapshot import Snapshot
 from recollect.index.summary import folders_of, summary_of
@@ -51,12 +51,8 @@ _QUERIES: Final = (
     "parse worker dies",
     "cookie file barrier",
     "redact secrets",
-    "git credentials",
     "repository map importance",
     "embedding vectors",
-    "http token",
-    "watch overflow",
-    "memory recall time",
 )
 _SYMBOLS: Final = ("Snapshot", "commit", "open", "main", "Workspace.search", "read", "_run", "Segment", "close", "scan")
 _MODEL: Final = "test:model"
@@ -154,11 +150,12 @@ def _index_answers(folder: Path, snapshot: Snapshot) -> Iterator[tuple[str, Any]
         yield name, symbol_hits(name, [source], None, True, 20)
     files = sorted((info for info in snapshot.files.values() if info.status == "indexed"), key=lambda info: info.path)
     yield "files", sorted(snapshot.files.values(), key=lambda info: info.path)
-    for info in files[::25]:
+    for info in files[::50]:
         yield f"text {info.path}", snapshot.text(info.id)
         yield f"outline {info.path}", outline(source, info.id)
         if info.content == "code":
-            yield f"related {info.path}", related(source, info, 1, [source], 5, 3)
+            with suppress(UserError):  # no code stands there
+                yield f"related {info.path}", related(source, info, 5, [source], 5, 3)
     found = usage.load(folder)
     if found is None:
         raise Corrupt("the map is made again")

@@ -19,7 +19,9 @@ from recollect.index import mapped, schema
 from recollect.index.snapshot import Snapshot
 from recollect.index.summary import summary_of
 from recollect.index.writer import IndexWriter, load_segment
-from recollect.store import pages
+from recollect.store import catalog, pages
+from recollect.store.catalog import Catalog
+from recollect.store.database import open_database
 from recollect.workspace import Workspace, upkeep
 from tests.conftest import SHOP, MakeRepository, wait_until
 
@@ -154,17 +156,75 @@ def test_a_damaged_segment_is_made_again_from_the_rows(home: Path, make_reposito
         assert workspace.search("func_17", "project").hits[0].path == "f17.py"
 
 
-def test_a_damaged_catalog_is_put_aside_and_its_repositories_come_back(
-    home: Path, make_repository: MakeRepository
+@pytest.mark.parametrize("damage", ["a bit", "garbage", "cut", "gone", "a page"])
+def test_a_damaged_catalog_is_put_aside_and_what_it_listed_comes_back(
+    home: Path, make_repository: MakeRepository, damage: str
 ) -> None:
     root = make_repository(SHOP)
     with Workspace(home) as workspace:
-        workspace.sync(root)
-    (home / "catalog.db").write_bytes(b"garbage" * 2000)
+        workspace.sync(root, name="my shop")
+        workspace.configure_auto_sync({"sync_interval": 1234})
+        before = workspace.status("my shop")
+    folder = index_folder(home)
+    path = home / "catalog.db"
+    content = path.read_bytes()
+    damaged = {
+        "a bit": content[:100] + bytes([content[100] ^ 8]) + content[101:],
+        "garbage": b"garbage" * 2000,
+        "cut": content[:5000],
+        "gone": b"",
+        "a page": content[:4096] + bytes(4096) + content[8192:],
+    }[damage]
+    path.write_bytes(damaged)
+    if damage == "gone":
+        path.unlink()
     with Workspace(home) as workspace:
         assert "put aside" in workspace.about()["notices"][0]
-        assert list(home.glob("catalog.damaged-*.db"))
+        (aside,) = home.glob("catalog.damaged-*.db")
+        assert aside.read_bytes() == damaged
+        after = workspace.status("my shop")
+        assert (after.path, after.tracked) == (before.path, before.tracked)
+        assert index_folder(home) == folder  # the same index
+        assert workspace.settings.auto_sync_interval == 1234
+        assert any("put aside" in finding.message for finding in workspace.diagnose())
         assert workspace.search("total_price", str(root)).hits[0].path == "shop/cart.py"
+    with Workspace(home) as workspace:
+        assert workspace.about()["notices"] == []
+        assert [item.name for item in workspace.statuses()] == ["my shop"]
+
+
+def test_a_catalog_that_is_damaged_while_it_is_open_goes_on(home: Path, make_repository: MakeRepository) -> None:
+    root = make_repository(SHOP)
+    with Workspace(home) as workspace:
+        workspace.sync(root)
+        before = workspace.statuses()[0].last_sync
+    with Workspace(home) as workspace:
+        content = bytearray((home / "catalog.db").read_bytes())
+        for page in range(4096, len(content), 4096):
+            content[page + 2000] ^= 255
+        (home / "catalog.db").write_bytes(content)
+        assert workspace.sync(root).status == "completed"
+        assert workspace.configure_auto_sync({"sync_interval": 1234}) is not None
+        assert workspace.activity(10) is not None
+        assert workspace.statuses()[0].last_sync is not None
+        assert before is not None
+    with Workspace(home) as workspace:
+        assert workspace.settings.auto_sync_interval == 1234
+        assert [item.name for item in workspace.statuses()] == ["project"]
+
+
+def test_a_catalog_without_checksums_gets_them_and_keeps_everything(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    older = open_database(home / "catalog.db", catalog._SCHEMA, 4)
+    older.execute("INSERT INTO settings VALUES ('auto_sync_interval', '777')")
+    older.execute("INSERT INTO repositories (id, path, name, type, added_at) VALUES ('a', '/nowhere', 'old', 'git', 1)")
+    older.close()
+    for _ in range(2):
+        again = Catalog(home / "catalog.db")
+        assert again.persisted() == {"auto_sync_interval": 777}
+        assert [item.name for item in again.repositories()] == ["old"]
+        again.close()
+    assert (home / "catalog.db").read_bytes()[20] == 8
 
 
 def test_the_index_of_a_repository_that_is_not_known_any_more_is_removed(home: Path) -> None:

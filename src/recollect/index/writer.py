@@ -26,6 +26,7 @@ from recollect.sync.history import Log
 from recollect.sync.tree import Kind, Row, Stat, Tree
 from recollect.testing import crash_point
 
+ABOUT: Final = "about.json"  # of the repository, by the catalog
 INLINE_BYTES: Final = 512_000  # a larger segment is a file of its own
 LOG_KEPT: Final = 1_000_000  # bytes
 _READERS_MS: Final = 2
@@ -80,6 +81,16 @@ def load_segment(folder: Path, name: str | None, block: bytes | None) -> Segment
         raise Corrupt(f"segment {name} cannot be read: {error}") from error
 
 
+def remove_index(folder: Path) -> None:
+    """Remove an index, but for what says whose it is."""
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != ABOUT:
+                path.unlink(missing_ok=True)
+
+
 def copy_index(source: Path, target: Path) -> None:
     """Make the index at `target` a copy of the one at `source`, as of a first sync that has still to be made.
 
@@ -95,6 +106,8 @@ def copy_index(source: Path, target: Path) -> None:
             new.execute("BEGIN; DELETE FROM meta WHERE key IN ('signature', 'head')")  # names are asked for anew
             new.execute("INSERT OR REPLACE INTO meta VALUES ('complete', 0); COMMIT")
         shutil.copytree(segments_folder(source), segments_folder(made))
+        with suppress(FileNotFoundError):
+            shutil.copy2(target / ABOUT, made / ABOUT)
         shutil.rmtree(target, ignore_errors=True)
         crash_point("before-copy")
         made.rename(target)

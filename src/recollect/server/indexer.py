@@ -32,7 +32,7 @@ from typing import Any, Final
 from recollect.errors import Corrupt, RecollectError, Unavailable
 from recollect.index import embedders, usage, vectors
 from recollect.index.embedders import Embedder
-from recollect.index.writer import LOG_KEPT, IndexWriter, copy_index
+from recollect.index.writer import LOG_KEPT, IndexWriter, copy_index, remove_index
 from recollect.jobs.indexer import Request
 from recollect.jobs.pipe import Forked, Pipe
 from recollect.jobs.pool import NICE_ASKED, ParsePool
@@ -121,7 +121,7 @@ class _Indexes:
             copy_index(Path(sibling), Path(folder))
         except (Corrupt, Unavailable, pages.Error, OSError) as error:
             log.warning("the index at %s cannot be copied (%s): it is made from the files", sibling, error)
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_index(Path(folder))
         finally:
             lock.release()
 
@@ -135,7 +135,7 @@ class _Indexes:
 
     def begun_anew(self, folder: str, damage: Corrupt) -> tuple[IndexWriter, str]:
         """The writer of an emptied folder, and what to say of it."""
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_index(Path(folder))
         writer = IndexWriter(Path(folder))
         self._keep(folder, writer)
         return writer, f"{damage.message}: it is made again from the files"

@@ -1,10 +1,13 @@
-"""The repositories that a home knows, and what its owner persisted. Written by the daemon alone."""
+"""The repositories that a home knows, and what its owner persisted. Written by the daemon alone.
+
+What a person would miss is kept a second time: of each repository in `about.json` in the folder of its index, of settings,
+clones and lists in `catalog.json`. A catalog that is damaged is made anew from what can be read of it and from these.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from recollect.errors import Unavailable
+from recollect.errors import Corrupt, Unavailable
 from recollect.records import dataclass
-from recollect.store import clones
-from recollect.store.database import open_database, transaction
+from recollect.store import clones, copies, pages
+from recollect.store.healing import HealingDatabase, Tables, begin_anew
 
 _USAGE: Final = """
 CREATE TABLE usage (
@@ -53,7 +56,7 @@ CREATE INDEX sync_runs_repository ON sync_runs (repository_id, started_at);
     2: clones.SCHEMA,
     3: _USAGE,
 }
-_VERSION: Final = 4
+_TABLES: Final = Tables(_SCHEMA, 5, ("repositories", "settings", "sync_runs", "clones", "followed", "usage"), _STEPS)
 _HISTORY: Final = 50  # syncs of a repository
 _PRUNED_EVERY: Final = 16  # of them
 _COLUMNS: Final = (
@@ -63,6 +66,18 @@ _COLUMNS: Final = (
 
 
 _FIELDS: Final = tuple(_COLUMNS.split(", "))
+_COPIED: Final = (
+    "path",
+    "name",
+    "url",
+    "type",
+    "added_at",
+    "tracked",
+    "untracked",
+    "asked_for",
+    "sync_interval",
+    "place",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +115,25 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         """Raises Corrupt, Unavailable."""
-        self._db = open_database(path, _SCHEMA, _VERSION, _STEPS)
-        self._lock = threading.RLock()
-        with self._lock:
-            rows = self._db.execute(f"SELECT {_COLUMNS} FROM repositories")
-            self._repositories = {row[0]: _repository(row) for row in rows}
-            self._accessed: dict[str, float] = {}
-            self._recorded: Counter[str] = Counter()  # syncs since this process began
-        self.clones = clones.CloneTable(self._db, self._lock)
+        self._home = path.parent
+        self._repositories: dict[str, Repository] = {}
+        self._file = HealingDatabase(path, _TABLES, self._restore)
+        self._lock = self._file.lock
+        self._accessed: dict[str, float] = {}
+        self._recorded: Counter[str] = Counter()  # syncs since this process began
+        self.notices = self._file.notices
+        self.clones = clones.CloneTable(self._file, self._keep_rest)
+        for row in self._read(f"SELECT {_COLUMNS} FROM repositories"):
+            self._repositories[row[0]] = _repository(row)
+        self._keep_missing()
+
+    def _read(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query, before anything of this object can be restored from. Raises Corrupt."""
+        try:
+            return self._file.read(sql)
+        except BaseException:
+            self._file.close()
+            raise
 
     def repositories(self) -> list[Repository]:
         """All of them, by name."""
@@ -119,7 +145,7 @@ class Catalog:
 
     def add(self, path: Path, name: str, url: str | None, kind: str) -> Repository:
         """Register a folder under `name`, or `name-2` and so on where that is taken. A known folder is returned as it is."""
-        with self._lock, transaction(self._db, "catalog.db", durable=True):
+        with self._lock:
             known = next((item for item in self._repositories.values() if item.path == path), None)
             if known is not None:
                 return known
@@ -129,7 +155,8 @@ class Catalog:
             while unique in taken:
                 unique, number = f"{name}-{number}", number + 1
             row = (os.urandom(8).hex(), os.fsencode(path), unique, url, kind, time.time())
-            self._db.execute("INSERT INTO repositories (id, path, name, url, type, added_at) VALUES (?,?,?,?,?,?)", row)
+            sql = "INSERT OR REPLACE INTO repositories (id, path, name, url, type, added_at) VALUES (?,?,?,?,?,?)"
+            self._file.write(lambda db: db.execute(sql, row), durable=True)
             return self._reread(row[0])
 
     def update(self, repository_id: str, *, run: Mapping[str, Any] | None = None, **changes: Any) -> Repository | None:
@@ -142,34 +169,35 @@ class Catalog:
             if repository_id not in self._repositories:
                 return None
             values = [json.dumps(value) if isinstance(value, dict) else value for value in changes.values()]
-            with transaction(self._db, "catalog.db", durable=run is None):
-                if run is not None:
-                    self._record(repository_id, run)
-                assignments = ", ".join(f"{key} = ?" for key in changes)
-                self._db.execute(f"UPDATE repositories SET {assignments} WHERE id = ?", (*values, repository_id))
-                return self._reread(repository_id)
+            assignments = ", ".join(f"{key} = ?" for key in changes)
 
-    def _record(self, repository_id: str, result: Mapping[str, Any]) -> None:
+            def change(db: pages.Connection) -> None:
+                if run is not None:
+                    self._record(db, repository_id, run)
+                db.execute(f"UPDATE repositories SET {assignments} WHERE id = ?", (*values, repository_id))
+
+            self._file.write(change, durable=run is None)
+            return self._reread(repository_id)
+
+    def _record(self, db: pages.Connection, repository_id: str, result: Mapping[str, Any]) -> None:
         row = (repository_id, result["started_at"], json.dumps(result))
-        self._db.execute("INSERT INTO sync_runs VALUES (?, ?, ?)", row)
+        db.execute("INSERT INTO sync_runs VALUES (?, ?, ?)", row)
         self._recorded[repository_id] += 1
         if self._recorded[repository_id] % _PRUNED_EVERY != 1:
             return  # after each edit, that would take as long as all the rest
         oldest = "SELECT started_at FROM sync_runs WHERE repository_id = ? ORDER BY started_at DESC LIMIT 1 OFFSET ?"
         sql = f"DELETE FROM sync_runs WHERE repository_id = ? AND started_at <= ({oldest})"
-        self._db.execute(sql, (repository_id, repository_id, _HISTORY))
+        db.execute(sql, (repository_id, repository_id, _HISTORY))
 
     def history(self, repository_id: str) -> list[dict[str, Any]]:
         """The last syncs of a repository that did something, newest first."""
         sql = "SELECT result FROM sync_runs WHERE repository_id = ? ORDER BY started_at DESC LIMIT ?"
-        with self._lock:
-            return [json.loads(result) for (result,) in self._db.execute(sql, (repository_id, _HISTORY))]
+        return [json.loads(result) for (result,) in self._file.rows(sql, (repository_id, _HISTORY))]
 
     def last_runs(self, limit: int) -> list[tuple[str, dict[str, Any]]]:
         """(repository id, result) of the last syncs of all repositories that did something, newest first."""
         sql = "SELECT repository_id, result FROM sync_runs ORDER BY started_at DESC LIMIT ?"
-        with self._lock:
-            return [(identity, json.loads(result)) for identity, result in self._db.execute(sql, (limit,))]
+        return [(identity, json.loads(result)) for identity, result in self._file.rows(sql, (limit,))]
 
     def add_usage(self, rows: Mapping[tuple[str, str], Mapping[str, int]], oldest: str) -> None:
         """Add counts to those of a day and a tool; days before `oldest` go."""
@@ -178,14 +206,16 @@ class Catalog:
             "calls = calls + excluded.calls, returned = returned + excluded.returned, whole = whole + excluded.whole"
         )
         values = [(day, tool, one["calls"], one["returned"], one["whole"]) for (day, tool), one in rows.items()]
-        with self._lock, transaction(self._db, "catalog.db"):
-            self._db.executemany(sql, values)
-            self._db.execute("DELETE FROM usage WHERE day < ?", (oldest,))
+
+        def add(db: pages.Connection) -> None:
+            db.executemany(sql, values)
+            db.execute("DELETE FROM usage WHERE day < ?", (oldest,))
+
+        self._file.write(add)
 
     def usage(self, since: str) -> list[tuple[str, str, int, int, int]]:
         """(day, tool, calls, returned, whole) from a day on."""
-        with self._lock:
-            return self._db.execute("SELECT * FROM usage WHERE day >= ? ORDER BY day, tool", (since,)).fetchall()
+        return self._file.rows("SELECT * FROM usage WHERE day >= ? ORDER BY day, tool", (since,))
 
     def touch(self, repository_ids: Iterable[str]) -> None:
         """Note a use; at most once a minute, for it happens with every question, which must not fail for it."""
@@ -196,37 +226,120 @@ class Catalog:
         self._accessed.update(dict.fromkeys(used, now))
         with self._lock, suppress(Unavailable):
             known = [name for name in used if name in self._repositories]
-            with transaction(self._db, "catalog.db"):
-                sql = "UPDATE repositories SET last_access = ? WHERE id = ?"
-                self._db.executemany(sql, [(now, name) for name in known])
+            sql = "UPDATE repositories SET last_access = ? WHERE id = ?"
+            self._file.write(lambda db: db.executemany(sql, [(now, name) for name in known]))
             self._repositories |= {name: replace(self._repositories[name], last_access=now) for name in known}
 
     def remove(self, repository_id: str) -> None:
-        with self._lock, transaction(self._db, "catalog.db", durable=True):
-            self._db.execute("DELETE FROM repositories WHERE id = ?", (repository_id,))
-            self._db.execute("DELETE FROM sync_runs WHERE repository_id = ?", (repository_id,))
-            self._db.execute("DELETE FROM clones WHERE repository_id = ?", (repository_id,))
+
+        def forget(db: pages.Connection) -> None:
+            db.execute("DELETE FROM repositories WHERE id = ?", (repository_id,))
+            db.execute("DELETE FROM sync_runs WHERE repository_id = ?", (repository_id,))
+            db.execute("DELETE FROM clones WHERE repository_id = ?", (repository_id,))
+
+        with self._lock:
             self._repositories.pop(repository_id, None)
+            self._about(repository_id).unlink(missing_ok=True)
+            self._file.write(forget, durable=True)
+            self._keep_rest()
 
     def persisted(self) -> dict[str, Any]:
         """What was kept with `persist`."""
-        with self._lock:
-            return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM settings")}
+        return {key: json.loads(value) for key, value in self._file.rows("SELECT key, value FROM settings")}
 
     def persist(self, values: Mapping[str, Any]) -> None:
         """Keep settings: all of them or none."""
-        with self._lock, transaction(self._db, "catalog.db", durable=True):
-            rows = [(key, json.dumps(value)) for key, value in values.items()]
-            self._db.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
+        rows = [(key, json.dumps(value)) for key, value in values.items()]
+        sql = "INSERT OR REPLACE INTO settings VALUES (?, ?)"
+        self._file.write(lambda db: db.executemany(sql, rows), durable=True)
+        self._keep_rest()
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        self._file.close()
 
     def _reread(self, repository_id: str) -> Repository:
-        row = self._db.execute(f"SELECT {_COLUMNS} FROM repositories WHERE id = ?", (repository_id,)).fetchone()
-        self._repositories[repository_id] = _repository(row)
-        return self._repositories[repository_id]
+        (row,) = self._file.rows(f"SELECT {_COLUMNS} FROM repositories WHERE id = ?", (repository_id,))
+        before, now = self._repositories.get(repository_id), _repository(row)
+        self._repositories[repository_id] = now
+        if before is None or any(getattr(before, name) != getattr(now, name) for name in _COPIED):
+            self._keep(now)
+        return now
+
+    # -- copies -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def rescued(cls, path: Path, damage: Corrupt) -> Catalog:
+        """Set a damaged file aside and open a new one of what can be had (`notices` says so). Raises Corrupt, Unavailable."""
+        said = begin_anew(path, _TABLES, lambda new, whole: _restore_copies(new, path.parent), damage)
+        catalog = cls(path)
+        catalog.notices.append(said)
+        return catalog
+
+    def _restore(self, new: pages.Connection, whole: bool) -> None:
+        """While it is open, the catalog itself knows best."""
+        _restore_copies(new, self._home)
+        marks = ",".join("?" * len(_FIELDS))
+        for item in self._repositories.values():
+            new.execute(f"INSERT OR REPLACE INTO repositories ({_COLUMNS}) VALUES ({marks})", _row(item))
+
+    def _about(self, repository_id: str) -> Path:
+        return self._home / "repositories" / repository_id / "about.json"
+
+    def _keep(self, repository: Repository) -> None:
+        values = {name: getattr(repository, name) for name in _COPIED}
+        copies.write_copy(self._about(repository.id), values | {"path": os.fspath(repository.path)})
+
+    def _keep_missing(self) -> None:
+        for repository in self._repositories.values():
+            if not self._about(repository.id).exists():
+                self._keep(repository)
+        if not (self._home / "catalog.json").exists():
+            self._keep_rest()
+
+    def _keep_rest(self) -> None:
+        with self._lock:
+            names = ("key", "branch", *sorted(clones.COPIED))
+            rows = [[_text(getattr(item, name)) for name in names] for item in self.clones.all()]
+            followed = self._file.rows("SELECT * FROM followed")
+            rest = {"settings": self.persisted(), "clones": [dict(zip(names, row, strict=True)) for row in rows]}
+            copies.write_copy(self._home / "catalog.json", rest | {"followed": [list(row) for row in followed]})
+
+
+def _restore_copies(new: pages.Connection, home: Path) -> None:
+    """Write into a new catalog what is kept a second time, which is never older than what was read of the old one."""
+    marks = ",".join("?" * (len(_COPIED) + 1))
+    changes = ", ".join(f"{name} = excluded.{name}" for name in _COPIED)
+    sql = (
+        f"INSERT INTO repositories (id, {', '.join(_COPIED)}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {changes}"
+    )
+    for path in sorted((home / "repositories").glob("*/about.json")):
+        values = copies.read_copy(path)
+        if isinstance(values, dict):
+            values["path"] = os.fsencode(str(values.get("path")))
+            row = [values.get(name) for name in _COPIED]
+            with suppress(pages.Error):  # two for one folder or name: the one that is there stays
+                new.execute(sql, (path.parent.name, *row))
+    rest = copies.read_copy(home / "catalog.json")
+    if not isinstance(rest, dict):
+        return
+    rows = [(key, json.dumps(value)) for key, value in rest["settings"].items()]
+    new.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
+    new.executemany("INSERT OR IGNORE INTO followed VALUES (?, ?, ?, ?, ?)", rest["followed"])
+    for item in rest["clones"]:
+        item["path"] = os.fsencode(item["path"])
+        marks = ",".join("?" * len(item))
+        new.execute(f"INSERT OR IGNORE INTO clones ({', '.join(item)}) VALUES ({marks})", tuple(item.values()))
+
+
+def _text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, Path) else value
+
+
+def _row(repository: Repository) -> tuple[Any, ...]:
+    values = {name: getattr(repository, name) for name in _FIELDS}
+    values["path"] = os.fsencode(repository.path)
+    values["last_sync"] = json.dumps(repository.last_sync) if repository.last_sync is not None else None
+    return tuple(values.values())
 
 
 def _repository(row: tuple[Any, ...]) -> Repository:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
-import threading
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 
 from recollect.records import dataclass
-from recollect.store.database import transaction
+from recollect.store.healing import HealingDatabase
 
 SCHEMA: Final = """
 CREATE TABLE clones (
@@ -25,6 +24,9 @@ _COLUMNS: Final = (
     "key, branch, url, path, depth, status, wanted, started_at, completed_at, error, received_bytes, repository_id, "
     "fetched_at, attempts, notice, allows"
 )
+COPIED: Final = frozenset(
+    ("url", "path", "depth", "status", "wanted", "repository_id", "allows")
+)  # with key and branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +66,24 @@ class Followed:
 
 
 class CloneTable:
-    """Thread-safe; shares the catalog's connection and lock."""
+    """Thread-safe; shares the catalog's file. `changed` is called after what a copy should have changed."""
 
-    def __init__(self, database: sqlite3.Connection, lock: threading.RLock) -> None:
-        self._db = database
-        self._lock = lock
+    def __init__(self, file: HealingDatabase, changed: Callable[[], None]) -> None:
+        self._file = file
+        self._changed = changed
 
     def all(self) -> list[Clone]:
-        with self._lock:
-            rows = self._db.execute(f"SELECT {_COLUMNS} FROM clones ORDER BY key, branch").fetchall()
-        return [_clone(row) for row in rows]
+        return [_clone(row) for row in self._file.rows(f"SELECT {_COLUMNS} FROM clones ORDER BY key, branch")]
 
     def get(self, key: str, branch: str) -> Clone | None:
-        with self._lock:
-            sql = f"SELECT {_COLUMNS} FROM clones WHERE key = ? AND branch = ?"
-            row = self._db.execute(sql, (key, branch)).fetchone()
-        return _clone(row) if row is not None else None
+        sql = f"SELECT {_COLUMNS} FROM clones WHERE key = ? AND branch = ?"
+        rows = self._file.rows(sql, (key, branch))
+        return _clone(rows[0]) if rows else None
 
     def of(self, repository_id: str) -> Clone | None:
         """The clone that a repository is."""
-        with self._lock:
-            row = self._db.execute(
-                f"SELECT {_COLUMNS} FROM clones WHERE repository_id = ?", (repository_id,)
-            ).fetchone()
-        return _clone(row) if row is not None else None
+        rows = self._file.rows(f"SELECT {_COLUMNS} FROM clones WHERE repository_id = ?", (repository_id,))
+        return _clone(rows[0]) if rows else None
 
     def put(self, key: str, branch: str, **values: Any) -> Clone:
         """Set columns of a clone, which is made if it is new."""
@@ -97,36 +93,44 @@ class CloneTable:
         columns, marks = ", ".join(given), ",".join("?" * len(given))
         changes = ", ".join(f"{name} = excluded.{name}" for name in values)
         sql = f"INSERT INTO clones ({columns}) VALUES ({marks}) ON CONFLICT (key, branch) DO UPDATE SET {changes}"
-        with self._lock, transaction(self._db, "catalog.db", durable=True):
-            self._db.execute(sql, tuple(given.values()))
+        self._file.write(lambda db: db.execute(sql, tuple(given.values())), durable=True)
+        self._keep(values)
         found = self.get(key, branch)
         assert found is not None
         return found
 
     def change(self, clone: Clone, **values: Any) -> Clone | None:
         """Set columns of a clone; None where it was removed meanwhile."""
-        with self._lock, transaction(self._db, "catalog.db", durable=True):
-            sql = f"UPDATE clones SET {', '.join(f'{name} = ?' for name in values)} WHERE key = ? AND branch = ?"
-            self._db.execute(sql, (*values.values(), clone.key, clone.branch))
+        sql = f"UPDATE clones SET {', '.join(f'{name} = ?' for name in values)} WHERE key = ? AND branch = ?"
+        row = (*values.values(), clone.key, clone.branch)
+        self._file.write(lambda db: db.execute(sql, row), durable=True)
+        self._keep(values)
         return self.get(clone.key, clone.branch)
 
     def remove(self, clone: Clone) -> None:
-        with self._lock, transaction(self._db, "catalog.db", durable=True):
-            self._db.execute("DELETE FROM clones WHERE key = ? AND branch = ?", (clone.key, clone.branch))
+        sql = "DELETE FROM clones WHERE key = ? AND branch = ?"
+        self._file.write(lambda db: db.execute(sql, (clone.key, clone.branch)), durable=True)
+        self._changed()
 
     def followed(self) -> list[Followed]:
-        with self._lock:
-            rows = self._db.execute("SELECT source, options, checked_at, error, listed FROM followed ORDER BY source")
-            return [Followed(row[0], json.loads(row[1]), row[2], row[3], tuple(json.loads(row[4]))) for row in rows]
+        rows = self._file.rows("SELECT source, options, checked_at, error, listed FROM followed ORDER BY source")
+        return [Followed(row[0], json.loads(row[1]), row[2], row[3], tuple(json.loads(row[4]))) for row in rows]
 
     def follow(self, item: Followed) -> None:
         row = (item.source, json.dumps(item.options), item.checked_at, item.error, json.dumps(item.listed))
-        with self._lock, transaction(self._db, "catalog.db", durable=True):
-            self._db.execute("INSERT OR REPLACE INTO followed VALUES (?, ?, ?, ?, ?)", row)
+        sql = "INSERT OR REPLACE INTO followed VALUES (?, ?, ?, ?, ?)"
+        self._file.write(lambda db: db.execute(sql, row), durable=True)
+        self._changed()
 
     def unfollow(self, source: str) -> bool:
-        with self._lock, transaction(self._db, "catalog.db", durable=True):
-            return self._db.execute("DELETE FROM followed WHERE source = ?", (source,)).rowcount > 0
+        sql = "DELETE FROM followed WHERE source = ? RETURNING source"
+        gone = self._file.write(lambda db: db.execute(sql, (source,)).fetchall(), durable=True)
+        self._changed()
+        return bool(gone)
+
+    def _keep(self, changes: Collection[str]) -> None:
+        if not COPIED.isdisjoint(changes):
+            self._changed()
 
 
 def _clone(row: tuple[Any, ...]) -> Clone:

@@ -46,7 +46,9 @@ def open_database(path: Path, schema: str, version: int, steps: Mapping[int, str
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, name: str, *, durable: bool = False) -> Iterator[None]:
+def transaction(
+    connection: sqlite3.Connection | pages.Connection, name: str, *, durable: bool = False
+) -> Iterator[None]:
     """All of the block's changes or none, committed at its end; the caller holds its lock. Raises what `translated` says.
 
     `durable`: what is committed survives a power cut, too, though the database is opened with `synchronous=NORMAL`.
@@ -65,7 +67,7 @@ def transaction(connection: sqlite3.Connection, name: str, *, durable: bool = Fa
         finally:
             if durable:
                 connection.execute("PRAGMA synchronous=NORMAL")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, pages.Error) as error:
         raise translated(error, name) from error
 
 

@@ -8,6 +8,7 @@ Open such a file in one process through this module alone: another SQLite that c
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -56,9 +57,11 @@ def connect(path: Path, version: int, *, writing: bool, settings: Sequence[str] 
     connection = apsw.Connection(str(path), flags=flags, vfs=_VFS)
     try:
         connection.set_busy_timeout(BUSY_MS)
-        ((found,),) = connection.execute("PRAGMA user_version").fetchall()
+        found: Any = connection.execute("PRAGMA user_version").fetchall()[0][0]
         if found != version:
-            raise Corrupt(f"{path.name} is of another version ({found})", code="database_version")
+            hint = "A newer Recollect made it: update this one, or set RECOLLECT_HOME." if found > version else ""
+            said = f"{path.name} is of another version ({found}, not {version})"
+            raise Corrupt(said, hint=hint, code="database_version")
         verify(connection)
         for setting in settings:
             connection.execute(f"PRAGMA {setting}").fetchall()
@@ -71,11 +74,37 @@ def connect(path: Path, version: int, *, writing: bool, settings: Sequence[str] 
 def make(path: Path, schema: str, version: int, *, page_size: int = 4096) -> None:
     """Create a file with a write-ahead log and these tables. Raises `Error`."""
     _load()
+    for left in ("-wal", "-shm"):  # of one that was removed or set aside
+        Path(f"{path}{left}").unlink(missing_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     with closing(apsw.Connection(str(path), vfs=_VFS)) as connection:
         connection.execute(f"PRAGMA page_size={page_size}")
         reserve(connection)
         connection.execute("PRAGMA journal_mode=WAL").fetchall()
         connection.execute(f"BEGIN;{schema}PRAGMA user_version={version};COMMIT")
+
+
+def has_checksums(path: Path) -> bool:
+    """Whether a file says that its pages carry checksums. Nobody may have it open."""
+    with open(path, "rb") as file:
+        return file.read(21)[20:] == bytes([_CHECKSUM_BYTES])
+
+
+def add_checksums(path: Path, version: int) -> None:
+    """Write every page of an older file anew, with its checksum, and make it one of this version. Raises `Error`."""
+    _load()
+    with closing(apsw.Connection(str(path), vfs=_VFS)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE").fetchall()
+        reserve(connection)
+        connection.execute("VACUUM").fetchall()
+        connection.execute("PRAGMA journal_mode=WAL").fetchall()
+        connection.execute(f"PRAGMA user_version={version}")  # last: until then it is an older one
+
+
+def look(path: Path) -> Connection:
+    """Read what can be read of a file, whatever is wrong with it. Raises `Error`."""
+    _load()
+    return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=_VFS)
 
 
 def copy(source: Connection, target: Path) -> None:

@@ -89,7 +89,6 @@ class Workspace(Questions):
         self._lock_file = None if locked else own(self.home)
         self._started = time.time()
         self._closed = False
-        self._notices: list[str] = []
         self._catalog = self._open_catalog()
         self._remove_orphans()
         self._registry = Registry(
@@ -118,25 +117,22 @@ class Workspace(Questions):
         return self._upkeep.settings
 
     def _open_catalog(self) -> Catalog:
-        """The catalog; a damaged one is put aside, for what it lists comes back with the first question about each."""
+        """The catalog; one that is damaged or gone is made anew from what can be had of it."""
         path = self.home / "catalog.db"
         try:
-            return Catalog(path)
+            if path.exists() or not any((self.home / "repositories").glob("*/about.json")):
+                return Catalog(path)
+            path.touch(mode=0o600)
+            raise Corrupt("catalog.db was gone")
         except Corrupt as error:
             if error.code == "database_version":
                 raise  # of a newer Recollect: not ours to touch
-            aside = path.with_name(f"catalog.damaged-{int(time.time())}.db")
-            path.rename(aside)
-            for suffix in ("-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-            self._notices.append(f"{error.message}; it was put aside as {aside.name} and a new one begun")
-            log.warning(self._notices[-1])
-            return Catalog(path)
+            return Catalog.rescued(path, error)
 
     def _remove_orphans(self) -> None:
         """Index folders that no repository has: of one that was forgotten while a crash came."""
         for folder in (self.home / "repositories").glob("*"):
-            if self._catalog.get(folder.name) is None and not self._notices:
+            if self._catalog.get(folder.name) is None and not self._catalog.notices:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -586,5 +582,5 @@ class Workspace(Questions):
             "syncing": self.syncing,
             "background": {**self.auto_sync.metrics, "overflows": self._upkeep.watcher.overflows},
             "memory_bytes": self._upkeep.watch_memory(),
-            "notices": [*self._notices, *self._upkeep.notices],
+            "notices": [*self._catalog.notices, *self._upkeep.notices],
         }
