@@ -55,6 +55,9 @@ class _Snapshot(Used):
         self.index.turns.switch()
         return self if self.version == self.index.committed else self.index.open()
 
+    def check_files(self) -> None:
+        self.index.turns.switch()
+
 
 @contextmanager
 def _library(turns: Turns) -> Iterator[tuple[Library, _Index]]:
