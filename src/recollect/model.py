@@ -456,6 +456,7 @@ class Memory(Record):
     similarity_score: float | None = None
     deleted_at: float | None = _optional()
     truncated: bool | None = _optional()
+    redactions: dict[str, int] | None = _optional()  # of an update: kind of secret → how many were replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,6 +468,7 @@ class StoredMemory(Record):
     similar: tuple[dict[str, Any], ...]
     redacted: int
     message: str
+    redactions: dict[str, int] = field(default_factory=dict)  # kind of secret → how many were replaced
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from recollect.errors import Refused, UserError
 from recollect.workspace import Caller, Workspace
 from tests.conftest import MakeRepository, git, write
-from tests.secret_texts import block
+from tests.secret_texts import block, opaque
 
 WORD = "zanzibarcanary"
 SECRETS = {
@@ -117,3 +118,33 @@ def test_an_ignored_secret_is_called_a_secret(workspace: Workspace, root: Path) 
     git(root, "add", ".gitignore")
     workspace.sync(root)
     assert workspace.why(".env.local", caller=Caller(cwd=str(root)))["reason"] == "secret"
+
+
+TOKEN = "ghp_" + opaque(36)
+
+
+def test_what_was_replaced_in_a_memory_is_told_and_a_person_may_keep_it(workspace: Workspace) -> None:
+    text = f"deploy with {TOKEN} and DB_PASSWORD=Tr0ub4dor3z"
+    stored = workspace.remember(text, tags=[TOKEN], metadata={"password": "letmein"})
+    assert stored.redactions == {"GitHub token": 2, "password": 2}
+    assert stored.redacted == 4
+    assert "2 × GitHub token" in stored.message
+    assert "--keep-secrets" in stored.message
+    memory = workspace.memory.get(stored.id)
+    assert not [secret for secret in ("Tr0ub4dor3z", TOKEN, "letmein") if secret in repr(memory)]
+    updated = workspace.memory.update(stored.id, content=f"now with {TOKEN}x")
+    assert updated.redactions == {"GitHub token": 1}
+    with pytest.raises(Refused, match="only a person"):
+        workspace.remember(text, keep_secrets=True, caller=Caller(agent=True))
+    kept = workspace.remember(text, keep_secrets=True, caller=Caller(cwd="/"))
+    assert workspace.memory.get(kept.id).content == text
+    assert kept.redactions == {}
+
+
+def test_secrets_in_an_import_are_replaced(workspace: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "memories.jsonl"
+    version = {"content": f"before: {TOKEN}", "at": 1_700_000_000}
+    record = {"content": f"now: {TOKEN}", "tags": [TOKEN], "metadata": {"token": TOKEN}, "versions": [version]}
+    file.write_text(json.dumps(record))
+    workspace.memory.load(str(file))
+    assert TOKEN not in "".join(json.dumps(record) for record in workspace.memory._store.everything())

@@ -101,7 +101,7 @@ def test_tags_come_as_a_list_a_text_or_json() -> None:
 
 
 def test_changes_pass_the_same_door_and_only_what_is_given_is_changed() -> None:
-    assert checked_changes({"tags": "a, b", "content": None}, True) == ({"tags": ["a", "b"]}, 0)
+    assert checked_changes({"tags": "a, b", "content": None}, True) == ({"tags": ["a", "b"]}, {})
     for changes in ({"metadata": {"a": math.inf}}, {"content": ""}, {"tags": 5}, {"memory_type": 5}):
         with pytest.raises(UserError):
             checked_changes(changes, True)

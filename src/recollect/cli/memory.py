@@ -15,6 +15,9 @@ from recollect.client import Connection
 app = typer.Typer(help="What agents and people remembered.", no_args_is_help=True)
 Tags = Annotated[list[str] | None, typer.Option("--tag", "-t", help="Tag (repeatable).")]
 Type = Annotated[str | None, typer.Option("--type", help="decision, fact, preference, mistake, note …")]
+KeepSecrets = Annotated[
+    bool, typer.Option("--keep-secrets", help="Store keys and passwords as they are, instead of replacing them.")
+]
 When = Annotated[str | None, typer.Option(help='A time: "last week", "since 2024-01-01".')]
 
 
@@ -25,6 +28,7 @@ def remember(
     file: Annotated[
         list[str] | None, typer.Option("--file", "-f", help="A file that it is about (repeatable).")
     ] = None,
+    keep_secrets: KeepSecrets = False,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
     """Keep something for all agents and sessions; it belongs to the repository here.
@@ -33,6 +37,7 @@ def remember(
     """
     content = sys.stdin.read() if text == "-" else text
     params = {"content": content, "tags": tag or [], "memory_type": type_, "files": file or []}
+    params |= {"keep_secrets": True} if keep_secrets else {}
     with Connection() as daemon:
         found = daemon.call("remember", params)
     if json_:
@@ -107,12 +112,18 @@ def update(
     content: Annotated[str | None, typer.Option(help="The new text.")] = None,
     tag: Tags = None,
     type_: Type = None,
+    keep_secrets: KeepSecrets = False,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
     """Change a memory; what it was before is kept as a version."""
+    params = {"key": key, "content": content, "tags": tag, "memory_type": type_, "keep_secrets": keep_secrets}
     with Connection() as daemon:
-        found = daemon.call("memory_update", {"key": key, "content": content, "tags": tag, "memory_type": type_})
+        found = daemon.call("memory_update", params)
     as_json(found) if json_ else _show(found)
+    if found.get("redactions"):
+        from recollect.memory.redact import summary  # of an answer that is rare
+
+        note(summary(found["redactions"]))
 
 
 @app.command()

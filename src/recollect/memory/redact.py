@@ -1,44 +1,69 @@
-"""Secrets in a text: keys and tokens that look like nothing else are replaced before anything is stored."""
+"""Secrets in what is to be remembered: replaced before anything is stored, in every field that a caller can fill."""
 
 from __future__ import annotations
 
-import re
-from typing import Final
+from collections import Counter
+from typing import Any, Final
 
-_SECRETS: Final = (
-    (
-        "private key",
-        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-    ),
-    ("AWS key", re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
-    ("GitHub token", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})")),
-    ("GitLab token", re.compile(r"\bglpat-[A-Za-z0-9_-]{20,}")),
-    ("API key", re.compile(r"\b(?:sk|pk|rk)[-_](?:live|test|ant|proj|or)?[-_]?[A-Za-z0-9_-]{20,}")),
-    ("Slack token", re.compile(r"\bxox[abposr]-[A-Za-z0-9-]{10,}")),
-    ("Google key", re.compile(r"\bAIza[0-9A-Za-z_-]{35}")),
-    ("package token", re.compile(r"\b(?:npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{50,})")),
-    ("JSON web token", re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}")),
-    ("password in a URL", re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")),
-    (
-        "secret",
-        re.compile(
-            r"(?i)(?<![\w-])(?:password|passwd|secret|api[_-]?key|access[_-]?token|auth[_-]?token)\s*[:=]\s*"
-            r"[\"']?(?P<value>[^\s\"']{8,})[\"']?"
-        ),
-    ),
-)
+from recollect.secrets import values, words
+
+_VALUES: Final = frozenset({"value", "values", "text", "current", "default", "plain", "raw"})
+"""Names in metadata that say nothing of what they hold: the name beside or above does."""
+_SHORTEST: Final = 4  # characters of a password under its own name
 
 
 def redact(text: str) -> tuple[str, int]:
     """`text` with each secret replaced by a word that says what it was; and how many were."""
-    count = 0
-    for name, pattern in _SECRETS:
+    clean, counts = values.redact(text)
+    return clean, counts.total()
 
-        def replaced(match: re.Match[str], name: str = name) -> str:
-            nonlocal count
-            count += 1
-            whole, value = match.group(), match.groupdict().get("value")
-            return whole.replace(value, f"[{name} removed]") if value else f"[{name} removed]"
 
-        text = pattern.sub(replaced, text)
-    return text, count
+def redact_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], Counter[str]]:
+    """Content, tags, type and metadata without secrets, as far as they are given, and how many there were of each kind."""
+    counts: Counter[str] = Counter()
+    return {name: _clean(value, None, counts) for name, value in fields.items()}, counts
+
+
+def _clean(value: Any, name: str | None, counts: Counter[str]) -> Any:
+    """A JSON value without secrets. `name`: of the metadata whose value it is."""
+    if isinstance(value, dict):
+        named = next((value[key] for key in ("name", "key") if isinstance(value.get(key), str)), name)
+        own = {key: named if str(key).lower() in _VALUES else str(key) for key in value}
+        return {_text(str(key), counts): _clean(item, own[key], counts) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item, name, counts) for item in value]
+    kind = words.kind_of_name(name) if name is not None else None
+    if kind is not None and _is_secret(value, kind):
+        counts[kind] += 1
+        return f"[{kind} removed]"
+    return _text(value, counts) if isinstance(value, str) else value
+
+
+def _text(value: str, counts: Counter[str]) -> str:
+    clean, found = values.redact(value)
+    counts += found
+    return clean
+
+
+def _is_secret(value: Any, kind: str) -> bool:
+    """Whether the value of metadata is a secret, whose name says that it is one."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return kind == words.PASSWORD and abs(value) >= 1_000
+    if not isinstance(value, str):
+        return False
+    if words.can_be_secret(value, kind, quoted=True):
+        return True
+    plain = value.strip()
+    is_word = len(plain) >= _SHORTEST and not any(character.isspace() for character in plain)
+    return kind == words.PASSWORD and is_word and not words.is_placeholder(plain) and words.kind_of_name(plain) is None
+
+
+def summary(counts: Counter[str] | dict[str, int]) -> str:
+    """What was replaced, and how a person has it kept, in a sentence; empty where nothing was."""
+    if not counts:
+        return ""
+    kinds = ", ".join(f"{count} × {kind}" for kind, count in sorted(counts.items()))
+    return (
+        f"secrets were replaced ({kinds}); if that is wrong, a person can store the text as it is: "
+        "recollect remember --keep-secrets"
+    )

@@ -29,6 +29,7 @@ from recollect.errors import UserError
 from recollect.index import embed
 from recollect.memory import meaning, validate, words
 from recollect.memory.meaning import Meaning
+from recollect.memory.redact import summary
 from recollect.memory.validate import MemoryRecord
 from recollect.memory.when import Range
 from recollect.memory.words import Numbers, Words
@@ -172,8 +173,11 @@ class MemoryStore:
         refers_to: Sequence[Mapping[str, Any]] = (),
         supersedes: str | None = None,
         created_at: float | None = None,
+        keep_secrets: bool = False,
     ) -> StoredMemory:
         """Remember. The same content again returns the memory that there is, with tags and metadata merged.
+
+        `keep_secrets`: a person wants it as it is.
 
         Raises:
             UserError: something about it is not valid (see `validate`), or `supersedes` is unknown.
@@ -187,7 +191,7 @@ class MemoryStore:
             "refers_to": list(refers_to),
             "created_at": created_at,
         }
-        record = validate.checked(raw, self._redacts())
+        record = validate.checked(raw, self._redacts() and not keep_secrets)
         digest, now = content_hash(record.content), time.time()
         with self._transaction():
             known = self._row("m.content_hash = ?", digest)
@@ -202,16 +206,17 @@ class MemoryStore:
             if superseded is not None and superseded != number:
                 self._db.execute("UPDATE memories SET superseded_by = ? WHERE number = ?", (identity, superseded))
         said = "already known: tags and metadata were merged" if known is not None else "remembered"
-        said += f"; {record.redacted} secrets were replaced" if record.redacted else ""
-        return StoredMemory(True, identity, digest, known is not None, tuple(similar), record.redacted, said)
+        said += f"; {summary(record.redactions)}" if record.redactions else ""
+        done = (identity, digest, known is not None, tuple(similar), record.redacted, said)
+        return StoredMemory(True, *done, redactions=record.redactions)
 
-    def update(self, key: str, **given: Any) -> Memory:
+    def update(self, key: str, *, keep_secrets: bool = False, **given: Any) -> Memory:
         """Change content, tags, memory_type or metadata (merged) of a memory; what it was before is kept as a version.
 
         Raises:
             UserError: unknown; something is not valid; or another memory has that content.
         """
-        changes, _ = validate.checked_changes(given, self._redacts())
+        changes, redactions = validate.checked_changes(given, self._redacts() and not keep_secrets)
         with self._transaction():
             row = self._wanted(key)
             self._keep_version(row)
@@ -238,7 +243,8 @@ class MemoryStore:
                 merged = validate.metadata({**json.loads(row[5]), **changes["metadata"]})
                 self._db.execute("UPDATE memories SET metadata = ? WHERE number = ?", (_json(merged), number))
             self._db.execute("UPDATE memories SET updated_at = ? WHERE number = ?", (now, number))
-            return self._memory(self._wanted(row[1]))
+            changed = self._memory(self._wanted(row[1]))
+        return replace(changed, redactions=dict(redactions)) if redactions else changed
 
     def delete(self, numbers: Sequence[int], hard: bool = False) -> None:
         """Delete memories by number: for good, or so that it can be undone."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from recollect import text
 from recollect.errors import UserError
-from recollect.memory.redact import redact
+from recollect.memory.redact import redact_fields
 from recollect.records import dataclass
 
 MAX_CONTENT: Final = 1_000_000  # bytes of UTF-8
@@ -38,7 +39,7 @@ _LONGEST_TIME: Final = 64
 class MemoryRecord:
     """A memory that may be stored. `id` and `superseded_by` are as its source has them; None: the store decides.
 
-    `redacted`: how many secrets were replaced.
+    `redactions`: how many secrets of each kind were replaced.
     """
 
     content: str
@@ -53,7 +54,11 @@ class MemoryRecord:
     superseded_by: str | None
     id: str | None
     versions: tuple[dict[str, Any], ...]
-    redacted: int
+    redactions: dict[str, int]
+
+    @property
+    def redacted(self) -> int:
+        return sum(self.redactions.values())
 
 
 def checked(raw: Mapping[str, Any], redacts: bool) -> MemoryRecord:
@@ -64,12 +69,12 @@ def checked(raw: Mapping[str, Any], redacts: bool) -> MemoryRecord:
         "memory_type": memory_type(raw.get("memory_type")),
         "metadata": metadata(raw.get("metadata")),
     }
-    fields, redacted = without_secrets(fields) if redacts else (fields, 0)
+    fields, redactions = without_secrets(fields) if redacts else (fields, Counter())
     versions = []
     for number, version in enumerate(_list(raw.get("versions"), "versions")):
-        clean, count = _version(version, f"versions[{number}]", redacts)
+        clean, counts = _version(version, f"versions[{number}]", redacts)
         versions.append(clean)
-        redacted += count
+        redactions += counts
     return MemoryRecord(
         content=fields["content"],
         tags=tuple(fields["tags"]),
@@ -83,12 +88,12 @@ def checked(raw: Mapping[str, Any], redacts: bool) -> MemoryRecord:
         superseded_by=_name(raw.get("superseded_by"), "superseded_by"),
         id=_name(raw.get("id"), "id"),
         versions=tuple(versions),
-        redacted=redacted,
+        redactions=dict(redactions),
     )
 
 
-def checked_changes(raw: Mapping[str, Any], redacts: bool) -> tuple[dict[str, Any], int]:
-    """(those of content, tags, memory_type and metadata that are given, checked; how many secrets were replaced).
+def checked_changes(raw: Mapping[str, Any], redacts: bool) -> tuple[dict[str, Any], Counter[str]]:
+    """(those of content, tags, memory_type and metadata that are given, checked; secrets that were replaced, by kind).
 
     Raises UserError.
     """
@@ -99,18 +104,15 @@ def checked_changes(raw: Mapping[str, Any], redacts: bool) -> tuple[dict[str, An
         "metadata": metadata,
     }
     fields = {name: check(raw[name]) for name, check in checks.items() if raw.get(name) is not None}
-    return without_secrets(fields) if redacts else (fields, 0)
+    return without_secrets(fields) if redacts else (fields, Counter())
 
 
-def without_secrets(fields: dict[str, Any]) -> tuple[dict[str, Any], int]:
+def without_secrets(fields: dict[str, Any]) -> tuple[dict[str, Any], Counter[str]]:
     """The one place where secrets are replaced: of checked content, tags, memory_type and metadata, those that are given.
 
-    Returns the fields and how many secrets were replaced.
+    Returns the fields and how many secrets of each kind were replaced.
     """
-    if "content" not in fields:
-        return fields, 0
-    clean, count = redact(fields["content"])
-    return {**fields, "content": clean}, count
+    return redact_fields(fields)
 
 
 # -- one field each ---------------------------------------------------------------------------------------------------
@@ -299,7 +301,7 @@ def _references(value: Any) -> tuple[dict[str, Any], ...]:
     return tuple(clean)
 
 
-def _version(value: Any, where: str, redacts: bool) -> tuple[dict[str, Any], int]:
+def _version(value: Any, where: str, redacts: bool) -> tuple[dict[str, Any], Counter[str]]:
     if not isinstance(value, Mapping):
         raise UserError(f"{where} must be an object", code="wrong_type")
     try:
@@ -309,8 +311,8 @@ def _version(value: Any, where: str, redacts: bool) -> tuple[dict[str, Any], int
             "memory_type": memory_type(value.get("memory_type")),
             "metadata": metadata(value.get("metadata")),
         }
-        fields, count = without_secrets(fields) if redacts else (fields, 0)
+        fields, counts = without_secrets(fields) if redacts else (fields, Counter())
         times = {name: _moment_or_none(value.get(name), name) for name in ("updated_at", "at")}
     except UserError as error:
         raise UserError(f"{where}: {error.message}", code=error.code) from error
-    return {**fields, **{name: at for name, at in times.items() if at is not None}}, count
+    return {**fields, **{name: at for name, at in times.items() if at is not None}}, counts

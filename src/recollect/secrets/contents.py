@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Final
 
 from recollect import languages
-from recollect.secrets import names, values
+from recollect.secrets import documents, names, values
 
 _MOST: Final = 0.5  # share of a source file's bytes that keys have to be
 _HEAD: Final = 200_000  # bytes that are looked at where a name alone would have left the file out
@@ -98,14 +98,14 @@ def _holds_keys(path: str, data: bytes) -> bool:
         return False
     if _keys_in(data) or any(re.search(pattern, data) for pattern in _SHOWN):
         return True
-    if any(True for _ in values.of_documents(data)):
+    if any(True for _ in documents.of_documents(data)):
         return True
     return _is_environment(data) and bool(values.find(data[:_HEAD]))
 
 
 def _keys_in(data: bytes) -> int:
     """Bytes of `data` that are private keys."""
-    blocks = (secret for secret in values.key_blocks(data) if _LONG.search(data, secret.start, secret.end))
+    blocks = (secret for secret in documents.key_blocks(data) if _LONG.search(data, secret.start, secret.end))
     return sum(end - start for start, end, _ in blocks)
 
 
@@ -134,7 +134,7 @@ def _is_harmless(path: str, data: bytes) -> bool:
         return bool(blocks) and all(map(_PUBLIC_BLOCK.match, blocks))
     if extension not in _STRUCTURED:
         return False
-    if any(True for _ in values.of_documents(data)):
+    if any(True for _ in documents.of_documents(data)):
         return False
     if extension == "json" and names.is_translation(path):
         return True

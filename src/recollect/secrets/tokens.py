@@ -43,7 +43,7 @@ Shopify token      \\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}
 Square token       \\bsq0[a-z]{3}-[\\w-]{22,}|\\bEAAA[\\w-]{60}\\b
 PayPal token       \\baccess_token\\$(?:production|sandbox)\\$[0-9a-z]{16}\\$[0-9a-f]{32}
 Facebook token     \\bEAA[A-Za-z0-9]{80,}
-Twitter token      \\bA{15,}[A-Za-z0-9%]{30,}
+Twitter token      \\bA{18,}[A-Za-z0-9]{5,}%[A-Za-z0-9%]{10,}
 Dropbox token      \\bsl\\.(?:u\\.)?[\\w-]{100,}
 Databricks token   \\bdapi[0-9a-f]{32}(?:-[0-9])?\\b|\\bdkea[0-9a-f]{32}\\b
 Doppler token      \\bdp\\.(?:pt|st|ct|sa|scim|audit)\\.[\\w.-]{40,}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import IntEnum
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -26,28 +27,30 @@ _AFTER: Final = frozenset(  # words that may follow without making it something 
 )
 _SPLIT: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _NOT_A_VALUE: Final = re.compile(
-    r"(?i)[xX*.•·?_#-]+|0+|n/?a|none|null|nil|true|false|yes|no|on|off|undefined|string|str|text|required|optional|"
+    r"(?i)[xX*.•·?_#-]+|\?.*|0+|n/?a|none|null|nil|true|false|yes|no|on|off|undefined|string|str|text|required|optional|"
     r"<.*|.*>|\[.*|\{.*|\$\{.*|\$\(.*|\$[a-z_]\w*|%\w*%?|%[({].*|@\w+@?|!\w+|&\w+|\\.*|#[\w-]*|:\w*|=.*|[|>][-+]?|"
     r".*\.\.\.+|…*|.*…|x{4,}.*|.*x{6,}|.*\*{4,}.*|(?:sk|pk)[-_].*[x.*]{4,}"
 )
 _PLACEHOLDER: Final = re.compile(
     r"(?i)(?:^|[^a-z])(?:your|placeholder|change|changeme|changeit|replace|replaceme|example|dummy|fake|redacted|removed|"
     r"todo|tbd|fixme|insert|enter|notreal|none|sample|foo|foobar|bar|baz)(?:[^a-z]|$)|^(?:my|the|some|a|an|this|any|test)[-_ ]?"
-    r"(?:super[-_ ]?)?(?:secret|password|passwd|pass|token|api|key|access|auth|client)|^(?:changeme|yourpassword|secretpassword)"
+    r"(?:super[-_ ]?)?(?:secret|password|passwd|pass|token|api[-_]?key|key|access[-_]?token|auth|client[-_]?secret)"
+    r"(?:[-_ ]?(?:here|key|value|goes[-_ ]here))?$|^(?:changeme|yourpassword|secretpassword)"
 )
-_CODE: Final = re.compile(  # a call, an attribute, an index, a type, a path, an option
-    r".*[({\[].*|[A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*[!?]?)+|.*\[[\w'\":.-]*\].*|[A-Za-z_]\w*<.*|"
-    r"(?:\.{0,2}/|~/|[A-Za-z]:\\).*|--?[a-z].*|https?://.*|file:.*|(?:env|vault|ssm|sops|op|secret|aws|arn|gcp|ref|keyring):.*"
+_CALL: Final = re.compile(  # a call, an index, a type, a path, an option
+    r".*[({\[].*|[A-Za-z_]\w*<.*|(?:\.{0,2}/|~/|[A-Za-z]:\\).*|--?[a-z].*|https?://.*|file:.*|"
+    r"(?:env|vault|ssm|sops|op|secret|aws|arn|gcp|ref|keyring):.*"
 )
+_ATTRIBUTE: Final = re.compile(r"[@A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*[!?]?)+")
 _DATE_OR_NUMBER: Final = re.compile(
-    r"v?[0-9]+(?:[.:/_-][0-9]+)+(?:[a-z]{1,3}[0-9]*|T[0-9:.]+Z?)?|[0-9]+(?:px|ms|s|m|h|d|kb|mb|gb|k|%|em|rem|min)|0x[0-9a-f]{1,8}"
+    r"[~^<>=]{0,2}v?[0-9]+(?:[.:/_-][0-9]+)+(?:[a-z]{1,3}[0-9]*|T[0-9:.]+Z?)?|[0-9]+(?:px|ms|s|m|h|d|kb|mb|gb|k|%|em|rem|min)|0x[0-9a-f]{1,8}"
 )
 _TECHNICAL: Final = re.compile(
-    r"(?i)(?:hmac|sha|md|aes|rs|hs|es|ps|ed|utf|base|oauth|saml|x|h|http|ipv|s|k|log|argon|bcrypt|pbkdf|crc|int|uint|float|"
+    r"(?i)(?:hmac|gpio|sha|md|aes|rs|hs|es|ps|ed|utf|base|oauth|saml|x|h|http|ipv|s|k|log|argon|bcrypt|pbkdf|crc|int|uint|float|"
     r"u|i|f|char|varchar|str|vec|p|v|rsa|ecdsa|dsa|curve|rfc|iso|tls|ssl|win|ec|id|abc|arg|step|test|foo|bar|user|example|"
     r"key|token|secret|pass|pw|pwd|password|node|web|app|db|api|auth)?[0-9]{0,5}(?:[a-z]{0,2})"
 )
-_LETTERS: Final = re.compile(r"[^\W\d_]+")
+_PASS_PHRASE: Final = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+){2,}")
 _WORDISH: Final = re.compile(r"[^\W\d_]+(?:['’][a-z]{1,2})?")
 
 
@@ -94,40 +97,59 @@ _NOT_BEFORE_TOKEN: Final = frozenset(
 )
 
 
-def can_be_secret(value: str, kind: str, *, quoted: bool, strict: bool = False) -> bool:
-    """Whether a value under a name of that kind is a secret: no placeholder, reference, code, prose or setting.
+class Evidence(IntEnum):
+    """How much what stands around a value proves."""
 
-    `strict`: where the sentence around it proves little, it must not be made of words.
-    """
-    if not 5 <= len(value) <= 20_000:
-        return len(value) > 20_000 and " " not in value
+    SENTENCE = 0  # prose: it must not be made of words
+    NAME = 1  # a name beside it
+    CERTAIN = 2  # nothing but a secret stands there: an environment variable, a URL's user part, an option
+
+
+def can_be_secret(value: str, kind: str, *, quoted: bool, evidence: Evidence = Evidence.NAME) -> bool:
+    """Whether a value under a name of that kind is a secret: no placeholder, reference, code, prose or setting."""
+    if len(value) > 20_000:
+        return " " not in value[:400]
     head = value[:400]
-    if _NOT_A_VALUE.fullmatch(head) or _PLACEHOLDER.search(head):
+    if len(value) < (4 if evidence is Evidence.CERTAIN else 5) or any(map(str.isspace, head)):
         return False
-    if any(character.isspace() for character in head):
+    if _NOT_A_VALUE.fullmatch(head) or _PLACEHOLDER.search(head) or _DATE_OR_NUMBER.fullmatch(head.lower()):
         return False
-    if _CODE.fullmatch(head) and not (quoted and kind == PASSWORD and not head.startswith(_REFERENCES)):
+    if head.startswith(_REFERENCES) or _NAME_OF_ONE.fullmatch(head):
         return False
-    if quoted and head.startswith(_REFERENCES):
+    if _CALL.fullmatch(head) and not (quoted and kind == PASSWORD):
         return False
-    if _DATE_OR_NUMBER.fullmatch(head.lower()):
+    if evidence is Evidence.CERTAIN:
+        return head.lower() not in _GENERIC
+    if _ATTRIBUTE.fullmatch(head) and not (quoted and (kind == PASSWORD or any(map(str.isdigit, head)))):
         return False
     if head.isdigit():
-        return len(head) >= (5 if kind == PASSWORD else 12) and not strict
-    parts = [part for part in re.split(r"[-_./+:,\s]+", head) if part]
-    worded = all(_WORDISH.fullmatch(part) or _TECHNICAL.fullmatch(part) for part in parts)
-    symbols = sum(not (character.isalnum() or character in "-_./+:, '’") for character in head)
-    if not worded:
+        return len(head) >= (5 if kind == PASSWORD else 12) and evidence is Evidence.NAME
+    return _is_no_word(head, kind, quoted, evidence)
+
+
+def _is_no_word(head: str, kind: str, quoted: bool, evidence: Evidence) -> bool:
+    """Whether a value is more than names, words and technical terms (`sha256`, `user1`)."""
+    parts = [part for part in re.split(r"[-_./+:,#=\s]+", head) if part]
+    if not all(_WORDISH.fullmatch(part) or _TECHNICAL.fullmatch(part) for part in parts):
         return kind == PASSWORD or not _NAME_AND_NUMBER.fullmatch(head) or _is_jumbled(head)
-    if symbols:
-        return any(character.isalpha() for character in head)
-    if strict:
-        return len(parts) == 1 and _is_jumbled(head)
+    if any(not (character.isalnum() or character in "-_./+:,#= '’") for character in head):
+        return any(map(str.isalpha, head))
+    if len(parts) == 1 and _is_jumbled(head) and (quoted or evidence is Evidence.SENTENCE or len(head) >= 20):
+        return True
+    if evidence is Evidence.SENTENCE or kind != PASSWORD:
+        return False
     if len(parts) == 1:
-        return quoted and _is_jumbled(head)
-    return kind == PASSWORD and len(parts) >= 3 and all(_LETTERS.fullmatch(part) for part in parts) and "." not in head
+        return quoted and len(head) >= 12 and head.isascii() and head.islower() and kind_of_name(head) is None
+    return bool(_PASS_PHRASE.fullmatch(head))
 
 
+_GENERIC: Final = frozenset(
+    "password passwd pass secret token string value user username postgres admin root login test required optional hidden "
+    "generated random unset empty default public private enabled disabled file stdin prompt database example localhost".split()
+)
+_NAME_OF_ONE: Final = re.compile(
+    r"(?i)(?:[a-z0-9]+[-_.])+(?:password|passwd|secret|token|key|pass|credentials?)|passw(?:or)?d|passwort"
+)
 _NAME_AND_NUMBER: Final = re.compile(r"[A-Za-z]+[0-9]{1,2}")
 _REFERENCES: Final = (
     "http://", "https://", "/", "./", "../", "~/", "env:", "vault:", "ssm:", "arn:", "op:", "file:", "ref:", "secret:",

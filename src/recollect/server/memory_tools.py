@@ -12,7 +12,7 @@ from recollect.model import Memory
 from recollect.server import render, schema
 from recollect.server.tooling import Answer, Call, Tool, answered
 
-_STORED: Final = ("success", "id", "content_hash", "duplicate", "similar", "redacted", "message")
+_STORED: Final = ("success", "id", "content_hash", "duplicate", "similar", "redacted", "redactions", "message")
 _FOUND: Final = ("query", "time_range", "mode", "count", "memories")
 _PAGE: Final = ("memories", "page", "page_size", "total", "has_more")
 _GONE: Final = ("success", "deleted_count", "ids", "dry_run", "message")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from recollect.memory.redact import summary
 from recollect.model import (
     AutoSyncStatus,
     CloneAnswer,
@@ -167,6 +168,7 @@ def memory(item: Memory) -> str:
     for one in item.refers_to:
         symbol = f" ({one['symbol']})" if one["symbol"] else ""
         refers.append(f"refers to {one['path']}{symbol}{', changed since' if one['changed'] else ''}")
+    refers += [summary(item.redactions)] if item.redactions else []
     text = "\n".join(f"  | {line}" for line in item.content.split("\n"))
     return "\n".join([f"[{item.id}] {'  '.join(marks)}", text, *(f"  {line}" for line in refers)])
 

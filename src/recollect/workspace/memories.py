@@ -67,8 +67,12 @@ class Memories:
         files: Sequence[str] = (),
         symbols: Sequence[str] = (),
         supersedes: str | None = None,
+        keep_secrets: bool = False,
     ) -> StoredMemory:
-        """Remember. `metadata` may hold `tags` and `type`, as other tools' users send them."""
+        """Remember. `metadata` may hold `tags` and `type`, as other tools' users send them.
+
+        `keep_secrets`: a person wants it stored as it is.
+        """
         given = validate.metadata(metadata)
         named = [*validate.tag_list(tags), *validate.tag_list(given.pop("tags", ()))]
         kind = memory_type or given.pop("type", None) or "note"
@@ -82,6 +86,7 @@ class Memories:
             repository=repository.name if repository is not None else None,
             refers_to=refers,
             supersedes=supersedes,
+            keep_secrets=keep_secrets,
         )
 
     def recall(
@@ -127,12 +132,14 @@ class Memories:
     def get(self, key: str) -> Memory:
         return self._with_changes(self._store.get(key))
 
-    def update(self, key: str, **changes: Any) -> Memory:
-        """Change content, tags, memory_type, metadata; or undo a delete (`restore`)."""
+    def update(self, key: str, *, keep_secrets: bool = False, **changes: Any) -> Memory:
+        """Change content, tags, memory_type, metadata; or undo a delete (`restore`). `keep_secrets`: as of `add`."""
         if changes.pop("restore", False):
             self._store.restore(key)
         given = {name: value for name, value in changes.items() if value is not None}
-        return self._with_changes(self._store.update(key, **given) if given else self._store.get(key))
+        return self._with_changes(
+            self._store.update(key, keep_secrets=keep_secrets, **given) if given else self._store.get(key)
+        )
 
     def delete(
         self,

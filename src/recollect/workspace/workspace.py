@@ -15,7 +15,7 @@ from typing import Any, Self
 from recollect import __version__
 from recollect.client import handed_over
 from recollect.config import Settings, table
-from recollect.errors import Corrupt, RecollectError, UserError
+from recollect.errors import Corrupt, RecollectError, Refused, UserError
 from recollect.home import home_directory, make_folder, own
 from recollect.index.summary import Summary
 from recollect.jobs import resources
@@ -369,6 +369,10 @@ class Workspace(Questions):
         self, content: str, *, repository: str | None = None, caller: Caller | None = None, **details: Any
     ) -> StoredMemory:
         """Keep something for all agents and sessions; by default it belongs to the repository at hand. See `Memories.add`."""
+        if details.get("keep_secrets") and caller is not None and caller.agent:
+            raise Refused(
+                "only a person may have secrets kept", hint="In a terminal: recollect remember --keep-secrets"
+            )
         return self.memory.add(content, repository=self._at_hand(repository, caller), **details)
 
     def recall(
