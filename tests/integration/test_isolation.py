@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from typing import Any
 import pytest
 
 from recollect.errors import Unavailable
+from recollect.index.writer import IndexWriter
+from recollect.jobs.pool import ParsePool
+from recollect.jobs.synchronise import Control, Options, synchronise
 from recollect.model import Finding
 from recollect.sync.scan import scan
 from recollect.workspace import Workspace
 from tests.conftest import MakeRepository, git, wait_until, write
 from tests.faults import Faults, Hanging, failing, without_privileges
+from tests.integration.test_sync import as_nobody
 
 ERRNOS = [
     *(errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENOTCONN, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG),
@@ -252,3 +257,49 @@ def test_a_closed_repository_leaves_the_command_line_whole(home: Path, tmp_path:
     code, said = run("sync", "--all")
     assert (code, said.count("completed")) == (0, 3)
     assert run("daemon", "stop")[0] == 0
+
+
+def test_what_could_not_be_read_is_an_error_of_every_sync_until_it_can_be(tmp_path: Path) -> None:
+    pool = ParsePool(tmp_path / "cache.db", 1)
+    with tempfile.TemporaryDirectory() as folder:  # outside `tmp_path`, which is closed to everybody else
+        root = Path(folder)
+        root.chmod(0o755)
+        write(root, {"a.py": "a = 1\n", "closed.py": "c = 1\n", "inner/b.py": "b = 1\n"})
+        writer = IndexWriter(tmp_path / "index")
+        synchronise(writer, root, pool, Options(), Control())  # starts the worker while that is allowed
+
+        def errors(*dirty: str) -> list[tuple[str, str]]:
+            options = Options(dirty=dirty) if dirty else Options()
+            with as_nobody():
+                result = synchronise(writer, root, pool, options, Control()).result
+            assert (result.status, result.success_rate < 100) == ("completed", bool(result.errors))
+            return sorted((error.path, error.kind) for error in result.errors)
+
+        closed = [("closed.py", "unreadable"), ("inner", "unreadable")]
+        (root / "closed.py").chmod(0)
+        (root / "inner").chmod(0)
+        assert errors() == closed
+        write(root, {"a.py": "a = 2\n"})
+        assert errors("a.py") == closed  # an edit of another file
+        writer.close()
+        writer = IndexWriter(tmp_path / "index")  # a start later
+        assert errors("a.py") == closed
+        assert errors() == closed
+        (root / "inner").chmod(0o755)
+        assert errors("inner") == [("closed.py", "unreadable")]
+        (root / "closed.py").chmod(0o644)
+        assert errors() == []
+        assert writer.counts()["failed"] == 0
+        writer.close()
+    pool.close()
+
+
+def test_a_file_that_can_be_read_again_is_indexed_though_its_stat_did_not_change(
+    make_repository: MakeRepository,
+) -> None:
+    root = make_repository({"a.py": "a = 1\n"}, use_git=False)
+    with failing(Faults(root / "a.py", errno.EIO, 1)):
+        found = scan(root)
+    assert [(problem.path, problem.kind) for problem in found.problems] == [("a.py", "unreadable")]
+    again = scan(root, found.tree, signature=found.signature)
+    assert (again.problems, again.tree.root_hash) == ((), scan(root).tree.root_hash)

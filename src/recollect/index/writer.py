@@ -23,7 +23,7 @@ from recollect.store.database import translated
 from recollect.sync import history as history_log
 from recollect.sync.diff import row_changes
 from recollect.sync.history import Log
-from recollect.sync.tree import Kind, Row, Stat, Tree
+from recollect.sync.tree import Kind, Problem, Row, Stat, Tree
 from recollect.testing import crash_point
 
 ABOUT: Final = "about.json"  # of the repository, by the catalog
@@ -193,11 +193,13 @@ class IndexWriter:
         head: str | None = None,
         retire: bool = False,
         history: HistoryRead | None = None,
+        problems: Sequence[Problem] | None = None,
     ) -> Committed:
         """Make `tree` the committed tree, with `analysed` in place of those files' rows and `removed` gone.
 
         Where only stats differ, no new generation is made. On any error nothing is changed. `retire`: what is replaced
-        or removed may come back (`retired`). `history`: what commits say, where that is new.
+        or removed may come back (`retired`). `history`: what commits say, where that is new. `problems`: what of the
+        tree, beside its files, could not be looked at.
         """
         replaced = [*removed, *(item.path for item in analysed)]
         begun = self._begun if self._begun is not None and self._begun.paths == set(replaced) else None
@@ -209,6 +211,8 @@ class IndexWriter:
             upserts, gone = row_changes(self.tree(), tree)
         meta: dict[str, Any] = {"root_hash": tree.root_hash, "complete": int(complete), "pipeline": PIPELINE}
         meta.update({key: value for key, value in (("signature", signature), ("head", head)) if value is not None})
+        if problems is not None and tuple(problems) != self.problems():
+            meta["problems"] = json.dumps([[item.path, item.kind, item.message] for item in problems])
         changed = bool(analysed or removed or meta["root_hash"] != self.root_hash or bool(complete) != self.complete)
         changed |= history is not None
         if not (changed or upserts or gone or any(self._meta.get(key) != value for key, value in meta.items())):
@@ -592,9 +596,15 @@ class IndexWriter:
             raise
         self.repaired = "segments were damaged and have been made again"
 
+    def problems(self) -> tuple[Problem, ...]:
+        """What of the last commit's tree, beside its files, could not be looked at."""
+        return tuple(Problem(*item) for item in json.loads(self._meta.get("problems", "[]")))
+
     def failed_paths(self) -> dict[str, tuple[str, int, float]]:
         """Files that failed: path → (reason, attempts, when to try again)."""
-        rows = self._db.execute("SELECT path, reason, attempts, retry_at FROM files WHERE status = 'failed'")
+        rows = self._db.execute(
+            "SELECT path, reason, attempts, retry_at FROM files WHERE status = 'failed' ORDER BY path"
+        )
         return {os.fsdecode(path): (reason or "", attempts, retry_at) for path, reason, attempts, retry_at in rows}
 
     def stale_paths(self) -> list[str]:

@@ -30,7 +30,7 @@ from recollect.sync.beneath import Root
 from recollect.sync.diff import Change, diff
 from recollect.sync.ignore import OWN_FILE
 from recollect.sync.scan import MAX_FILE_BYTES, Scan, scan
-from recollect.sync.tree import EMPTY, UNREAD, Kind, Row, Stat, Tree, printable
+from recollect.sync.tree import EMPTY, UNREAD, Kind, Problem, Row, Stat, Tree, printable
 from recollect.testing import crash_point
 
 _BATCH_S: Final = 2.0  # of a first sync; the first batch comes after half a second
@@ -134,7 +134,6 @@ class _Counts:
     new: int = 0
     modified: int = 0
     deleted: int = 0
-    failed: int = 0
     processed: int = 0
     chunks: int = 0
     bytes: int = 0
@@ -172,6 +171,7 @@ class _Sync:
         self._scanned_git = False
         self._head: str | None = None
         self._identity: tuple[int, int] | None = None  # of the root that was scanned
+        self._problems: tuple[Problem, ...] = ()
         self._corrections: list[Change] = []  # where a worker read something else than the scan had seen
 
     def run(self) -> Ended:
@@ -182,6 +182,7 @@ class _Sync:
         self._scanned_git = found.signature.startswith("git:")
         self._identity = found.identity
         self._check(old, found)
+        self._problems = self._standing_problems(found)
         if self._writer.repaired:
             self._error("", "index_rebuilt", self._writer.repaired)
             self._writer.repaired = None
@@ -231,9 +232,6 @@ class _Sync:
             size = sum(row.stat.size for row in found.tree.files())
             if size > self._options.max_bytes:
                 raise self._too_large(f"{size / 1e6:,.0f} MB, more than {self._options.max_bytes / 1e6:,.0f}")
-        for problem in found.problems:
-            if self._kind(found.tree, problem.path) is not Kind.FILE:
-                self._error(problem.path, problem.kind, problem.message)
 
     def _may_be_going(self, old: Tree, found: Scan) -> bool:
         """Whether so much is missing that the repository itself may be about to be deleted."""
@@ -282,10 +280,22 @@ class _Sync:
     def _was_git(self) -> bool:
         return self._writer.signature.startswith("git:")
 
-    @staticmethod
-    def _kind(tree: Tree, path: str) -> Kind | None:
-        row = tree.get(path)
-        return row.kind if row is not None else None
+    def _standing_problems(self, found: Scan) -> tuple[Problem, ...]:
+        """What could not be looked at, and what earlier syncs could not and this one did not look at again.
+
+        A file that could not be read is not among them: its own record says so.
+        """
+        unread = {printable(row.path) for row in found.tree.files() if row.hash == UNREAD} if found.problems else set()
+        new = [problem for problem in found.problems if problem.path not in unread]
+        if not found.partial:
+            return tuple(dict.fromkeys(new))
+        looked_at = tuple(printable(path) for path in self._options.dirty or ())
+        old = [
+            problem
+            for problem in self._writer.problems()
+            if not any(problem.path == path or problem.path.startswith(f"{path}/") for path in looked_at)
+        ]
+        return tuple(dict.fromkeys([*old, *new]))
 
     def _again(self, tree: Tree, changed: set[str]) -> list[Change]:
         """Unchanged files that are analysed all the same: all (`full`), of an older pipeline, or failed and now due."""
@@ -293,7 +303,9 @@ class _Sync:
         if self._options.full:
             rows: Iterator[Row | None] = (row for row in tree.files())
         else:
-            due = [path for path, (_, _, retry_at) in self._writer.failed_paths().items() if retry_at <= now]
+            whole = self._options.dirty is None  # a full check tries again what could not be read
+            failed = self._writer.failed_paths().items()
+            due = [path for path, (why, _, at) in failed if at <= now or (whole and why == "unreadable")]
             paths = self._writer.stale_paths() + due if self._options.dirty is None else due
             if any(path.rpartition("/")[2] == OWN_FILE for path in changed):  # which may include secrets, or no longer
                 paths += self._writer.paths_of_reasons(("secret", INCLUDED))
@@ -355,7 +367,16 @@ class _Sync:
         self._report_indexing(force=True)
         tree = apply(found.tree, self._corrections)
         new_commits = said.result() if said is not None else None
-        self._commit(tree, batch, complete=True, signature=found.signature, head=head, history=new_commits, last=True)
+        self._commit(
+            tree,
+            batch,
+            complete=True,
+            signature=found.signature,
+            head=head,
+            history=new_commits,
+            last=True,
+            problems=self._problems,
+        )
 
     def _history_ahead(self, head: str | None, nice: int) -> Future[HistoryRead | None] | None:
         """New commits, read in a thread. What a question waits for does not wait for them: the indexer reads them afterwards."""
@@ -423,12 +444,7 @@ class _Sync:
         self._counts.chunks += len(result.chunks)
         self._counts.bytes += result.size
         if result.status == "failed":
-            self._counts.failed += 1
-            self._error(
-                printable(row.path),
-                result.reason or "failed",
-                _MESSAGES.get(result.reason or "", "it could not be indexed"),
-            )
+            self._error_of_file(row.path, result.reason)
         elif result.status == "indexed" and result.reason == "quarantined":
             self._error(printable(row.path), "quarantined", "its grammar hangs or crashes on it: indexed by lines")
 
@@ -448,6 +464,7 @@ class _Sync:
         head: str | None = None,
         history: HistoryRead | None = None,
         last: bool = False,
+        problems: Sequence[Problem] | None = None,
     ) -> None:
         if batch.vanished:
             self._check_still_there()
@@ -461,6 +478,7 @@ class _Sync:
             head=head,
             retire=not self._options.full,
             history=history,
+            problems=problems,
         )
         self._counts.chunks_new += done.chunks_new
         self._counts.chunks_deleted += done.chunks_deleted
@@ -501,9 +519,25 @@ class _Sync:
         if len(self._errors) < _ERRORS_KEPT:
             self._errors.append(FileError(path, kind, message))
 
+    def _add_standing_errors(self) -> int:
+        """Name also what failed in earlier syncs and still stands; how many paths fail now."""
+        failed = self._writer.failed_paths()
+        named = {error.path for error in self._errors}
+        for problem in self._problems:
+            self._error(problem.path, problem.kind, problem.message)
+        for path, (reason, _, _) in failed.items():
+            if printable(path) not in named:
+                self._error_of_file(path, reason)
+        return len(failed) + len(self._problems)
+
+    def _error_of_file(self, path: str, reason: str | None) -> None:
+        message = _MESSAGES.get(reason or "", "it could not be indexed")
+        self._error(printable(path), reason or "failed", message)
+
     def _result(self, found: Scan) -> SyncResult:
         counts, stored = self._counts, self._writer.counts()
         total = len(found.tree)
+        failing = self._add_standing_errors()
         return SyncResult(
             repository="",
             status=str(SyncStatus.COMPLETED),
@@ -517,7 +551,7 @@ class _Sync:
             chunks_total=stored["chunks"],
             chunks_new=counts.chunks_new,
             chunks_deleted=counts.chunks_deleted,
-            success_rate=round(100.0 * (1 - counts.failed / counts.processed), 2) if counts.processed else 100.0,
+            success_rate=_success_rate(failing, total),
             errors=tuple(self._errors),
             root_hash=self._writer.root_hash,
             generation=self._writer.generation,
@@ -525,6 +559,13 @@ class _Sync:
             duration_s=round(time.monotonic() - self._started, 4),
             nested_repositories=tuple(printable(path) for path in found.nested),
         )
+
+
+def _success_rate(failing: int, total: int) -> float:
+    """Percent of all files, and of what could not be looked at, that did not fail; 100 only where nothing did."""
+    if not failing:
+        return 100.0
+    return max(0.0, min(99.99, round(100.0 * (1 - failing / max(total, failing)), 2)))
 
 
 _MESSAGES: Final = {

@@ -507,7 +507,11 @@ class Workspace(Questions):
         found = self._registry.known(name, caller)
         with self._library.reading(found.id) as snapshot:
             infos = snapshot.files.values() if snapshot is not None else ()
-            return tuple(reports.file_report(info) for info in sorted(infos, key=lambda info: info.path))
+            rows = [reports.file_report(info) for info in sorted(infos, key=lambda info: info.path)]
+        last = reports.sync_result(found.last_sync, found.name)
+        known = {row.path for row in rows}
+        odd = [error for error in (last.errors if last is not None else ()) if error.path and error.path not in known]
+        return (*rows, *(FileReport(error.path, "failed", error.kind, None, 0, 0) for error in odd))
 
     def add(self, path: str, name: str | None = None, *, caller: Caller | None = None) -> RepositoryStatus:
         """Register a folder without syncing it."""
