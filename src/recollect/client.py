@@ -19,7 +19,7 @@ from pathlib import Path
 
 from recollect import __version__
 from recollect.errors import RecollectError, Unavailable, UserError, from_dict
-from recollect.home import LONGEST_HELLO, LONGEST_LINE, PROTOCOL, home_directory, run_folder, socket_path
+from recollect.home import LONGEST_HELLO, LONGEST_LINE, PROTOCOL, home_directory, run_folder, socket_path, was_stopped
 from recollect.private import check_peer, open_private, opener
 
 TYPE_CHECKING = False  # as in `recollect`
@@ -187,6 +187,14 @@ def start_daemon(home: Path) -> None:
     raise Unavailable("the daemon could not start", hint=f"See {home / 'run' / 'daemon.log'}", code="no_daemon")
 
 
+def process_table() -> list[bytes]:
+    """This user's processes where there is no /proc: number, parent's number, state, start, command, a line each."""
+    import subprocess
+
+    command = ["ps", "-ww", "-U", str(os.geteuid()), "-o", "pid=,ppid=,state=,lstart=,command="]
+    return subprocess.run(command, capture_output=True, check=False).stdout.splitlines()
+
+
 def _read_until_closed(descriptor: int) -> bytes:
     import select
 
@@ -252,6 +260,9 @@ class Connection:
         except Unavailable as error:
             if error.code != "connection_lost" or method == "stop" or not self._start:
                 raise
+            if was_stopped(self._home or home_directory()):
+                hint = "Asking again starts it."
+                raise Unavailable("the daemon was stopped during this call", hint=hint, code="stopped") from error
             self.close()
             self._open()
             return self._call(method, params, on_progress)

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from recollect.errors import AlreadyRunning
@@ -70,6 +71,23 @@ def still_owned(home: Path, lock: int) -> bool:
         return os.path.samestat(os.stat(home / "run" / "daemon.lock"), os.fstat(lock))
     except FileNotFoundError:
         return False
+
+
+def mark_stopped(home: Path) -> None:
+    """Note that somebody wanted the daemon to end: who only kept a connection open does not start another one."""
+    with suppress(OSError):
+        os.close(os.open(run_folder(home) / "stopped", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def unmark_stopped(home: Path) -> None:
+    """A daemon runs again."""
+    with suppress(OSError):
+        (run_folder(home) / "stopped").unlink()
+
+
+def was_stopped(home: Path) -> bool:
+    """Whether the last daemon of a data directory ended because somebody wanted it to."""
+    return os.path.exists(home / "run" / "stopped")
 
 
 def socket_path(home: Path) -> Path:

@@ -16,10 +16,11 @@ import time
 
 from recollect import client
 from recollect.errors import RecollectError
-from recollect.home import LONGEST_LINE
+from recollect.home import LONGEST_LINE, home_directory, was_stopped
 
 TYPE_CHECKING = False  # as in `recollect`
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 _READ_ONLY = frozenset(
@@ -61,8 +62,7 @@ class Pump:
         except RecollectError as error:
             return self._only_errors(error)
         while True:
-            assert self._socket is not None
-            waiting: list[Any] = [self._socket]
+            waiting: list[Any] = [self._socket] if self._socket is not None else []
             if self._until is None and len(self._open) < _MOST_OPEN:
                 waiting.append(0)
             left = self._until - time.monotonic() if self._until is not None else _PARENT_CHECK_S
@@ -74,7 +74,7 @@ class Pump:
             if self._socket in ready and not self._read_daemon():
                 if self._until is not None:
                     return 0
-                self._reconnect()
+                self._lost()
             if self._until is not None and (not self._open or time.monotonic() >= self._until):
                 return 0
 
@@ -89,6 +89,8 @@ class Pump:
         while (at := self._from_agent.find(b"\n")) >= 0:
             line = bytes(self._from_agent[: at + 1])
             del self._from_agent[: at + 1]
+            if self._socket is None and line.strip():
+                self._reconnect(_asked(_messages(line)))
             if len(line) > LONGEST_LINE:
                 for identity in _asked(_messages(line)):
                     _write(_error(identity, f"longer than {LONGEST_LINE // 1_000_000} MB", "too_long", retry=False))
@@ -115,7 +117,7 @@ class Pump:
         try:
             self._socket.sendall(line)
         except OSError:
-            self._reconnect()  # sends it, for it is among the unanswered
+            self._lost()  # sends it, for it is among the unanswered, or answers it
 
     # -- daemon → agent ---------------------------------------------------------------------------------------------
 
@@ -150,7 +152,20 @@ class Pump:
         if rest:
             self._take(rest)
 
-    def _reconnect(self) -> None:
+    def _lost(self) -> None:
+        """The daemon went. One that somebody stopped is started again by the next request alone."""
+        if not was_stopped(home_directory()):
+            self._reconnect()
+            return
+        assert self._socket is not None
+        self._socket.close()
+        self._socket = None
+        unanswered, self._open = self._open, {}
+        for identity in unanswered:
+            _write(_error(identity, "Recollect's daemon was stopped during this call. Asking again starts it."))
+
+    def _reconnect(self, asked: Iterable[str] = ()) -> None:
+        """`asked`: ids of requests that wait for the connection, and are passed on then."""
         unanswered, self._open = self._open, {}
         for attempt in range(_RECONNECTS):
             if self._socket is not None:
@@ -163,7 +178,7 @@ class Pump:
             except (RecollectError, OSError) as error:
                 failure = error
                 time.sleep(min(0.1 * 2**attempt, 1.0))
-        for identity in unanswered:
+        for identity in (*unanswered, *asked):
             _write(_error(identity, f"Recollect's daemon is not available: {failure}"))
         raise SystemExit(4)
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from recollect import processes
 from recollect.cli.output import JSON, as_json, line, note, size, table
 from recollect.client import Connection
 from recollect.errors import Unavailable
 from recollect.home import home_directory, run_folder
 
 app = typer.Typer(help="The process behind it all. It starts by itself when it is needed.", no_args_is_help=True)
-_STOP_S = 10.0
 
 
 @app.command()
@@ -34,7 +33,7 @@ def start(json_: Annotated[bool, JSON] = False) -> None:
 
 @app.command()
 def stop(json_: Annotated[bool, JSON] = False) -> None:
-    """Stop it. Syncs that run go on at its next start."""
+    """Stop it, and wait until all its processes have gone. Syncs that run go on at its next start."""
     said = _stop()
     if json_:
         as_json(said)
@@ -68,21 +67,7 @@ def logs(lines: Annotated[int, typer.Option("--lines", "-n", help="How many of t
 
 
 def _stop() -> dict[str, Any]:
-    try:
-        with Connection(start=False) as daemon:
-            daemon.call("stop", {})
-    except Unavailable as error:
-        if error.code == "not_running":
-            return {"status": "not running"}
-        raise
-    until = time.monotonic() + _STOP_S
-    while time.monotonic() < until:
-        try:
-            Connection(start=False).close()
-        except Unavailable:
-            return {"status": "stopped"}
-        time.sleep(0.05)
-    raise Unavailable("the daemon does not stop", hint="recollect daemon logs")
+    return {"status": "stopped" if processes.stop(home_directory()) else "not running"}
 
 
 def _about(about: dict[str, Any], json_: bool) -> None:

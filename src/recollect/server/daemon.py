@@ -10,11 +10,12 @@ import json
 import os
 import resource
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
 from recollect.errors import RecollectError
-from recollect.home import own
+from recollect.home import own, unmark_stopped
 from recollect.jobs.pipe import start_indexer
 
 _OPEN_FILES = 10_240  # what every system grants; an index that is being asked takes three
@@ -31,6 +32,7 @@ def _allow_open_files() -> None:
 
 def main() -> None:
     home, *ready = sys.argv[1:]
+    code = 0
 
     def tell(said: bytes) -> None:
         for descriptor in map(int, ready):
@@ -46,6 +48,7 @@ def main() -> None:
     try:
         folder = Path(home).absolute()
         lock = own(folder, wait_s=5.0)  # a daemon before this one may be ending
+        unmark_stopped(folder)
         indexer = start_indexer(folder)  # it imports what it needs while this process does
         from recollect.server import serving
 
@@ -54,10 +57,13 @@ def main() -> None:
         tell(json.dumps(error.to_dict()).encode() + b"\n")
         sys.stderr.write(f"{error.message}\n")
         os._exit(error.exit_code)
+    except BaseException:
+        traceback.print_exc()  # to the log
+        code = 3
     from recollect.sync import git
 
     git.end()
-    os._exit(0)  # threads that still wait for something have nobody to answer
+    os._exit(code)  # threads that still wait for something have nobody to answer
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import recollect
-from recollect import __version__, text
+from recollect import __version__, processes, text
 from recollect.errors import RecollectError, Unavailable, UserError
-from recollect.home import PROTOCOL, run_folder, socket_path, still_owned
+from recollect.home import PROTOCOL, mark_stopped, run_folder, socket_path, still_owned
 from recollect.private import opener
 from recollect.server import logs
 from recollect.server.listener import Listener, Stream
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _QUICK_THREADS: Final = 16
 _WAITING_THREADS: Final = 256
 _IDLE_CHECK_S: Final = 5.0
+_END_S: Final = 8.0  # from the wish to end on
 _MCP_AFTER_S: Final = 2.0  # its code is loaded, whatever is going on
 _MOST_CALLS: Final = 64  # of one connection at once; beyond, what it sends waits
 _MOST_UNSENT: Final = 1_000_000  # bytes that a client has not read; beyond, progress is not sent
@@ -94,12 +95,13 @@ class Daemon:
         self._workspace = workspace
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self._stop)
         accepting = asyncio.create_task(self._listener.run(), name="accept")
         accepting.add_done_callback(lambda task: self._stopping.set())  # nobody could reach it any longer
         importing = asyncio.create_task(self._import_mcp(), name="import-mcp")
         idle = asyncio.create_task(self._end_when_idle(), name="idle")
         await self._stopping.wait()
+        _end_by_force_after(_END_S)
         for task in (accepting, idle, importing):
             task.cancel()
         self._listening.close()
@@ -109,6 +111,11 @@ class Daemon:
         await asyncio.gather(accepting, idle, importing, *self._connections, return_exceptions=True)
         if self._web is not None:
             await self._web.close()
+
+    def _stop(self) -> None:
+        """Somebody wants it to end: sessions of agents do not start another one until they need it."""
+        mark_stopped(self._home)
+        self._stopping.set()
 
     async def _import_mcp(self) -> None:
         """In a thread, once an agent comes, or whoever the daemon was started for has been served: not while a first
@@ -254,7 +261,7 @@ class Daemon:
     ) -> Any:
         """One call of the command line. Raises RecollectError."""
         if method == "stop":
-            asyncio.get_running_loop().call_later(0.05, self._stopping.set)
+            asyncio.get_running_loop().call_later(0.05, self._stop)
             return {"pid": os.getpid(), "status": "stopping"}
         if method == "web":
             return (await self._open_web(self._workspace.settings.recollect_http_port)).link()
@@ -268,6 +275,9 @@ class Daemon:
 
     def close(self) -> None:
         """After `run`: end what still works in threads, and the indexer."""
+        from recollect.sync import git
+
+        git.end()  # one that hangs is waited for by a thread
         self._workspace.close()
         self._quick.shutdown(wait=False, cancel_futures=True)
         self._waiting.shutdown(wait=False, cancel_futures=True)
@@ -362,6 +372,21 @@ def _caller(hello: dict[str, Any], agent: bool) -> Caller:
 
 def _number(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdigit() else 0 for part in version.split(".")[:3])
+
+
+def _end_by_force_after(seconds: float) -> None:
+    """Whatever hangs at the end (a mount, a lock), this process and what it started do not outlive it by much."""
+
+    def end() -> None:
+        log.error("the end took longer than %.0f s: ended by force", seconds)
+        for process in processes.below(os.getpid()):
+            with suppress(OSError):
+                os.kill(process.pid, signal.SIGKILL)
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 # -- start ------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -65,7 +65,6 @@ class Web:
         self._keys = Keys(workspace.home)
         self._live = Live(workspace, waiting)
         self._sessions = Sessions(mcp.server)
-        self._stack = AsyncExitStack()
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -84,7 +83,6 @@ class Web:
                 return
             listener = _listen(port)
             self.port = listener.getsockname()[1]
-            await self._stack.enter_async_context(self._sessions.run())
             config = uvicorn.Config(
                 self._app(),
                 lifespan="off",
@@ -98,8 +96,13 @@ class Web:
                 backlog=ACCEPTED_AT_ONCE,
             )
             self._server = _Server(config)
-            self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
+            self._serving = asyncio.create_task(self._serve(self._server, listener), name="http")
             log.info("http on 127.0.0.1:%d", self.port)
+
+    async def _serve(self, server: _Server, listener: socket.socket) -> None:
+        """In a task of its own: the manager has to be left by the task that entered it."""
+        async with self._sessions.run():
+            await server.serve(sockets=[listener])
 
     def link(self) -> dict[str, Any]:
         """`{url, address, port}`: a link that lets one browser in, once; and where programs find the API."""
@@ -114,7 +117,6 @@ class Web:
         await asyncio.wait([self._serving], timeout=2)
         self._serving.cancel()
         await asyncio.gather(self._serving, return_exceptions=True)
-        await self._stack.aclose()
 
     # -- the application ----------------------------------------------------------------------------------------------
 

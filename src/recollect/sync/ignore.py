@@ -31,7 +31,7 @@ DEFAULT_EXCLUDES: Final = [
     ".pytest_cache",
     ".tox",
 ]
-_NO_FILE: Final = disk.ABSENT | {errno.EISDIR, errno.ENXIO, errno.EINVAL}  # … that is to be read
+_NO_FILE: Final = disk.ABSENT | {errno.EISDIR, errno.ENXIO, errno.EINVAL, errno.EFBIG}  # … that is to be read
 NEVER: Final = frozenset({".git", ".hg", ".svn"})
 _CLASS: Final = re.compile(r"\[:(\w+):\](?=.*\])")  # inside of brackets; the library does not know them
 _CLASSES: Final = {
