@@ -115,7 +115,7 @@ def _run(event: str, agent: str, max_tokens: int) -> dict[str, Any]:
         return {"hookSpecificOutput": {"hookEventName": "SessionStart", "additionalContext": told}}
     from recollect.memory import offers
 
-    path = given.get("transcript_path")
+    path = None if given.get("agent_id") else given.get("transcript_path")  # a sub-agent's is nobody's to remember
     found = offers.of_transcript(_tail(path)) if isinstance(path, str) else []
     if found:
         with Connection() as daemon:

@@ -15,14 +15,17 @@ from collections.abc import Iterable
 from typing import Final
 
 from recollect.memory import prose
-from recollect.memory.transcripts import messages
+from recollect.memory.transcripts import OTHER, OWN, USER, messages
 
 MOST: Final = 10
 _CANDIDATES: Final = 40  # the last ones, which are compared with what others wrote
 _MOST_CHARACTERS: Final = 300_000  # of the assistant's messages that are looked at
 _LONGEST_MESSAGE: Final = 100_000  # characters; no prose is as long
 _SHORTEST, LONGEST = 20, 300  # characters of a sentence
-_RUN: Final = 5  # words in a row that a sentence may not have in common with another's text
+_RUNS: Final = {  # words in a row that a sentence may not have in common with a text of this source; a user's words
+    OTHER: 5,  # are often taken up in a decision
+    USER: 7,
+}
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"'(\0])")
 _DECIDES: Final = re.compile(
     r"^(?:decision|decided|convention|agreed|lesson(?: learn(?:ed|t))?|gotcha|root cause|rule)\b\s*[:–-]"
@@ -41,16 +44,16 @@ def of_transcript(transcript: str) -> list[str]:
     return decisions(messages(transcript))
 
 
-def decisions(said: Iterable[tuple[bool, str]]) -> list[str]:
+def decisions(said: Iterable[tuple[str, str]]) -> list[str]:
     """Sentences of the assistant that read like something decided or learned and are nobody else's.
 
-    `said`: (whether it is the assistant's own, text) in order.
+    `said`: (whose it is, text) in order.
     """
     numbered = list(enumerate(said))
     found: dict[str, int] = {}  # sentence → number of the message that said it first; the last ones first
     left = _MOST_CHARACTERS
-    for number, (is_own, text) in reversed(numbered):
-        if not is_own or len(text) > _LONGEST_MESSAGE:
+    for number, (source, text) in reversed(numbered):
+        if source != OWN or len(text) > _LONGEST_MESSAGE:
             continue
         left -= len(text)
         if left < 0 or len(found) >= _CANDIDATES:
@@ -58,13 +61,15 @@ def decisions(said: Iterable[tuple[bool, str]]) -> list[str]:
         found.update((sentence, number) for sentence in reversed(_deciding(text)))
     if not found:
         return []
-    others = ((number, text) for number, (is_own, text) in numbered if not is_own)
-    repeated = _repeated(found, others)
+    repeated = frozenset[str]()
+    for whose, run in _RUNS.items():
+        texts = ((number, text) for number, (source, text) in numbered if source == whose)
+        repeated |= _repeated(found, texts, run)
     return [sentence for sentence in found if sentence not in repeated][:MOST][::-1]
 
 
 def _deciding(text: str) -> list[str]:
-    found = []
+    found: list[str] = []
     for paragraph in prose.paragraphs(text):
         for raw in _SENTENCE.split(paragraph):
             if prose.is_reported(raw):
@@ -76,16 +81,16 @@ def _deciding(text: str) -> list[str]:
     return found
 
 
-def _repeated(candidates: dict[str, int], others: Iterable[tuple[int, str]]) -> frozenset[str]:
+def _repeated(candidates: dict[str, int], others: Iterable[tuple[int, str]], run: int) -> frozenset[str]:
     """Those of the candidates (sentence → number of its message) of which others wrote a part before."""
     runs: dict[tuple[str, ...], list[str]] = {}
     for sentence in candidates:
         words = _words(sentence)
-        size = min(_RUN, len(words))
+        size = min(run, len(words))
         for at in range(len(words) - size + 1):
             runs.setdefault(tuple(words[at : at + size]), []).append(sentence)
-    vocabulary = frozenset(word for run in runs for word in run)
-    sizes = sorted({len(run) for run in runs})
+    vocabulary = frozenset(word for words in runs for word in words)
+    sizes = sorted({len(words) for words in runs})
     last = max(candidates.values())
     found: set[str] = set()
     for number, text in others:

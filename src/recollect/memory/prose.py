@@ -6,6 +6,7 @@ closed (a fence, a tag, a quotation) takes the rest of the message with it: wher
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -14,17 +15,27 @@ from recollect.memory.spans import SPOILT, without_spans
 
 _ITEM: Final = re.compile(r"(?:[-*+•]|\d{1,3}[.)])[ \t]+(?:\[[ xX]\][ \t]+)?")
 _FENCE: Final = re.compile(r"(`{3,}|~{3,})[ \t]*(.*)")
-_FRAMED: Final = (">", "&gt;", "|", "│", "┃", "▌", "❯", "[", "$ ", "% ", "@@", "+++", "---", "diff --git")
-_LAZY: Final = (">", "&gt;", "@@", "+++", "diff --git")  # go on to the next blank line
+_FRAMED: Final = (">", "|", "│", "┃", "▌", "▎", "▏", "¦", "＞", "❯", "[", "$ ", "% ", "@@", "+++", "---", "diff --git")
+_LAZY: Final = (">", "＞", "[", "▌", "▎", "▏", "@@", "+++", "diff --git")  # go on to the next blank line
 _NUMBERED: Final = re.compile(r"\d+(?:→|\t|[ \t]*\|)")  # as tools show files
+_DELIMITER: Final = re.compile(r"([-=~+])\1{2,}.*\w")  # --- README.md ---
 _SPEAKER: Final = re.compile(
-    r"[*_#\s]*(?:user|human|system|tool|developer|assistant|function|observation)[*_]*[ \t]*:", re.IGNORECASE
-)
-_SOURCE: Final = re.compile(
-    r"\b(?:readme|docs?|documentation|issue|comment|file|log|output|page|changelog|guide|thread|ticket|e?mail|commit"
-    r"|message|(?:sub-?)?agent|tool|website|spec|rfc|[\w-]{1,60}\.[a-z]{1,4})\b[^\w:]{0,4}:[*_\s]*\Z",
+    r"[*_#\s]*(?:user|human|system|tool|developer|assistant|function|observation)[*_]*[ \t]*:"
+    r"|\[(?:tool|system|user|file|result|output|function)\b",
     re.IGNORECASE,
 )
+_CONTINUED: Final = re.compile(
+    r"session is being continued|(?:conversation|session)(?: so far)? summary"
+    r"|summary of (?:the|our|this) (?:previous |earlier )?(?:conversation|session)",
+    re.IGNORECASE,
+)
+_NOUNS: Final = (
+    r"\b(?:readme|changelog|contributing|docs?|documentation|issue|comment|file|log|output|stdout|stderr|page|guide|thread"
+    r"|ticket|e?mail|commit|message|(?:sub-?)?agent|tool|website|spec|rfc|quote|quoting|verbatim|excerpt|contents?"
+    r"|[\w-]{1,60}\.(?:md|txt|rst|adoc|html?|py|jsx?|tsx?|json|ya?ml|toml|go|rs|rb|java|sh|c|h|cpp))\b"
+)
+_SOURCE: Final = re.compile(_NOUNS + r"[^:]{0,40}:[*_\s]*\Z", re.IGNORECASE)
+_CREDITED: Final = re.compile(r"(?:[—–]|--)\s*(?:from |the ){0,2}[\w./-]{0,40}?" + _NOUNS + r"\W*\Z", re.IGNORECASE)
 _REPORTED: Final = re.compile(
     r"\baccording to\b|\bas per\b"
     r"|(?<!\bwe )(?<!\bi )(?<!\byou )(?<!\bthat )\b(?:says|said|stated|claimed|instructs|instructed|recommends"
@@ -32,19 +43,23 @@ _REPORTED: Final = re.compile(
     r"|(?<!\bwe )(?<!\bi )(?<!\byou )\b(?:states|claims|reads|writes|wrote|quotes?|quoted|mentions|warns|tells|told|notes"
     r"|noted|reports|reported|replied|replies|answered|answers|asks|asked|found|returned|concluded)"
     r"(?:\*\*)?(?:[ \t]+(?:that|us|me|you|to)\b|[ \t]*[:,])"
-    r"|^(?:from|per|quoting|in) [^:]{0,60}\b(?:readme|docs?|documentation|issue|comment|file|log|output|page|changelog"
-    r"|guide|thread|ticket|e?mail|commit|message)\b[^:]{0,20}:",
+    r"|^[*_]*(?!decision|decided|convention|agreed|lesson|gotcha|root cause|rule)[^:.!?]{0,60}"
+    + _NOUNS
+    + r"[^:.!?]{0,30}:",
     re.IGNORECASE,
 )
 
 
 def paragraphs(message: str) -> list[str]:
     """The paragraphs and list items of a message that are its author's own; spans that are not are `\\0`."""
+    if _CONTINUED.search(message[:400]):
+        return []  # what a compaction kept, of anybody
+    message = html.unescape(message) if "&" in message else message
     text = without_spans("\n".join(_own_lines(message.replace("\r\n", "\n").replace("\r", "\n"))))
     found = []
     for paragraph in text.split("\n\n"):
         words = " ".join(paragraph.split())
-        if words and SPOILT not in words:
+        if words and SPOILT not in words and not _CREDITED.search(words[-120:]):
             found.append(words)
     return found
 
@@ -62,12 +77,12 @@ def _own_lines(text: str) -> Iterator[str]:
             yield ""  # no prose has such lines
             continue
         body, indent = _body(line)
+        if not frame.is_open and _SPEAKER.match(body):
+            return  # a conversation is quoted
         item = _ITEM.match(body)
-        if frame.takes(line, body[item.end() :] if item else body, indent, item is not None):
+        if frame.takes(body[item.end() :] if item else body, indent, item is not None):
             yield ""
             continue
-        if _SPEAKER.match(body):
-            return  # a conversation is quoted
         if item is not None or body.startswith("#"):
             yield ""  # a paragraph of its own
         yield body[item.end() :] if item else body.lstrip("#").lstrip()
@@ -88,13 +103,25 @@ class _Frame:
         self._indent = 0
         self._depth = 0
         self._lazy = False  # in a block quotation, which goes on to the next blank line
+        self._delimiter = ""  # of what stands between lines like --- README.md ---
         self._in_list = False
         self._source = ""  # "announced": what follows is a source's; then "list" or "text" that does follow
 
-    def takes(self, line: str, body: str, indent: int, is_item: bool) -> bool:
+    @property
+    def is_open(self) -> bool:
+        return self._depth > 0 or self._delimiter != ""
+
+    def takes(self, body: str, indent: int, is_item: bool) -> bool:
         """Whether the line belongs to a frame; opens and closes frames. `body`: without its list marker."""
         if self._depth:
             self._go_on(body, indent, is_item)
+            return True
+        if self._delimiter:
+            self._delimiter = "" if body.startswith(self._delimiter) else self._delimiter
+            return True
+        delimiter = None if is_item else _DELIMITER.match(body)
+        if delimiter is not None and not body.startswith("~~~"):
+            self._delimiter, self._source = delimiter[1] * 3, ""
             return True
         fence = _FENCE.match(body)
         if fence is not None and not (fence[1][0] == "`" and "`" in fence[2]):

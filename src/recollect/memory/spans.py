@@ -13,7 +13,7 @@ GONE: Final = "\0"  # stands for what was taken out; its sentence is no longer w
 SPOILT: Final = "\1"  # nobody knows where a quotation ends: the paragraph does not count
 _SHORT: Final = 3  # words of a quotation that may be a mere name
 _LONGEST_NAME: Final = 60
-_MARK: Final = re.compile(r"[<`\"'“”„«»‹›‘‚「」『』]|\]\(")
+_MARK: Final = re.compile(r"[<`\"'“”„«»‹›‘‚「」『』《》❝❞〝〞＂‟]|\][(\[]")
 _TAG: Final = re.compile(r"<(/?)([A-Za-z][\w.:-]{0,80})")
 _VOID: Final = frozenset("br hr img input link meta source wbr".split())
 _CLOSERS: Final = {
@@ -26,6 +26,11 @@ _CLOSERS: Final = {
     "›": "‹›",
     "「": "」",
     "『": "』",
+    "《": "》",
+    "❝": "❞",
+    "〝": "〞〟",
+    "＂": "＂",
+    "‟": "”",
 }
 _QUOTED: Final = {opener: re.compile(f"[{closers}]") for opener, closers in _CLOSERS.items()}
 
@@ -41,7 +46,11 @@ def without_spans(text: str) -> str:
         if start >= limit:
             limit = text.find("\n\n", start)
             limit = limit if limit >= 0 else len(text)
-        at, instead = _span(text, start, mark[0], limit, ends)
+        instead: str | None
+        if len(mark[0]) == 2:
+            at, parts[-1], instead = _link(text, start, parts[-1], limit)
+        else:
+            at, instead = _span(text, start, mark[0], limit, ends)
         if instead is None:
             parts.clear()
         is_block = text[start - 1 : start] in ("", "\n") and text[at : at + 1] in ("", "\n")
@@ -59,7 +68,17 @@ def _span(text: str, start: int, mark: str, limit: int, ends: dict[int, int]) ->
         return _single(text, start, limit)
     if mark in _QUOTED:
         return _double(text, start)
-    return start + len(mark), SPOILT if mark in "”」』" else GONE  # an end without a beginning, or a link
+    return start + len(mark), SPOILT  # an end without a beginning
+
+
+def _link(text: str, start: int, before: str, limit: int) -> tuple[int, str, str]:
+    """(where to go on, what stands before it, what stands instead): of a short name the name, else a mark."""
+    begin = before.rfind("[")
+    end = text.find(")" if text[start + 1] == "(" else "]", start + 2, min(limit, start + 2_000))
+    if begin < 0 or end < 0 or "\n\n" in before[begin:]:
+        return start + 2, before, SPOILT
+    name = before[begin + 1 :]
+    return end + 1, before[:begin].removesuffix("!"), _as_name(name, name)
 
 
 def _tag_ends(text: str) -> dict[int, int]:

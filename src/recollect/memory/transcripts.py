@@ -14,22 +14,29 @@ from typing import Any, Final, NamedTuple
 
 
 class Message(NamedTuple):
-    """A piece of text of a transcript; `own`: the assistant wrote it as a message of the main session."""
+    """A piece of text of a transcript, and whose it is."""
 
-    own: bool
+    source: str  # OWN: the assistant's, as a message of the main session; USER: what the user said; OTHER
     text: str
 
 
+OWN: Final = "own"
+USER: Final = "user"
+OTHER: Final = "other"
+
+
 _ASSISTANT: Final = frozenset({"assistant", "gemini", "model", "agent", "assistant.message"})
-_NEUTRAL: Final = frozenset({"message", "response_item", "text", "output_text"})
+_USER: Final = frozenset({"user", "human", "user.message"})
+_NEUTRAL: Final = frozenset({"message", "response_item", "text", "output_text", "input_text"})
 _ENVELOPES: Final = ("message", "payload", "data")
 _LISTS: Final = ("messages", "history", "conversation", "turns", "items", "contents")
-_TEXT_BLOCKS: Final = frozenset({"", "text", "output_text"})
+_TEXT_BLOCKS: Final = frozenset({"", "text", "output_text", "input_text"})
 _MARKS: Final = frozenset(  # names in lower case without `_`: who has one that is set does not speak for the session
     (
         "issidechain sidechain ismeta iscompactsummary iscompaction compaction compact issummary summary subagent "
         "isvisibleintranscriptonly isapierrormessage isreplay issynthetic synthetic parenttooluseid parenttoolcallid "
-        "agentid subagentid issubagent subagenttype toolcallid tooluseid istoolresult tooluseresult functionresponse "
+        "agentid agenttype agentname subagentid subagentname issubagent subagenttype "
+        "toolcallid tooluseid istoolresult tooluseresult functionresponse "
         "forwarded isforwarded injected isinjected citations thought iserror error"
     ).split()
 )
@@ -50,7 +57,7 @@ def messages(transcript: str) -> Iterator[Message]:
         lines = transcript.rsplit("\n", _LINES)
         for number, line in enumerate(lines):
             if number == 0 and len(lines) > _LINES:
-                yield Message(False, line)  # all that comes before
+                yield Message(OTHER, line)  # all that comes before
             elif line.strip():
                 yield from _of_line(line)
     else:
@@ -61,7 +68,7 @@ def _of_line(line: str) -> Iterator[Message]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        yield Message(False, line)  # the first may be cut, the last half written: nobody is known to have said it
+        yield Message(OTHER, line)  # the first may be cut, the last half written: nobody is known to have said it
     else:
         yield from _of_value(value)
 
@@ -85,20 +92,22 @@ def _of_record(record: Any) -> Iterator[Message]:
     levels = list(_levels(record))
     if levels and any(_labels(level) & _OWN_EVENTS for level in levels):
         return
-    if not levels or not _is_assistants(levels):
+    source = _source(levels)
+    if source == OTHER:
         yield from _others(record)
         return
+    left_out = _OWN_WORK if source == OWN else frozenset()
     inner = levels[-1]
     content = next((inner[name] for name in ("content", "parts", "text", "message") if inner.get(name)), None)
     for part in content if isinstance(content, list) else [content]:
-        text = _own_text(part)
+        text = _plain_text(part)
         if text is not None:
-            yield Message(True, text)
+            yield Message(source, text)
         else:
-            yield from _others(part, _OWN_WORK)
+            yield from _others(part, left_out)
     for level, within in zip(levels, [*levels[1:], None], strict=True):  # results beside it, as Gemini keeps them
         rest = {name: item for name, item in level.items() if item is not content and item is not within}
-        yield from _others(rest, _OWN_WORK)
+        yield from _others(rest, left_out)
 
 
 def _levels(record: Any) -> Iterator[dict[str, Any]]:
@@ -120,12 +129,15 @@ def _labels(level: dict[str, Any]) -> set[str]:
     return found
 
 
-def _is_assistants(levels: list[dict[str, Any]]) -> bool:
+def _source(levels: list[dict[str, Any]]) -> str:
+    """Whose the record is, if every level says the same and none is marked."""
     labels = set().union(*map(_labels, levels))
-    named = bool(labels & _ASSISTANT) and labels <= _ASSISTANT | _NEUTRAL
-    return (
-        named and not any(map(_is_marked, levels)) and not any(level.get("model") == "<synthetic>" for level in levels)
-    )
+    if any(map(_is_marked, levels)) or any(level.get("model") == "<synthetic>" for level in levels):
+        return OTHER
+    for names, source in ((_ASSISTANT, OWN), (_USER, USER)):
+        if labels & names and labels <= names | _NEUTRAL:
+            return source
+    return OTHER
 
 
 def _is_marked(level: dict[str, Any]) -> bool:
@@ -137,7 +149,7 @@ def _plain(name: Any) -> str:
     return str(name).replace("_", "").lower()
 
 
-def _own_text(part: Any) -> str | None:
+def _plain_text(part: Any) -> str | None:
     if isinstance(part, str):
         return part
     if not isinstance(part, dict) or _is_marked(part) or str(part.get("type") or "") not in _TEXT_BLOCKS:
@@ -152,7 +164,7 @@ def _others(value: Any, left_out: frozenset[str] = frozenset()) -> Iterator[Mess
         item, depth = rest.pop()
         if isinstance(item, str):
             if len(item) > 1:
-                yield Message(False, item)
+                yield Message(OTHER, item)
         elif depth < _DEEPEST and isinstance(item, list):
             rest += [(one, depth + 1) for one in item]
         elif depth < _DEEPEST and isinstance(item, dict):
