@@ -157,3 +157,54 @@ def test_related_code_is_found(workspace: Workspace, make_repository: MakeReposi
         workspace.related("shop/cart.py", 4000, repository=str(one))
     with pytest.raises(UserError):
         workspace.related("shop/none.py", 1, repository=str(one))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        r"[ab]*a[ab]{60}[^ab]x",
+        r"(?:[ab]{0,40}a){20}[xyz]",
+        r"[ab]*a[ab]{900}z",
+        r"(?s)([ab]*a.*){20}z",
+        r"(a|ab|aba|b|ba){1,300}z",
+    ],
+)
+def test_an_expression_that_is_slow_everywhere_ends_in_time_and_says_so(
+    workspace: Workspace, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch, expression: str
+) -> None:
+    letters = random.Random(1)
+    line = "".join(letters.choices("ab", k=150))
+    files = {f"{n}.txt": "\n".join(line[n:] + line[:n] for _ in range(3000)) + "\né" * (n % 2) for n in range(8)}
+    root = make_repository(files)
+    workspace.sync(root)
+    monkeypatch.setattr(regex, "TIME_LIMIT_S", 0.3)
+    answer = workspace.search(expression, str(root), mode="regex", content="all")
+    assert not answer.hits
+    assert answer.freshness.reason is None or not answer.freshness.fresh
+    monkeypatch.setattr(regex, "TIME_LIMIT_S", 0.0)
+    assert not workspace.search(expression, str(root), mode="regex", content="all").freshness.fresh
+
+
+def test_a_large_file_is_looked_through_in_pieces_and_nothing_is_missed_within_lines(
+    workspace: Workspace, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_repository({"a.txt": "needle 1\n" + "hay stack\n" * 500 + "needle 2\n", "b.txt": "é needle 3\n" * 9})
+    workspace.sync(root)
+    whole = workspace.search(r"^.*needle \d$", str(root), mode="regex", content="all")
+    monkeypatch.setattr(regex, "_STEPS", 1)
+    pieces = workspace.search(r"^.*needle \d$", str(root), mode="regex", content="all")
+    assert pieces.freshness.fresh
+    assert [(hit.path, hit.start_line, hit.more) for hit in pieces.hits] == [
+        (hit.path, hit.start_line, hit.more) for hit in whole.hits
+    ]
+    monkeypatch.setattr(regex, "_STEPS_ACROSS", 1)
+    across = workspace.search(r"needle\s+hay", str(root), mode="regex", content="all")
+    assert "pieces" in (across.freshness.reason or "")
+
+
+@pytest.mark.parametrize("expression", [r"(\pL{1,30}){1,33}x", "x" * 10_001, r"(a{1000}){1000}", "(" * 5000])
+def test_an_expression_that_is_too_large_is_refused(
+    workspace: Workspace, make_repository: MakeRepository, expression: str
+) -> None:
+    with pytest.raises(UserError):
+        workspace.search(expression, str(make_repository(SHOP)), mode="regex")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 from collections.abc import Collection, Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +32,7 @@ def allowed_files(snapshot: Snapshot, filters: Filters, source: int) -> NDArray[
     if filters.content == "all" and not filters.languages and not filters.globs and paths is None:
         return None
     key = ("allowed", filters.content, filters.languages, filters.globs)
-    patterns = [glob_pattern(glob) for glob in filters.globs]
+    pattern = glob_pattern(*filters.globs) if filters.globs else None
 
     def fill(allowed: NDArray[np.bool_], files: Iterable[FileInfo]) -> NDArray[np.bool_]:
         for info in files:
@@ -40,7 +42,7 @@ def allowed_files(snapshot: Snapshot, filters: Filters, source: int) -> NDArray[
                 info.status == "indexed"
                 and filters.content in ("all", info.content)
                 and (not filters.languages or info.language in filters.languages)
-                and (not patterns or any(pattern.match(info.path) for pattern in patterns))
+                and (pattern is None or pattern.match(_encodable(info.path)) is not None)
                 and (paths is None or info.path in paths)
             )
         return allowed
@@ -58,7 +60,26 @@ def allowed_files(snapshot: Snapshot, filters: Filters, source: int) -> NDArray[
     return found
 
 
-def glob_pattern(glob: str) -> re.Pattern[str]:
+@functools.lru_cache(maxsize=32)
+def glob_pattern(*globs: str) -> Any:
+    """One RE2 expression that matches what any of the globs does: its time is linear in a path, whatever the globs."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.dot_nl = True
+    either = "|".join(map(glob_expression, globs))
+    try:
+        return re2.compile(f"(?:{either})\\z", options)
+    except re2.error:  # a broken bracket: taken by its letters
+        return re2.compile(f"(?:{'|'.join(map(re2.escape, globs))})\\z", options)
+
+
+def _encodable(path: str) -> str:
+    return path if path.isascii() else path.encode("utf-8", "replace").decode()
+
+
+def glob_expression(glob: str) -> str:
     """A path glob as in `.gitignore`: `**` any folders, `*` within a name; without `/` it matches a name at any depth."""
     given = glob.strip().removeprefix("./").lstrip("/")
     if given.endswith("/"):
@@ -89,7 +110,4 @@ def glob_pattern(glob: str) -> re.Pattern[str]:
             at = end + 1
         else:
             out, at = out + re.escape(given[at]), at + 1
-    try:
-        return re.compile(out + r"\Z", re.DOTALL)
-    except re.error:
-        return re.compile(re.escape(given) + r"\Z")
+    return out

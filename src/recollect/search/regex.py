@@ -11,7 +11,8 @@ import re
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from itertools import islice
 from re import _constants as op  # type: ignore[attr-defined]  # the standard parser: its tree tells which words a match must have
 from re import _parser  # type: ignore[attr-defined]
@@ -35,7 +36,13 @@ from recollect.search.hits import Shape, Source
 from recollect.sync.tree import printable
 
 TIME_LIMIT_S: Final = 5.0
+_RESERVE: Final = 0.3  # of the time: nothing new is begun any longer, and what runs ends
+_LONGEST: Final = 10_000  # characters of an expression
+_SMALL: Final = 2 << 20  # bytes in which its program must fit: some 30,000 instructions
 _MEMORY: Final = 64 << 20  # of the automaton
+_STEPS: Final = 5_000_000  # instructions times letters in one go, which cannot be interrupted: at worst 0.2 s
+_STEPS_ACROSS: Final = 20_000_000  # where a match may hold the end of a line: pieces are rarer, for they lose matches
+_ACROSS_LINES: Final = re.compile(r"\\[^dwSbB.(){}|*+?^$/\\\[\]-]|\[\^|\(\?[A-Za-z]*s|\[:|\n")
 _BATCH: Final = 64  # files
 _AHEAD: Final = 4  # batches
 _MATCHES: Final = 500  # of one file
@@ -53,23 +60,29 @@ class Expression:
     of_text: Any
     words: tuple[tuple[str, ...], ...]
     literals: tuple[bytes, ...]
+    piece: int  # letters that are looked through in one go
+    is_within_lines: bool  # whether no match can hold the end of a line
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Hits; `incomplete`: the time was over before all was looked through."""
+    """Hits; `incomplete`: why not everything was looked through, for people."""
 
     hits: tuple[Hit, ...]
-    incomplete: bool
+    incomplete: str | None
 
 
 def compiled(expression: str) -> Expression:
     """Raises UserError: not a regular expression that RE2 knows."""
+    if len(expression) > _LONGEST:
+        raise UserError(f"an expression may have at most {_LONGEST:,} characters", code="bad_regex")
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = _MEMORY
+    options.max_mem = _SMALL
     given = f"(?m){expression}"
     try:
+        re2.compile(given, options)  # fails at once where it is too large, instead of after seconds
+        options.max_mem = _MEMORY
         of_text = re2.compile(given, options)
         of_bytes = re2.compile(given.encode(), options) if expression.isascii() else None
     except re2.error as error:
@@ -78,12 +91,14 @@ def compiled(expression: str) -> Expression:
         hint = "The syntax is RE2's: no look-around, no back-references."
         raise UserError(f"not a regular expression: {said}", hint=hint, code="bad_regex") from error
     literals = tuple(run.encode() for run, _ in _required(expression) if len(run) >= _LEAST_LITERAL)
-    return Expression(of_bytes, of_text, required_words(expression), literals)
+    is_within_lines = not _ACROSS_LINES.search(expression)
+    piece = max((_STEPS if is_within_lines else _STEPS_ACROSS) // of_text.programsize, 256)
+    return Expression(of_bytes, of_text, required_words(expression), literals, piece, is_within_lines)
 
 
 def search(expression: Expression, sources: Sequence[Source], filters: Filters, shape: Shape) -> Found:
     """Files that match, in the order of repository and path, tests and the like last; each by its first match."""
-    until = time.monotonic() + TIME_LIMIT_S
+    clock = Clock()
     candidates: list[tuple[float, str, str, int, FileInfo]] = []
     for number, source in enumerate(sources):
         allowed = allowed_files(source.snapshot, filters, number)
@@ -91,19 +106,43 @@ def search(expression: Expression, sources: Sequence[Source], filters: Filters, 
             info = source.snapshot.files.get(file_id)
             if info is not None and info.status == "indexed" and (allowed is None or allowed[file_id]):
                 candidates.append((-rank.kept(info.path), source.name, info.path, number, info))
+        if clock.is_over():
+            break
     candidates.sort(key=lambda item: item[:3])
     hits: list[Hit] = []
     left = shape.max_tokens
-    for number, info, spans, content in _matching(expression, candidates, sources, until):
+    for number, info, spans, content in _matching(expression, candidates, sources, clock):
         hit = _hit(sources[number], info, spans, content, shape)
         if left is not None:
             left -= snippet.tokens(hit.snippet) + snippet.tokens(hit.path) + 20
             if hits and left < 0:
                 break
         hits.append(hit)
-        if len(hits) >= shape.limit:
+        if len(hits) >= shape.limit or clock.is_over():
             break
-    return Found(tuple(hits), time.monotonic() >= until and len(hits) < shape.limit)
+    return Found(tuple(hits), clock.incomplete if len(hits) < shape.limit else None)
+
+
+class Clock:
+    """The time that a question has, and what did not fit into it."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self.incomplete: str | None = None
+
+    @property
+    def left_s(self) -> float:
+        """Until an answer must be there."""
+        return max(self._started + TIME_LIMIT_S - time.monotonic(), 0.0)
+
+    def is_over(self) -> bool:
+        """Whether nothing new may be begun; where that is so, the answer says it."""
+        if self.left_s > TIME_LIMIT_S * _RESERVE:
+            return False
+        self.incomplete = (
+            f"not everything was looked through within {TIME_LIMIT_S:.0f} s: narrow it by path or language"
+        )
+        return True
 
 
 # -- which files ------------------------------------------------------------------------------------------------------
@@ -203,48 +242,72 @@ def _is_boundary(kind: Any, value: Any) -> bool:
 # -- matching ---------------------------------------------------------------------------------------------------------
 
 
+_Matched = tuple[int, FileInfo, list[tuple[int, int]], str]
+
+
 def _matching(
-    expression: Expression, candidates: Sequence[tuple[Any, ...]], sources: Sequence[Source], until: float
-) -> Iterator[tuple[int, FileInfo, list[tuple[int, int]], str]]:
+    expression: Expression, candidates: Sequence[tuple[Any, ...]], sources: Sequence[Source], clock: Clock
+) -> Iterator[_Matched]:
     """(source, file, spans of characters, text) of the files that match, in the order of the candidates."""
 
-    def look(batch: Sequence[tuple[Any, ...]]) -> list[tuple[int, FileInfo, list[tuple[int, int]], str]]:
-        if time.monotonic() >= until:
+    def look(batch: Sequence[tuple[Any, ...]]) -> list[_Matched]:
+        if clock.is_over():
             return []
         texts: dict[tuple[int, int], bytes] = {}
         for number in {item[3] for item in batch}:
             ids = [item[4].id for item in batch if item[3] == number]
             sql = f"SELECT file_id, text FROM texts WHERE file_id IN ({','.join('?' * len(ids))})"
             texts.update(((number, file_id), block) for file_id, block in sources[number].snapshot.rows(sql, ids))
-        found = []
+        matched: list[_Matched] = []
         for *_, number, info in batch:
+            if clock.is_over():
+                break
             data = unzipped(texts.get((number, info.id), b""))
             if not all(literal in data for literal in expression.literals):
                 continue
             if expression.of_bytes is not None and data.isascii():
-                spans = [match.span() for match in islice(expression.of_bytes.finditer(data), _MATCHES)]
+                spans = _spans(expression, expression.of_bytes, data, b"\n", clock)
                 content = data.decode("ascii") if spans else ""
             else:
                 content = data.decode("utf-8", "surrogatepass").encode("utf-8", "replace").decode("utf-8")
-                spans = [match.span() for match in islice(expression.of_text.finditer(content), _MATCHES)]
+                spans = _spans(expression, expression.of_text, content, "\n", clock)
             if spans:
-                found.append((number, info, spans, content))
-        return found
+                matched.append((number, info, spans, content))
+        return matched
 
-    if len(candidates) <= _BATCH:
-        yield from look(candidates)
-        return
     batches = (candidates[at : at + _BATCH] for at in range(0, len(candidates), _BATCH))
     pool = _pool()
     waiting = [pool.submit(look, batch) for batch in islice(batches, _AHEAD)]
     try:
         while waiting:
-            done = waiting.pop(0).result()
-            waiting += [pool.submit(look, batch) for batch in islice(batches, 1)]
+            done = waiting.pop(0).result(timeout=clock.left_s)
+            if not clock.is_over():
+                waiting += [pool.submit(look, batch) for batch in islice(batches, 1)]
             yield from done
+    except FutureTimeoutError:
+        clock.is_over()
     finally:
         for future in waiting:
             future.cancel()
+        wait(waiting, timeout=clock.left_s)  # they read from the snapshots
+
+
+def _spans(expression: Expression, compiled: Any, text: Any, newline: Any, clock: Clock) -> list[tuple[int, int]]:
+    """Spans of the matches in a text, in pieces that end with a line where possible."""
+    if len(text) <= expression.piece:
+        return [match.span() for match in islice(compiled.finditer(text), _MATCHES)]
+    spans: list[tuple[int, int]] = []
+    begin = 0
+    while begin < len(text) and len(spans) < _MATCHES and not clock.is_over():
+        end = min(begin + expression.piece, len(text))
+        line_end = text.rfind(newline, begin, end) + 1 if end < len(text) else end
+        if end < len(text) and not (line_end and expression.is_within_lines):
+            clock.incomplete = "matches over several pieces of a large file may be missing: simplify the expression"
+        end = line_end or end
+        part = compiled.finditer(text[begin:end])
+        spans += ((begin + match.start(), begin + match.end()) for match in islice(part, _MATCHES - len(spans)))
+        begin = end
+    return spans
 
 
 @functools.cache

@@ -11,6 +11,9 @@ from recollect.search.filters import Filters
 from recollect.search.hits import Shape
 
 MOST_HITS: Final = 200
+LONGEST_QUERY: Final = 1_000_000  # characters; a pasted file is a question, too, of which the beginning is scored
+_MOST_NAMES: Final = 100  # globs, languages, names of repositories in one question
+_LONGEST_NAMES: Final = 10_000  # characters of all of them together
 _CONTENTS: Final = ("code", "docs", "config", "all")
 
 
@@ -19,6 +22,8 @@ def question(query: str) -> str:
         raise UserError("the query must be a text", code="wrong_type")
     if not query.strip():
         raise UserError("the query is empty", hint="Ask in words, or give a symbol's name.", code="empty_query")
+    if len(query) > LONGEST_QUERY:
+        raise UserError(f"the query is longer than {LONGEST_QUERY:,} characters", code="out_of_range")
     return str(text.mended(query))
 
 
@@ -48,6 +53,9 @@ def _listed(said: str | Sequence[str] | None, name: str) -> list[str]:
     items = [said] if isinstance(said, str) else list(said or ())
     if not all(isinstance(item, str) for item in items):
         raise UserError(f"{name} must be a text or a list of texts", code="wrong_type")
+    if len(items) > _MOST_NAMES or sum(map(len, items)) > _LONGEST_NAMES:
+        most = f"{_MOST_NAMES} entries of {_LONGEST_NAMES:,} characters together"
+        raise UserError(f"{name} may have at most {most}", hint="Ask several times.", code="out_of_range")
     return [item for item in items if item.strip()]
 
 

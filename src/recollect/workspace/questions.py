@@ -106,8 +106,7 @@ class Questions:
             if expression is not None:
                 matched = regex.search(expression, [source for _, source in sources], chosen, shape)
                 if matched.incomplete:
-                    why = f"not everything was looked through within {regex.TIME_LIMIT_S:.0f} s: narrow it by path or language"
-                    freshness = replace(freshness, fresh=False, reason=why)
+                    freshness = replace(freshness, fresh=False, reason=matched.incomplete)
                 return SearchResult(asked[:2000], _since(started), freshness, matched.hits)
             shown = [source for _, source in sources]
             cosines, vectors = self._upkeep.vectors.asked(asked, [source.snapshot for source in shown])

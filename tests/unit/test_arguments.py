@@ -1,0 +1,42 @@
+"""Questions that ask for more than any answer needs are refused, or cut to what is possible."""
+
+from __future__ import annotations
+
+import pytest
+
+from recollect.errors import UserError
+from recollect.search.filters import glob_pattern
+from recollect.workspace import arguments
+
+
+@pytest.mark.parametrize("globs", [["*"] * 100_000, ["x" * 10_001], ["*/" * 40] * 200])
+def test_more_globs_than_anybody_needs_are_refused(globs: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        arguments.filters(None, globs, "code", "hybrid")
+    assert caught.value.code == "out_of_range"
+
+
+def test_a_query_of_more_than_a_megabyte_is_refused() -> None:
+    assert arguments.question("x" * 1_000_000)
+    with pytest.raises(UserError):
+        arguments.question("x" * 1_000_001)
+
+
+@pytest.mark.parametrize("most", [10**9, 2**70])
+def test_absurd_sizes_are_cut_to_what_is_possible(most: int) -> None:
+    shape = arguments.shape(most, most, most, chunks=False, explain=False)
+    assert (shape.limit, shape.snippet_lines) == (200, 400)
+
+
+@pytest.mark.parametrize("glob", ["**/a" * 30 + "/z", "*a" * 60 + "z", "**/*" * 40 + "z", "{a,*a}" * 30 + "z"])
+def test_a_glob_costs_no_more_than_the_path_is_long(glob: str) -> None:
+    pattern = glob_pattern(glob)
+    assert pattern.match("a/" * 100 + "a" * 200) is None
+
+
+def test_several_globs_match_what_any_of_them_does() -> None:
+    pattern = glob_pattern("src/**/*.py", "*.md")
+    assert [path for path in ("src/a/b.py", "x/y.md", "a.py", "src/a.pyc") if pattern.match(path)] == [
+        "src/a/b.py",
+        "x/y.md",
+    ]
