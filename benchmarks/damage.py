@@ -42,6 +42,7 @@ from recollect.search.hits import Shape, Source
 from recollect.search.query import parse
 from recollect.search.related import related
 from recollect.search.symbols import outline, symbol_hits
+from recollect.store import pages
 from recollect.store.cache import ParseCache
 from recollect.store.catalog import Catalog
 from recollect.workspace import Workspace
@@ -219,8 +220,9 @@ def verdict(ask: Callable[[], Answers], expected: Answers, *, subset: bool = Fal
     """`subset`: what is missing is no wrong answer."""
     try:
         answers = ask()
-    except Corrupt:
-        return "detected"
+    except (Corrupt, pages.Error) as error:
+        meaning = error if isinstance(error, Corrupt) else pages.translated(error, "it")
+        return "detected" if isinstance(meaning, Corrupt) else f"raw {meaning.code}"
     except Exception as error:
         code = error.code if isinstance(error, RecollectError) else ""
         return f"raw {type(error).__name__} {code} {str(error)[:60]}"
@@ -306,6 +308,7 @@ def whole(work: Path, home: Path, names: Sequence[str], count: int) -> Counter[s
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(home, kept, symlinks=True, ignore=_sockets)
     with Workspace(home) as workspace:
+        workspace.sync("project")
         expected = _program_answers(workspace)
         settings = workspace.settings
     _restore(kept, home)
@@ -390,7 +393,9 @@ def _report(work: Path, home: Path, folder: Path, options: argparse.Namespace) -
         "vectors.db": lambda: trials(home, vectors.path_of(folder, _MODEL), n, lambda: ask_vectors(folder)),
         "catalog.db": lambda: trials(home, home / "catalog.db", n, lambda: ask_catalog(home / "catalog.db")),
         "cache.db": lambda: trials(home, home / "cache.db", n, lambda: ask_cache(home / "cache.db", keys), subset=True),
-        "whole": lambda: whole(work, home, ("catalog.db", "cache.db", "i/index.db", "i/usage.rcl"), options.whole),
+        "whole": lambda: whole(
+            work, home, ("catalog.db", "cache.db", "i/index.db", "i/index.db-wal", "i/usage.rcl"), options.whole
+        ),
     }
     kinds = ("same", "detected", "healed", "WRONG", "raw")
     print(f"| file | flips | {' | '.join(kinds)} |\n|---|---:|{'---:|' * len(kinds)}")

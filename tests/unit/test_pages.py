@@ -93,7 +93,7 @@ def test_a_wrong_bit_in_a_page_is_put_right_or_said_to_be_beyond_that(tmp_path: 
     assert not rescue.mend(twice)
 
 
-def test_rows_are_had_from_both_ends_of_a_table_with_a_hole(tmp_path: Path) -> None:
+def test_rows_are_had_from_both_ends_of_a_table_with_a_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, schema = tmp_path / "c.db", "CREATE TABLE t (a INTEGER PRIMARY KEY, b);"
     pages.make(path, schema, 1)
     with closing(pages.connect(path, 1, writing=True)) as database:
@@ -104,6 +104,7 @@ def test_rows_are_had_from_both_ends_of_a_table_with_a_hole(tmp_path: Path) -> N
     with pytest.raises(pages.Error) as caught, closing(pages.connect(path, 1, writing=False)) as database:
         database.execute("SELECT * FROM t").fetchall()
     assert isinstance(pages.translated(caught.value, "c.db"), Corrupt)
+    monkeypatch.setattr(log, "_PAUSE_S", 0.0)
     aside = rescue.set_aside(path)
     assert not rescue.refill(aside, path, schema, 1, ("t",))
     with closing(pages.connect(path, 1, writing=False)) as database:

@@ -97,6 +97,9 @@ def _home(home: Path) -> Iterator[Finding]:
     mode = home.stat().st_mode & 0o777
     if mode & 0o077:
         yield Finding("problem", "permissions", f"others may look into {home}", f"chmod 700 {home}")
+    for aside in sorted(home.glob("*.damaged-*.db")):
+        said = f"{aside.name} was damaged and put aside; a new one was made of what could be had of it"
+        yield Finding("note", "damage", said, f"If nothing is missing, delete it: {aside}")
     kind = filesystem_of(home)
     if kind not in WATCHABLE:
         mend = "Put the data directory on a local disk: RECOLLECT_HOME."
