@@ -52,7 +52,14 @@ mnemonic.txt ID_RSA .ENV.Production Id_Ed25519 .Env SERVER.PEM Credentials.JSON 
 id_rsa. ．env id_rsa.bak.old ".env (copy)" "id_rsa (1)" "Copy of .env" ".env copy"
 credentials.json.bak secrets.yaml.orig server.key.2024-01-31 .env.1 #.env# .#.env ._.env
 id_rsa.rpmsave credentials.json~ .env.save terraform.tfstate.1706700000.backup key.pem.old
-privkey1.pem fullchain-key.pem http-client.private.env.json .circleci/cli.yml .npmrc.bak
+privkey1.pem fullchain-key.pem .env.sh .envs/.production/.postgres creds.json db_creds.json
+aws-creds.csv pgpass .pg_service.conf .dockerconfig .docker/config.json.bak imagepullsecret.json
+registry-auth.json talosconfig vault-keys.json unseal-keys.txt root_token firebase-admin.json
+gcloud-key.json sa-key.json slack_token gh_token client_secret jwt_secret cookie_secret
+l2tp-secrets refresh_token bearer.txt tokens.txt telegram_token.txt pw.txt mypasswords.txt
+logins.csv bitwarden_export_2024.json recovery-key.txt 2fa-backup-codes.txt totp.txt
+aegis-backup.json validator-keypair.json users.htpasswd WinSCP.ini .Xauthority .zhistory
+http-client.private.env.json .circleci/cli.yml .npmrc.bak
 """.replace('"', "\x00")
 
 HARMLESS_NAMES = """
@@ -81,7 +88,10 @@ shadow.css shadow.ts box-shadow.scss wallet.py wallet.sol service_account.py ser
 serviceaccount.yaml rbac.yaml wp-config-sample.php cookie.py cookies.js cookies.ts
 secrets.yaml.example secrets.example.yml credentials.json.example config.example.json
 secrets.sample.json settings.template.json environment.yml environment.yaml requirements.txt
-requirements.in openapi.yaml schema.graphql manifest.json license.key.md README.md LICENSE
+requirements.in openapi.yaml schema.graphql manifest.json license.key.md bin/get-token
+bin/generate-password stop_tokens.txt special_tokens.txt env.sh env.js my.cnf pip.conf gen-secret
+oauth.go password_strength.js tokens.scss cookies.md passphrase.rs backup.txt recovery.md seed.sql
+seeds.rb passages.txt compass.yml pathways.yml keyboard.json monkey.json README.md LICENSE
 CHANGELOG.md Makefile pass.py compass.rb bypass.c pin.c pinning.md session.py sessions.go
 signature.ts hmac.c .aws/task-definition.json .docker/Dockerfile .docker/nginx.conf
 .kube/deployment.yaml .azure/pipelines.yml .config/nextest.toml .config/dotnet-tools.json

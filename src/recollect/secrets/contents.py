@@ -129,6 +129,8 @@ def _is_harmless(path: str, data: bytes) -> bool:
         return _keys_in(data) < _MOST * len(data)
     if not data.strip() or b"PRIVATE KEY" in data:
         return False
+    if data.startswith(b"#!") and not extension:
+        return True  # a program that makes or shows one
     if extension in ("pem", "key", "asc", "sec", "gpg-key"):
         blocks = _ANY_BLOCK.findall(data)
         return bool(blocks) and all(map(_PUBLIC_BLOCK.match, blocks))

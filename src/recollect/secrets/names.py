@@ -28,10 +28,12 @@ _SAMPLE: Final = re.compile(
 )
 _EXACT: Final = frozenset(
     """
-    .env .envrc .env.vault .env.keys .dev.vars .netrc _netrc .netrc.json .pgpass pgpass.conf
-    .my.cnf .mylogin.cnf .mysql_secret .npmrc .pypirc .htpasswd htpasswd .htdigest
-    .htaccess_passwd .git-credentials .gitcredentials .git-credential-store .dockercfg
-    .dockerconfigjson dockerconfig.json kubeconfig .kubeconfig admin.conf.kube identity
+    pgpass .pg_service.conf dockerconfig .dockerconfig talosconfig omniconfig .boto3 s3config
+    winscp.ini confcons.xml mremoteng.xml putty.reg passwd- ntds.dit .xauthority .iceauthority
+    .zhistory .viminfo cookies .env .envrc .env.vault .env.keys .dev.vars .netrc _netrc
+    .netrc.json .pgpass pgpass.conf .my.cnf .mylogin.cnf .mysql_secret .npmrc .pypirc .htpasswd
+    htpasswd .htdigest .htaccess_passwd .git-credentials .gitcredentials .git-credential-store
+    .dockercfg .dockerconfigjson dockerconfig.json kubeconfig .kubeconfig admin.conf.kube identity
     secring.gpg secring.pgp .credentials credentials credential .credential .secrets .secret
     secrets secret .passwd .password passwd passwords password .passphrase passphrase .vault-token
     .vault_token .vault_pass .vault-pass vault_pass vault-pass .vault_password .vault-password
@@ -82,6 +84,15 @@ _EXACT: Final = frozenset(
     """.split()
 )
 _PATTERN: Final = re.compile(
+    r"creds(?:\.\w+)?|[\w.-]+[-_.]creds\.\w+|[\w.-]*pull[-_]?secrets?\.\w+|[\w.-]+\.htpasswd|[\w.-]+\.remmina|krb5cc_\w+|"
+    r"(?:vault|unseal|init|cluster|root)[-_](?:keys?|token)(?:\.(?:json|txt|ya?ml))?|unseal\.json|registry[-_]auth\.json|"
+    r"(?:gcp|gcs|gcloud|google|azure|firebase|sa|aws)[-_]?(?:key|keys|admin|oauth|auth|account)\.json|oauth2?[-_](?:client|token)s?\.json|"
+    r"(?!(?:get|create|generate|gen|make|rotate|new|fetch|set|show|print|reset|update|delete|check|decrypt|encrypt|test)[-_])"
+    r"\.?[\w-]+[-_](?:token|secrets?|password|passwd|apikey|api[-_]key|secret[-_]key|credentials|psk)|"
+    r"(?:[\w-]+[-_])?(?:token|bearer|pat|pw|pwd|pass|passes|psk)\.(?:txt|ya?ml)|tokens\.txt|\.tokens?\.(?:json|ya?ml|toml)|"
+    r"logins\.(?:txt|csv)|[\w.-]*(?:bitwarden|lastpass|keepass|1password|dashlane|chrome)[-_](?:export|passwords)[\w.-]*\.(?:json|csv)|"
+    r"keepass\.csv|[\w-]*recovery(?:[-_](?:keys?|codes?|phrase))?\.txt|[\w-]*backup[-_]codes\.txt|(?:totp|otp|andotp|authenticator|"
+    r"aegis[\w-]*)\.(?:txt|json)|seed(?:[-_](?:words|phrase))?\.txt|[\w-]*keypair\.json|wallet[-_]backup\.\w+|"
     r"\.env[.\-_].+|.+\.env|env\.(?:prod|production|local|dev|development|staging|stage|test|live|secret)|"
     r"env[-_](?:prod|production|local|staging|live)|\.?env\.json|\.(?:dev|prod|staging)\.vars(?:\..+)?|http-client\.private\.env\.json|"
     r"id_(?:rsa|dsa|ecdsa|ed25519|ecdsa_sk|ed25519_sk|xmss)(?:[.\-_].+)?|.+[-_.](?:rsa|dsa|ecdsa|ed25519)|ssh_host_\w+_key|"
@@ -90,9 +101,9 @@ _PATTERN: Final = re.compile(
     r"mobileprovision|provisionprofile|nmconnection|creds|cred|credentials?|secrets?|passwd|passwords?|token|nk|gpg-key|"
     r"opvault|agilekeychain|1pux|1pif|enpass|sqldump|bek|fve|kubeconfig|mysql_secret|authinfo|wgconf)|"
     r".+\.tfstate(?:\.[\w-]+)*|.+\.tfvars\.json|.+-kubeconfig|kubeconfig[.\-_].+|kube[-_]?config(?:\.ya?ml|\.json|\.conf)?|"
-    r"(?:[\w.-]+[.\-_])?credentials?(?:[.\-_][\w.-]+)?\.(?:json|ya?ml|toml|ini|cfg|conf|properties|xml|csv|txt|plist|env|enc|config)|"
-    r"(?:[\w.-]+[.\-_])?secrets?(?:[.\-_][\w.-]+)?\.(?:json|json5|ya?ml|toml|ini|cfg|conf|properties|xml|csv|txt|plist|enc|config|exs|auto)|"
-    r"(?:[\w.-]+[.\-_])?(?:passwords?|passwd|passphrases?|passcodes?)\.(?:json|ya?ml|ini|cfg|conf|properties|csv|txt|xlsx?|kdbx?|db|toml)|"
+    r"[\w.-]*credentials?(?:[.\-_][\w.-]+)?\.(?:json|ya?ml|toml|ini|cfg|conf|properties|xml|csv|txt|plist|env|enc|config)|"
+    r"[\w.-]*secrets?(?:[.\-_][\w.-]+)?\.(?:json|json5|ya?ml|toml|ini|cfg|conf|properties|xml|csv|txt|plist|enc|config|exs|auto)|"
+    r"[\w.-]*(?:passwords?|passwd|passphrases?|passcodes?)\.(?:json|ya?ml|ini|cfg|conf|properties|csv|txt|xlsx?|kdbx?|db|toml)|"
     r"(?:[\w.-]+[.\-_])?(?:api|access|secret|private|auth|deploy|signing|encryption|master|ssh|aws)[-_]?keys?\.(?:json|ya?ml|ini|cfg|conf|"
     r"properties|csv|txt|toml|xml|plist)|(?:[\w.-]+[.\-_])?(?:auth|access|api|oauth2?|refresh|github|gitlab|slack|bot)[-_]tokens?\."
     r"(?:json|ya?ml|ini|cfg|conf|properties|csv|txt|toml|pickle)|(?:[\w.-]+[-_])?service[-_]?account(?:[-_]?\w+)*\.json|"
@@ -111,7 +122,7 @@ _ORDINARY: Final = frozenset(  # endings of source and documents, which no secre
 ) - {"exs", "pub", "cl", "text", "txt"}
 _FOLDERS: Final = frozenset({".ssh", ".gnupg", ".password-store", ".gcloud", ".1password", ".keychain", ".keys"})
 _IN_FOLDERS: Final = re.compile(  # paths, of folders that hold other files as well
-    r"(?:^|/)(?:\.aws/(?:config|sso/.+|cli/cache/.+|credentials.*)|\.docker/(?:config\.json|.*\.pem|trust/.+)|\.kube/(?:config.*|cache/.+)|"
+    r"(?:^|/)(?:\.envs/.+|\.aws/(?:config|sso/.+|cli/cache/.+|credentials.*)|\.docker/(?:config\.json|.*\.pem|trust/.+)|\.kube/(?:config.*|cache/.+)|"
     r"\.azure/(?:[^/]*(?:token|profile|credential|principal|msal)[^/]*|[^/]*\.(?:bin|json|cache))|\.cargo/credentials.*|\.gem/credentials|"
     r"\.config/(?:gcloud|gh|hub|glab-cli|op|rclone|doctl|stripe|configstore|sops|containers|github-copilot|heroku|flyctl|fly|"
     r"linode-cli|filezilla|hcloud|scw|ngrok|git/credentials|gitui|keybase|bitwarden[^/]*|libsecret|google-chrome|chromium|"
@@ -135,7 +146,12 @@ def is_secret(path: str) -> bool:
     folder, _, name = path.rpartition("/")
     if folder and _is_secret_folder(folder):
         return True
-    if name.rpartition(".")[2] in _ORDINARY and name.isascii() and name.lower() not in _EXACT:
+    if (
+        name.rpartition(".")[2] in _ORDINARY
+        and name.isascii()
+        and not name.lower().startswith(".env.")
+        and name.lower() not in _EXACT
+    ):
         return False  # most files end here
     return _is_secret_name(name) or (("/." in path or path.startswith(".") or folder != "") and _is_in_folders(path))
 
@@ -152,7 +168,8 @@ def _is_secret_name(name: str) -> bool:
 
 
 def _is_in_folders(path: str) -> bool:
-    return bool(_IN_FOLDERS.search(_folded(path)))
+    folder, _, name = _folded(path).rpartition("/")
+    return any(_IN_FOLDERS.search(f"{folder}/{shorter}") for shorter in _names(name))
 
 
 def is_translation(path: str) -> bool:
@@ -192,6 +209,8 @@ def _names_secret(name: str) -> bool:
     if _SAMPLE.search(name):
         return False
     extension = name.rpartition(".")[2]
+    if name.startswith(".env.") and not name.endswith(".d.ts"):
+        return True
     if "." in name and languages.detect(name).content == "code" and extension not in _SUFFIX_ONLY_CODE:
         return False
     if _PATTERN.fullmatch(name):
