@@ -51,18 +51,15 @@ def _answer_of_child(arguments: list[str]) -> bytes:
         _work(arguments, writing)
     os.close(writing)
     answer = b""
-    try:
-        while (left := until - time.monotonic()) > 0 and select.select([reading], [], [], left)[0]:
-            part = os.read(reading, 65536)
-            if not part:
-                return answer
-            answer += part
-            if len(answer) > _MOST_ANSWER:
-                break
-        return b""
-    finally:
-        with suppress(OSError):
-            os.kill(child, signal.SIGKILL)
+    while len(answer) <= _MOST_ANSWER and (left := until - time.monotonic()) > 0:
+        if not select.select([reading], [], [], left)[0]:
+            break
+        part = os.read(reading, 65536)
+        if not part:
+            return answer  # the child has ended
+        answer += part
+    os.kill(child, signal.SIGKILL)
+    return b""
 
 
 def _print(answer: bytes) -> None:
