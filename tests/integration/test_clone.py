@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 
@@ -576,3 +577,63 @@ def test_hooks_of_templates_and_submodules_are_not_run(
     making.git.environment.cache_clear()
     assert not (tmp_path / "ran").exists()
     assert not list((Path(answer.path) / "sub").glob("*"))
+
+
+def test_ssh_and_the_web_connect_to_the_address_that_was_checked(
+    workspace: Workspace, make_repository: MakeRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RECOLLECT_CLONE_ALLOW_HTTP", "RECOLLECT_CLONE_ALLOW_LOCAL"):
+        monkeypatch.setenv(name, "")
+    workspace._upkeep.settings = replace(
+        workspace.settings, recollect_clone_allow_http=False, recollect_clone_allow_local=False
+    )
+    work, log = make_repository(SHOP), tmp_path / "asked"
+    program = tmp_path / "bin" / "ssh"
+    write(
+        program.parent,
+        {
+            "ssh": f"""#!/bin/sh
+echo "$@" >> {log}
+case " $* " in *" -G "*) echo "hostname $SSH_HOSTNAME"; exit 0;; esac
+case " $* " in *HostName=140.82.112.9*) echo "ssh: connect to host: Connection refused" >&2; exit 255;; esac
+case "$*" in *upload-pack*) exec git-upload-pack {work};; esac
+"""
+        },
+    )
+    program.chmod(0o755)
+    inner = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=True).stdout.strip()
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}:{inner}")
+    monkeypatch.setenv("SSH_HOSTNAME", "code.example")
+    making.git.environment.cache_clear()
+    asked: list[str] = []
+
+    def resolved(host: str) -> list[str]:
+        asked.append(host)
+        return ["140.82.112.9", "140.82.112.3"] if len(asked) == 1 else ["127.0.0.1"]  # another answer later
+
+    monkeypatch.setattr("recollect.sync.ssh.checked_numbers.__defaults__", (resolved,))
+    monkeypatch.setattr("recollect.sync.ssh.commands.__defaults__", (resolved, None))
+    answer = workspace.clone("git@alias:team/shop.git")
+    making.git.environment.cache_clear()
+    assert answer.status == "cloned"
+    assert asked[0] == "code.example"
+    lines = [line for line in log.read_text().splitlines() if "upload-pack" in line]
+    assert [next(word for word in line.split() if "HostName" in word) for line in lines][:2] == [
+        "-oHostName=140.82.112.9",
+        "-oHostName=140.82.112.3",
+    ]
+    assert all("-oHostKeyAlias=code.example" in line for line in lines)
+    with pytest.raises(RecollectError, match="not a public host"):
+        workspace.clone("git@alias:team/other.git")
+
+
+def test_what_the_probe_of_a_redirect_connects_to(server: GitServer) -> None:
+    from recollect.sync import http
+
+    server.redirect = "http://elsewhere.example"
+    host, port = "name.invalid", server.server_address[1]
+    with pytest.raises(http.HTTPError) as caught:
+        http.opener(host, ["127.0.0.1"]).open(f"http://{host}:{port}/x", timeout=10)
+    assert caught.value.code == 301
+    with pytest.raises(URLError):
+        http.opener(host, []).open(f"http://{host}:{port}/x", timeout=10)

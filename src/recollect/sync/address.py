@@ -17,6 +17,22 @@ _SCP: Final = re.compile(r"(?P<user>[\w.-]+)@(?P<host>\[[^\]]+\]|[^:/@\s]+):(?P<
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80, "ssh": 22}
 _LONGEST: Final = 2_000
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+# IANA's registries of special addresses, and what older networks use; Python's own lists differ between versions.
+_NOT_PUBLIC_4: Final = tuple(
+    map(
+        ipaddress.IPv4Network,
+        "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24"
+        " 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4".split(),
+    )
+)
+_GLOBAL_6: Final = ipaddress.IPv6Network("2000::/3")  # all that is assigned for use on the Internet
+_NOT_PUBLIC_6: Final = (
+    tuple(  # of it: protocols and tunnels (Teredo, 6to4), which lead to IPv4 addresses inside; examples
+        map(ipaddress.IPv6Network, "2001::/23 2001:db8::/32 2002::/16 3fff::/20".split())
+    )
+)
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 Resolve = Callable[[str], Sequence[str]]
 
 
@@ -72,14 +88,14 @@ def parse(said: str, allowed: Permissions) -> Address:
     if scp is not None:
         scheme, user, host, port, path = "ssh", scp["user"], scp["host"], None, scp["path"]
         secret = False
-        if not host.startswith("[") and not _HOST.fullmatch(host.lower()):
+        if not (_is_ipv6(host[1:-1]) if host.startswith("[") else _HOST.fullmatch(host.lower())):
             raise UserError("a clone URL needs a host", code="bad_url")
     else:
         scheme, user, secret, host, port, path = _split(text)
     if scheme == "http" and not allowed.http:
         hint = "Use https, or set RECOLLECT_CLONE_ALLOW_HTTP=1."
         raise Refused("http:// is not encrypted and not cloned", hint=hint, code="refused_url")
-    host = host.strip("[]").rstrip(".").lower()
+    host = _one_spelling(host.strip("[]").rstrip(".").lower())
     plain = _plain_path(path)
     if not allowed.local:
         check_numbers(host)
@@ -110,14 +126,42 @@ def _split(text: str) -> tuple[str, str | None, bool, str, int | None, str]:
         raise UserError(f"not a clone URL: {error}", code="bad_url") from error
     if parts.query or parts.fragment:
         raise UserError("a clone URL has neither ? nor #", code="bad_url")
-    literal = host if ":" in host or _HOST.fullmatch(host.rstrip(".")) else ""
-    if not literal:
+    if not (_is_ipv6(host) if ":" in host else _HOST.fullmatch(host.rstrip("."))):
         raise UserError("a clone URL needs a host", code="bad_url")
     user = parts.username if scheme == "ssh" else None
     if user is not None and not re.fullmatch(r"[\w.-]+", user):
         raise UserError("not a user name", code="bad_url")
     secret = parts.password is not None or (scheme != "ssh" and parts.username is not None)
     return scheme, user, secret, host, port, parts.path
+
+
+def _is_ipv6(text: str) -> bool:
+    """Whether it is an IPv6 address, without the zone that only means something on one machine."""
+    try:
+        return ipaddress.IPv6Address(text).scope_id is None
+    except ValueError:
+        return False
+
+
+def _one_spelling(host: str) -> str:
+    """A number as everybody reads it: 0x7f.1 and 2130706433 mean what they mean to a resolver."""
+    if ":" in host:
+        return ipaddress.IPv6Address(host).compressed
+    if host.partition(".")[0][:1].isdigit():
+        try:
+            return socket.inet_ntoa(socket.inet_aton(host))
+        except OSError:
+            return host
+    return host
+
+
+def is_literal(host: str) -> bool:
+    """Whether a host is given by its number."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain_path(path: str) -> str:
@@ -135,22 +179,31 @@ def check_numbers(host: str) -> None:
     """Raise Refused where a host is a number, or a name of this machine, that is not public."""
     if host == "localhost" or host.endswith((".localhost", ".local", ".internal", ".localdomain")):
         raise _not_public(host)
-    try:
-        numbers = [ipaddress.ip_address(host.partition("%")[0])]
-    except ValueError:
-        try:  # 127.1, 0x7f000001, 2130706433: what a resolver takes for numbers too
-            numbers = [ipaddress.ip_address(socket.inet_ntoa(socket.inet_aton(host)))]
-        except OSError:
-            return
-    check_public(host, numbers)
+    if is_literal(_one_spelling(host)):
+        check_public(host, [ipaddress.ip_address(_one_spelling(host))])
 
 
-def check_public(host: str, numbers: Sequence[ipaddress.IPv4Address | ipaddress.IPv6Address]) -> None:
-    """Raise Refused where one of the addresses is not public."""
+def check_public(host: str, numbers: Sequence[IPAddress]) -> None:
+    """Raise Refused where one of the addresses is not public.
+
+    A name server for networks without IPv4 adds to an address its translation (DNS64); that leads to the same place.
+    """
     for number in numbers:
-        inner = getattr(number, "ipv4_mapped", None) or getattr(number, "sixtofour", None) or number
-        if not inner.is_global or inner.is_multicast:
+        translated = isinstance(number, ipaddress.IPv6Address) and number in _NAT64
+        if translated and ipaddress.IPv4Address(int(number) & 0xFFFF_FFFF) in numbers:
+            continue
+        if not is_public(number):
             raise _not_public(host)
+
+
+def is_public(number: IPAddress) -> bool:
+    """Whether an address is one host's on the Internet: no private network, this machine, group, tunnel or translation."""
+    if isinstance(number, ipaddress.IPv6Address):
+        if number.ipv4_mapped is not None:
+            return is_public(number.ipv4_mapped)
+        plain = number.scope_id is None and number in _GLOBAL_6
+        return plain and not any(number in network for network in _NOT_PUBLIC_6)
+    return not any(number in network for network in _NOT_PUBLIC_4)
 
 
 def resolve(host: str) -> list[str]:

@@ -19,8 +19,8 @@ from urllib.parse import urljoin
 
 from recollect.errors import Cancelled, RecollectError, Refused, Unavailable, UserError, without_credentials
 from recollect.records import dataclass
-from recollect.sync import git, git_process, worktree
-from recollect.sync.address import Address, Permissions, checked_numbers, parse
+from recollect.sync import git, git_process, ssh, worktree
+from recollect.sync.address import Address, Permissions, checked_numbers, is_literal, parse
 from recollect.sync.tree import printable
 from recollect.testing import crash_point
 
@@ -247,9 +247,32 @@ def _run(
     places: Sequence[str],
 ) -> str:
     """Run git; what it said. It is ended, with all that it started, when it takes too long or too much."""
-    numbers = checked_numbers(address, limits.permissions)
+    if address.scheme != "ssh":
+        numbers = checked_numbers(address, limits.permissions)
+        return _run_once(arguments, address, folder, limits, control, growing, places, numbers, "false")
+    *others, last = ssh.commands(address, limits.permissions)
+    for command in others:
+        try:
+            return _run_once(arguments, address, folder, limits, control, growing, places, (), command)
+        except Unavailable as error:
+            if error.code != "unreachable":
+                raise
+    return _run_once(arguments, address, folder, limits, control, growing, places, (), last)
+
+
+def _run_once(
+    arguments: Sequence[str],
+    address: Address,
+    folder: Path,
+    limits: Limits,
+    control: Control,
+    growing: Path | None,
+    places: Sequence[str],
+    numbers: Sequence[str],
+    ssh_command: str,
+) -> str:
     settings = [*_protocols(address, numbers), *_without_filters()]
-    environment = _environment(address, limits, control.environment)
+    environment = _environment(address, limits, control.environment) | {"GIT_SSH_COMMAND": ssh_command}
     before = weight(growing) if growing is not None else 0
     work_tree = folder if arguments[0] in _IN_THE_CLONE else None
     child = git_process.start([*arguments, "--", *places], folder, work_tree, settings=settings, variables=environment)
@@ -353,7 +376,7 @@ def _protocols(address: Address, numbers: Sequence[str]) -> list[str]:
     ]
     options += ["http.lowSpeedLimit=1000", "http.lowSpeedTime=60", "submodule.recurse=false", "core.askPass="]
     options += ["gc.auto=0", "maintenance.auto=false", "transfer.bundleURI=false", "fetch.uriProtocols="]
-    if numbers:
+    if numbers and not is_literal(address.host):
         options.append(f"http.curloptResolve={address.host}:{address.connects_to}:{','.join(numbers)}")
     return options
 
@@ -381,8 +404,7 @@ def prepare(scratch: Path) -> Path:
 
 def _environment(address: Address, limits: Limits, given: Mapping[str, str]) -> dict[str, str]:
     """What git runs with."""
-    environment = {"GIT_LFS_SKIP_SMUDGE": "1", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=30"}
-    environment["SSH_ASKPASS"] = ""
+    environment = {"GIT_LFS_SKIP_SMUDGE": "1", "SSH_ASKPASS": ""}
     if given.get("SSH_AUTH_SOCK"):
         environment["SSH_AUTH_SOCK"] = given["SSH_AUTH_SOCK"]
     token = _token(address, given, limits.permissions)
@@ -415,7 +437,8 @@ def _redirected(address: Address, allowed: Permissions) -> Address:
     probe = f"{address.url}/info/refs?service=git-upload-pack"
     location = None
     try:
-        http.opener().open(probe, timeout=_PROBE_S).close()
+        numbers = checked_numbers(address, allowed)
+        http.opener(address.host, numbers).open(probe, timeout=_PROBE_S).close()
     except http.HTTPError as error:
         location = error.headers.get("Location") if error.code in (301, 302, 303, 307, 308) else None
         error.close()
@@ -445,7 +468,7 @@ _FAILURES: Final[tuple[tuple[str, type[RecollectError], str, str, str], ...]] = 
     (r"Could not resolve host", Unavailable, "the host is not known", "", "unknown_host"),
     (r"early EOF|hung up|unexpected disconnect|RPC failed|Connection reset|transfer closed", Unavailable,
      "the connection was cut", "Try again.", "connection_cut"),
-    (r"Connection refused|timed out|too slow|Failed to connect|unable to access", Unavailable,
+    (r"Connection refused|timed out|No route to host|Network is unreachable|too slow|Failed to connect|unable to access", Unavailable,
      "the host cannot be reached", "", "unreachable"),
 )  # fmt: skip
 

@@ -38,6 +38,7 @@ _READING: Final = frozenset(
 _NO_REPOSITORY: Final = {"GIT_DIR": os.devnull}  # nothing is looked for
 _DUBIOUS: Final = re.compile(rb"detected dubious ownership|^fatal: unsafe repository", re.MULTILINE)
 TIMEOUT_S: Final = 120.0
+_SSH_S: Final = 10.0
 
 _starting = threading.Lock()
 _running: set[subprocess.Popen[bytes]] = set()
@@ -111,6 +112,26 @@ def create(folder: Path) -> None:
         _running.discard(git)
     if git.returncode:
         raise Unavailable(f"git init failed: {messages.decode(errors='replace').strip()[:200]}", code="git_failed")
+
+
+def ssh_settings(arguments: Sequence[str]) -> dict[str, str]:
+    """What the person's ssh configuration says of a host, by names in lower case; nothing where ssh does not tell.
+
+    It stands here because git would start the same program, and this is where programs are started.
+    """
+    try:
+        with _started(["ssh", "-G", *arguments], Path("/"), environment(), False) as ssh:
+            try:
+                output = ssh.communicate(timeout=_SSH_S)[0] if ssh.stdout else b""
+            except subprocess.TimeoutExpired:
+                return {}
+            finally:
+                ssh.kill()
+                _running.discard(ssh)
+    except Unavailable:
+        return {}
+    pairs = (line.partition(" ")[::2] for line in output.decode(errors="replace").splitlines())
+    return {name.lower(): value.strip() for name, value in pairs if value.strip()} if ssh.returncode == 0 else {}
 
 
 def end() -> None:

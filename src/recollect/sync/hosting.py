@@ -78,8 +78,8 @@ def listing(
     Raises:
         UserError: no such organisation. Refused: a host that may not be asked. Unavailable: not now, and why.
     """
-    checked_numbers(parse(f"{where.scheme}://{where.host}/x", allowed), allowed)
-    asking = _Asking(where, environment, sleep)
+    address = parse(f"{where.scheme}://{where.host}/x", allowed)
+    asking = _Asking(where, environment, sleep, http.opener(address.host, checked_numbers(address, allowed)))
     found = None
     for start in _starts(where):
         found = asking.all(start)
@@ -107,7 +107,13 @@ def _starts(where: Organisation) -> Iterator[str]:
 
 
 class _Asking:
-    def __init__(self, where: Organisation, environment: Mapping[str, str], sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        where: Organisation,
+        environment: Mapping[str, str],
+        sleep: Callable[[float], None],
+        opener: http.OpenerDirector,
+    ) -> None:
         self._sleep = sleep
         self._headers = {"Accept": "application/json", "User-Agent": "recollect"}
         own = where.host == _OWN_HOST[where.kind]
@@ -118,7 +124,7 @@ class _Asking:
             token = environment.get("GIT_TOKEN")
         if token:
             self._headers["Authorization"] = f"{'token' if where.kind == 'gitea' else 'Bearer'} {token}"
-        self._opener = http.opener()
+        self._opener = opener
 
     def all(self, start: str) -> list[dict[str, Any]] | None:
         """All items, page by page; None where there is nothing of that name."""

@@ -18,8 +18,8 @@ from recollect.sync import blob, git
 
 _RACY_NS: Final = 50_000_000  # a file changed so shortly before the index was written may have changed again since
 _ENTRY: Final = re.compile(
-    rb"(\d{6}) ([0-9a-f]{40,64}) (\d)\t([^\0]*)\0  ctime: (\d+):(\d+)\n  mtime: (\d+):(\d+)\n  dev: \d+\tino: (\d+)\n"
-    rb"  uid: (\d+)\tgid: (\d+)\n  size: (\d+)\tflags: ([0-9a-f]+)\n"
+    rb"(\d{6}) ([0-9a-f]+) (\d)\t([^\0]*)\0  (ctime: \d+:\d+\n  mtime: \d+:\d+\n)  dev: \d+\t"
+    rb"(ino: \d+\n  uid: \d+\tgid: \d+\n  size: \d+)\tflags: ([0-9a-f]+)\n"
 )
 _ENTRY_ONLY: Final = re.compile(rb"(\d{6}) ([0-9a-f]{40,64}) (\d)\t([^\0]*)\0")
 _RAW: Final = re.compile(rb":(\d{6}) (\d{6}) ([0-9a-f]{40,64}) ([0-9a-f]{40,64}) [A-Z]\d*\0([^\0]*)\0")
@@ -27,6 +27,9 @@ _ASSUMED, _INTENT, _SKIPPED = 0x8000, 1 << 29, 1 << 30  # flags of an index entr
 _LINK, _GITLINK = b"120000", b"160000"
 _NOTHING: Final = b"000000"
 _32: Final = 0xFFFF_FFFF  # what an index keeps of a number
+_SECOND_NS: Final = 1_000_000_000
+_TIMES: Final = b"ctime: %d:%d\n  mtime: %d:%d\n"  # as in _ENTRY
+_NUMBERS: Final = b"ino: %d\n  uid: %d\tgid: %d\n  size: %d"
 
 Blob = tuple[bytes, bytes]  # (mode, id), as git writes them
 
@@ -36,7 +39,8 @@ class _Entry(NamedTuple):
     id: bytes
     stage: bytes
     path: bytes
-    stat: tuple[int, ...]  # (ctime_s, ctime_ns, mtime_s, mtime_ns, inode, uid, gid, size); empty: not known
+    times: bytes  # and the rest of what the index keeps of a stat, as git lists it; empty: not known
+    numbers: bytes
     flags: int
 
 
@@ -111,14 +115,14 @@ def _entries(folder: Path) -> list[_Entry]:
         if match.start() != end:
             break
         end = match.end()
-        mode, id_, stage, path, *numbers, flags = match.groups()
-        entries.append(_Entry(mode, id_, stage, path, tuple(map(int, numbers)), int(flags, 16)))
+        mode, id_, stage, path, times, numbers, flags = match.groups()
+        entries.append(_Entry(mode, id_, stage, path, times, numbers, int(flags, 16)))
     if end == len(output):
         return entries
     # Git promises no form of that listing: of another one nothing is believed, and all files are read.
     output = _output(["ls-files", "--stage", "-z"], folder)
     found = (match.groups() for match in _ENTRY_ONLY.finditer(output))
-    return [_Entry(mode, id_, stage, path, (), 0) for mode, id_, stage, path in found]
+    return [_Entry(mode, id_, stage, path, b"", b"", 0) for mode, id_, stage, path in found]
 
 
 def _differing(folder: Path, entries: list[_Entry], staged: dict[bytes, tuple[Blob, Blob]]) -> Iterator[bytes]:
@@ -149,7 +153,7 @@ def _differing(folder: Path, entries: list[_Entry], staged: dict[bytes, tuple[Bl
         elif found is None:
             if wanted[0] != _NOTHING:
                 yield path
-        elif not entry.flags & _INTENT and _is_settled(entry.stat, found, written_ns):
+        elif not entry.flags & _INTENT and _is_settled(entry, found, written_ns):
             if pair is not None:
                 yield path
         elif wanted[0] == _NOTHING:
@@ -193,21 +197,19 @@ def _is_folder(base: bytes, path: bytes, folders: dict[bytes, bool]) -> bool:
     return known
 
 
-def _is_settled(recorded: tuple[int, ...], found: os.stat_result, written_ns: int) -> bool:
+def _is_settled(entry: _Entry, found: os.stat_result, written_ns: int) -> bool:
     """Whether a file is what its index entry says, by its stat alone."""
-    if not recorded or found.st_mtime_ns >= written_ns - _RACY_NS:
+    modified_ns, changed_ns = found.st_mtime_ns, found.st_ctime_ns
+    if modified_ns >= written_ns - _RACY_NS:
         return False
-    ctime_s, ctime_ns, mtime_s, mtime_ns, inode, uid, gid, size = recorded
-    return (
-        found.st_size & _32 == size
-        and found.st_mtime_ns // 1_000_000_000 & _32 == mtime_s
-        and found.st_ctime_ns // 1_000_000_000 & _32 == ctime_s
-        and found.st_mtime_ns % 1_000_000_000 == mtime_ns
-        and found.st_ctime_ns % 1_000_000_000 == ctime_ns
-        and found.st_ino & _32 == inode
-        and found.st_uid & _32 == uid
-        and found.st_gid & _32 == gid
+    times = (
+        changed_ns // _SECOND_NS & _32,
+        changed_ns % _SECOND_NS,
+        modified_ns // _SECOND_NS & _32,
+        modified_ns % _SECOND_NS,
     )
+    numbers = found.st_ino & _32, found.st_uid & _32, found.st_gid & _32, found.st_size & _32
+    return entry.times == _TIMES % times and entry.numbers == _NUMBERS % numbers
 
 
 def _gitlink(path: bytes, found: os.stat_result | None, entry: _Entry) -> Blob:
