@@ -328,3 +328,24 @@ def test_the_bit_that_says_there_are_checksums_is_checked_too(tmp_path: Path) ->
 @pytest.mark.parametrize("failure", [apsw.FullError, apsw.BusyError, apsw.ReadOnlyError, apsw.CantOpenError])
 def test_a_full_disk_a_lock_and_a_read_only_file_are_no_damage(failure: type[apsw.Error]) -> None:
     assert isinstance(pages.translated(failure("as SQLite says it"), "the index"), Unavailable)
+
+
+def test_a_damaged_index_keeps_no_memory_from_being_stored_and_no_other_repository_from_answering(
+    home: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_FIRST_ANSWER_S", 60.0)
+    root, other = make_repository(SHOP), make_repository({"b.py": "def settle(): pass\n"}, "other")
+    with Workspace(home) as workspace:
+        workspace.sync(root)
+        workspace.sync(other)
+        known = next(item for item in workspace._catalog.repositories() if item.path == root)
+    folder = workspace._upkeep.folder(known.id)
+    IndexWriter(folder).close()
+    for place in range(2048 + 1000, (folder / "index.db").stat().st_size, 2048):
+        flip(folder / "index.db", place)
+    with Workspace(home) as workspace:
+        assert workspace.memory.add("`Cart` holds what `shop/cart.py` adds", repository=known)
+        assert workspace.memory.recall("Cart").memories
+        answer = workspace.search("settle total_price", [known.name, "other"])
+        assert "b.py" in {hit.path for hit in answer.hits}
+        assert not answer.freshness.fresh or "shop/cart.py" in {hit.path for hit in answer.hits}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from recollect import text
-from recollect.errors import RecollectError, UserError
+from recollect.errors import Corrupt, RecollectError, Unavailable, UserError
 from recollect.home import make_folder
 from recollect.jobs.library import Library
 from recollect.memory import brief, exchange, validate, when
@@ -236,7 +236,8 @@ class Memories:
             [*symbols, *(name.removesuffix("()") for name in ticked if " " not in name and "/" not in name)]
         )
         refers: dict[tuple[str, str | None], dict[str, Any]] = {}
-        with self._library.reading(repository.id) as snapshot:
+        # An index that is damaged or cannot be opened now keeps no memory from being stored.
+        with suppress(Corrupt, Unavailable), self._library.reading(repository.id) as snapshot:
             if snapshot is None:
                 return []
             for path in list(paths)[:_NAMES]:
