@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from recollect.sync import disk, git
 from recollect.sync.beneath import Root, read_at
+from recollect.sync.tree import Problem, printable
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -31,6 +32,11 @@ DEFAULT_EXCLUDES: Final = [
     ".pytest_cache",
     ".tox",
 ]
+# Limits of an ignore file, for it is others' text and compiled: git's own lists of thousands of names stay below them.
+_MOST_PATTERNS: Final = 5_000
+_LONGEST_PATTERN: Final = 1_000  # bytes; no name is longer than 255
+_GROUP_PATTERNS, _GROUP_BYTES = 500, 16_000  # compiled as one
+_PROBLEMS_NAMED: Final = 5  # of one file
 _NO_FILE: Final = disk.ABSENT | {errno.EISDIR, errno.ENXIO, errno.EINVAL, errno.EFBIG}  # … that is to be read
 NEVER: Final = frozenset({".git", ".hg", ".svn"})
 _CLASS: Final = re.compile(r"\[:(\w+):\](?=.*\])")  # inside of brackets; the library does not know them
@@ -57,33 +63,65 @@ class Excluded:
         others = [pattern for pattern in patterns if not (pattern.startswith("!") and pattern[1:] in DEFAULT_EXCLUDES)]
         self._names.update(pattern for pattern in others if pattern.replace("-", "").replace("_", "").isalnum())
         rest = [pattern for pattern in others if pattern not in self._names]
-        self._spec = _spec(rest) if rest else None
+        self._patterns = Patterns(rest) if rest else None
 
     def holds(self, path: str, is_directory: bool = True) -> bool:
         """Whether the last name of `path`, or the path as a whole, is left out."""
         if is_directory and path.rpartition("/")[2] in self._names:
             return True
-        return self._spec is not None and self._spec.match_file(_bytewise(path) + ("/" if is_directory else ""))
+        return self._patterns is not None and self._patterns.verdict(path, is_directory) is True
 
 
-def _spec(patterns: Iterable[str]) -> GitIgnoreSpec:
-    from pathspec import GitIgnoreSpec  # most work trees have no such rules, and every start would pay for it
+class Patterns:
+    """The lines of an ignore file, compiled. What is too long, or cannot be understood, costs itself: see `problems`."""
 
-    lines = [_CLASS.sub(lambda named: _CLASSES.get(named[1], named[0]), _bytewise(line)) for line in patterns]
-    try:
-        return GitIgnoreSpec.from_lines(lines)
-    except Exception:  # of pathspec, re or RE2
-        return GitIgnoreSpec.from_lines(filter(_is_pattern, lines))
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.problems: list[tuple[int, str]] = []  # number of a line, what is wrong with it
+        self._groups: list[GitIgnoreSpec] = []
+        patterns: list[tuple[int, str]] = []
+        for number, line in enumerate(lines, 1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            if len(patterns) == _MOST_PATTERNS:
+                self.problems.append(
+                    (number, f"more than {_MOST_PATTERNS:,} patterns: those from here on are not heeded")
+                )
+                break
+            pattern = _CLASS.sub(lambda named: _CLASSES.get(named[1], named[0]), _bytewise(line))
+            if len(pattern) > _LONGEST_PATTERN:
+                self.problems.append((number, f"a pattern of more than {_LONGEST_PATTERN:,} bytes: it is not heeded"))
+            else:
+                patterns.append((number, pattern))
+        while patterns:
+            held, size = 0, 0
+            while held < min(len(patterns), _GROUP_PATTERNS) and (not held or size < _GROUP_BYTES):
+                size += len(patterns[held][1])
+                held += 1
+            self._compile(patterns[:held])
+            patterns = patterns[held:]
 
+    def _compile(self, patterns: list[tuple[int, str]]) -> None:
+        """As one automaton, which has a limit of memory; else in halves, and without what fails alone."""
+        from pathspec import GitIgnoreSpec  # most work trees have no such rules, and every start would pay for it
 
-def _is_pattern(line: str) -> bool:
-    """Whether it can be understood: like git, we go on without what cannot (a `\\` at the end, say)."""
-    from pathspec import GitIgnoreSpec
+        try:
+            self._groups.append(GitIgnoreSpec.from_lines([pattern for _, pattern in patterns]))
+        except Exception:  # of pathspec, re or RE2
+            half = len(patterns) // 2
+            if half:
+                self._compile(patterns[:half])
+                self._compile(patterns[half:])
+            else:  # like git, we go on without what cannot be understood (a `\\` at the end, say)
+                self.problems.append((patterns[0][0], "a pattern that cannot be understood: it is not heeded"))
 
-    try:
-        return bool(GitIgnoreSpec.from_lines([line]))
-    except Exception:
-        return False
+    def verdict(self, path: str, is_directory: bool = False) -> bool | None:
+        """True: left out; False: taken back in; None: nothing said. The last pattern that speaks of a path decides."""
+        name = _bytewise(path) + ("/" if is_directory else "")
+        for group in reversed(self._groups):
+            said = group.check_file(name).include
+            if said is not None:
+                return said
+        return None
 
 
 def _bytewise(name: str) -> str:
@@ -95,7 +133,8 @@ class Rules:
     """Nested ignore files: the deepest that says anything about a path decides, as in git."""
 
     def __init__(self) -> None:
-        self._specs: dict[str, list[GitIgnoreSpec]] = {}  # "folder/" or "" → patterns, the strongest last
+        self._files: dict[str, list[Patterns]] = {}  # "folder/" or "" → its ignore files, the strongest last
+        self.problems: list[Problem] = []
         self.negated = False
 
     def read(self, at: int, folder: str, name: str) -> bool:
@@ -111,22 +150,25 @@ class Rules:
                 return False
             raise
         lines = [line.removesuffix("\r") for line in data.decode("utf-8", "surrogateescape").split("\n")]
-        self._specs.setdefault(folder, []).append(_spec(lines))
+        patterns = Patterns(lines)
+        self._files.setdefault(folder, []).append(patterns)
+        for number, message in patterns.problems[:_PROBLEMS_NAMED]:
+            self.problems.append(Problem(printable(folder + name), "ignore_pattern", f"line {number}: {message}"))
         self.negated |= any(line.startswith("!") for line in lines)
         return True
 
     def __bool__(self) -> bool:
-        return bool(self._specs)
+        return bool(self._files)
 
     def verdict(self, path: str, is_directory: bool) -> bool | None:
         """True: left out; False: taken back in by a `!` pattern; None: nothing said of it."""
-        if not self._specs:
+        if not self._files:
             return None
         folder = path
         while folder:
             folder = folder[: folder.rfind("/", 0, len(folder) - 1) + 1]
-            for spec in reversed(self._specs.get(folder, ())):
-                said = spec.check_file(_bytewise(path[len(folder) :]) + ("/" if is_directory else "")).include
+            for patterns in reversed(self._files.get(folder, ())):
+                said = patterns.verdict(path[len(folder) :], is_directory)
                 if said is not None:
                     return said
         return None
@@ -154,7 +196,7 @@ def _includes(root: Root, path: str) -> bool:
         except OSError:
             continue
         lines = [line.strip() for line in data.decode("utf-8", "surrogateescape").splitlines()]
-        verdict = _spec(line for line in lines if _names_a_file(line)).check_file(_bytewise(path[len(base) :])).include
+        verdict = Patterns([line for line in lines if _names_a_file(line)]).verdict(path[len(base) :])
         if verdict is not None:
             return verdict is False
     return False

@@ -416,6 +416,7 @@ class _Scanner:
 
     def tree(self, root: Directory) -> Tree:
         """The tree to record. A folder that lacks an entry because that could not be looked at is listed anew next time."""
+        self.problems += self.rules.problems
         for path in self._unseen:
             root = _without_vouching(root, path)
         return Tree(root)
