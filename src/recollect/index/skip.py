@@ -13,6 +13,8 @@ REASONS: Final[dict[str, str]] = {
     "secret": "its name, folder or content says that it holds keys or passwords: not indexed or read out unless a `!` "
     "pattern in .recollectignore names it",
     "included": "it looks as if it held keys or passwords; .recollectignore includes it",
+    "hard_link": "a hard link to it lies outside of the repository: not indexed or read out unless a `!` pattern in "
+    ".recollectignore names it",
     "lock_file": "a lock file that a package manager writes",
     "minified": "minified or bundled: very long lines that no one wrote",
     "generated": "it says of itself that a program generated it",

@@ -61,6 +61,7 @@ class Task:
     nice: int = NICE_BACKGROUND
     attempt: int = 0
     identity: tuple[int, int] | None = None
+    stat: Stat | None = None  # by which hard links to it were looked at
 
 
 @pipe.quick_to_send

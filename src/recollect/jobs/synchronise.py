@@ -30,7 +30,7 @@ from recollect.sync.beneath import Root
 from recollect.sync.diff import Change, diff
 from recollect.sync.ignore import OWN_FILE
 from recollect.sync.scan import MAX_FILE_BYTES, Scan, scan
-from recollect.sync.tree import EMPTY, UNREAD, Kind, Problem, Row, Stat, Tree, printable
+from recollect.sync.tree import EMPTY, LINKED, NOT_READ, UNREAD, Kind, Problem, Row, Stat, Tree, printable
 from recollect.testing import crash_point
 
 _BATCH_S: Final = 2.0  # of a first sync; the first batch comes after half a second
@@ -327,7 +327,7 @@ class _Sync:
         batch.changes += removed
         before = {change.path: change.old for change in todo}
         seen = {row.path: row for row in rows}
-        unread = [row for row in rows if row.hash == UNREAD]
+        unread = [row for row in rows if row.hash in NOT_READ]
         for row in unread:
             self._take(batch, self._unread(row), before[row.path], row)
         hurry = self._options.dirty is not None and len(rows) + len(removed) <= _FEW_FILES
@@ -336,11 +336,11 @@ class _Sync:
         nice = 0 if hurry else NICE_ASKED if self._options.interactive else NICE_BACKGROUND
         tasks = []
         for row in rows:
-            may_be_back = self._writer.files and row.hash != UNREAD and not self._options.full
+            may_be_back = self._writer.files and row.hash not in NOT_READ and not self._options.full
             back = self._writer.retired(row.path, row.hash) if may_be_back else None
             if back is not None and back.reason != INCLUDED:
                 self._take(batch, back, before[row.path], row)
-            elif row.hash != UNREAD:
+            elif row.hash not in NOT_READ:
                 tasks.append(self._task(row, nice, use_cache))
         job = self._pool.submit(tasks, interactive=self._options.interactive)
         try:
@@ -397,11 +397,16 @@ class _Sync:
             use_cache=use_cache,
             nice=nice,
             identity=self._identity,
+            stat=row.stat,
         )
 
     def _unread(self, row: Row) -> Analysed:
         if row.stat.size > self._options.max_file_bytes:
             result = analyse.failed(row.path, row.hash, row.stat.size, "too_large")
+            result.status = "skipped"
+            return result
+        if row.hash == LINKED:
+            result = analyse.failed(row.path, row.hash, row.stat.size, "hard_link")
             result.status = "skipped"
             return result
         return analyse.failed(row.path, row.hash, row.stat.size, "unreadable")

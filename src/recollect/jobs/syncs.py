@@ -68,13 +68,17 @@ class Syncs:
         max_concurrent: int,
         on_commit: Callable[[str], None],
         on_end: Callable[[Run, SyncResult], None],
+        check: Callable[[Run], None] = lambda run: None,
     ) -> None:
-        """`on_end` is called before the run's future ends; it hands what was taken back to the watcher."""
+        """`check` raises what forbids a run, and waits for no disk.
+
+        `on_end` is called before the run's future ends; it hands what was taken back to the watcher."""
         self._indexer = indexer
         self._watcher = watcher
         self._most = max_concurrent
         self._on_commit = on_commit
         self._on_end = on_end
+        self._check = check
         self._lock = threading.RLock()
         self._waiting: list[tuple[int, int, Run]] = []
         self._order = itertools.count()
@@ -188,6 +192,7 @@ class Syncs:
                 listener(progress)
 
         try:
+            self._check(run)
             run.number, future = self._indexer.sync(
                 run.folder,
                 run.root,

@@ -97,6 +97,9 @@ def _read(task: Task) -> tuple[bytes | None, Stat, bool]:
         stat = Stat(before.st_size, before.st_mtime_ns, before.st_ctime_ns, before.st_ino, before.st_mode)
         if not stats.S_ISREG(before.st_mode) or before.st_size > task.max_file_bytes:
             return None, stat, True
+        looked_at = task.stat is not None and (task.stat.inode, task.stat.ctime_ns) == (stat.inode, stat.ctime_ns)
+        if before.st_nlink > 1 and not looked_at:
+            return None, stat, True  # a link elsewhere may be among these: the next scan looks
         parts = []
         held = 0
         hint = before.st_size + 1  # not the limit: each read would take a megabyte of fresh memory

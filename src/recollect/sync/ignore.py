@@ -182,12 +182,13 @@ def includes(root: str, path: str) -> bool:
     """
     try:
         with Root(root) as opened:
-            return _includes(opened, path)
+            return includes_below(opened, path)
     except OSError:
         return False
 
 
-def _includes(root: Root, path: str) -> bool:
+def includes_below(root: Root, path: str) -> bool:
+    """Likewise, of a root that is open."""
     folder = path.rpartition("/")[0]
     above = ["", *(folder[:at] + "/" for at in range(1, len(folder) + 1) if folder[at : at + 1] in ("/", ""))]
     for base in reversed(above if folder else [""]):

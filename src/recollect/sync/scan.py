@@ -20,9 +20,11 @@ from blake3 import blake3
 
 from recollect.errors import Cancelled, Unavailable
 from recollect.records import dataclass
-from recollect.sync import beneath, disk, git
+from recollect.sync import beneath, disk, git, links
+from recollect.sync.apply import apply
 from recollect.sync.beneath import LONGEST_PATH, Root
 from recollect.sync.deep import Steps, result_of
+from recollect.sync.diff import Change
 from recollect.sync.ignore import (
     DEFAULT_EXCLUDES,
     IGNORE_FILES,
@@ -32,11 +34,12 @@ from recollect.sync.ignore import (
     Excluded,
     GitNames,
     Rules,
+    includes_below,
     same_names,
     signature,
     signature_with,
 )
-from recollect.sync.tree import EMPTY, UNREAD, Directory, Kind, Leaf, Problem, Stat, Tree, printable
+from recollect.sync.tree import EMPTY, LINKED, UNREAD, Directory, Kind, Leaf, Problem, Row, Stat, Tree, printable
 
 MAX_FILE_BYTES: Final = 1_000_000
 _RACY_NS: Final = 50_000_000  # file systems stamp with a clock that ticks every 1 to 10 ms
@@ -181,6 +184,7 @@ class _Scanner:
         self._seen = 0
         self._listed_at = 0
         self._unknown: list[str] = []
+        self._linked: dict[str, Stat] = {}  # files with several hard links
         self._unseen: list[str] = []  # could not be looked at
         self._unlisted: list[str] = []  # folders that git lists nothing of
         self._folder_verdicts: dict[str, bool] = {}
@@ -351,6 +355,7 @@ class _Scanner:
                 and found.st_ino == inode
                 and found.st_mode == mode
                 and (old.hash or size > self._limit)  # what could not be read is tried again
+                and old.hash != LINKED
             ):
                 return old
         new = self._read(at, prefix + name, name, found, old)
@@ -362,6 +367,10 @@ class _Scanner:
             if len(path) * 3 > self._opened.longest and len(os.fsencode(path)) > self._opened.longest:
                 self._unreadable(path, OSError(errno.ENAMETOOLONG, ""))
                 return None
+            if found.st_nlink > 1:
+                self._linked[path] = stat
+                if old is not None and old.hash == LINKED and old.stat == stat:
+                    return old  # read if it may be: when all links are known
             if found.st_size > self._limit:
                 return Leaf(Kind.FILE, stat, UNREAD)
             return self._hashed(at, path, name, stat)
@@ -417,9 +426,33 @@ class _Scanner:
     def tree(self, root: Directory) -> Tree:
         """The tree to record. A folder that lacks an entry because that could not be looked at is listed anew next time."""
         self.problems += self.rules.problems
+        root = self._without_linked(root)
         for path in self._unseen:
             root = _without_vouching(root, path)
         return Tree(root)
+
+    def _without_linked(self, root: Directory) -> Directory:
+        """`root` without the contents of files that have hard links elsewhere, unless `.recollectignore` names them."""
+        if not self._linked:
+            return root
+        inside = links.inside(self._opened, {stat.inode for stat in self._linked.values()})
+        kept, changes = Tree(root), list[Change]()
+        for path, stat in self._linked.items():
+            leaf = kept.find(path)
+            if not isinstance(leaf, Leaf) or leaf.kind is not Kind.FILE:
+                continue
+            if (stat.inode, stat.ctime_ns) not in inside and not includes_below(self._opened, path):
+                changes.append(Change(path, None, Row(path, Kind.FILE, stat, LINKED)))
+            elif leaf.hash == LINKED:
+                changes.append(Change(path, None, self._read_now(path, stat)))
+        return apply(kept, changes).root
+
+    def _read_now(self, path: str, stat: Stat) -> Row | None:
+        folder, _, name = path.rpartition("/")
+        with suppress(OSError), self._opened.folder(folder) as at:
+            leaf = self._hashed(at, path, name, stat)
+            return Row(path, *leaf) if leaf is not None else None
+        return None
 
     # -- names that were not known ----------------------------------------------------------------------------------
 

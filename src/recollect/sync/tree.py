@@ -14,6 +14,8 @@ from blake3 import blake3
 from recollect.records import dataclass
 
 UNREAD: Final = b""  # hash of a file that was not read: over the size limit, or unreadable
+LINKED: Final = b"linked"  # that of one that is not read because a hard link to it lies elsewhere
+NOT_READ: Final = (UNREAD, LINKED)
 
 
 class Kind(IntEnum):

@@ -14,6 +14,7 @@ from recollect.errors import RecollectError, UserError
 from recollect.jobs.syncs import Run, Urgency
 from recollect.model import Progress, SyncResult, SyncStatus
 from recollect.store.catalog import Catalog, Repository
+from recollect.sync import beneath
 from recollect.sync.tree import printable
 from recollect.workspace import reports
 from recollect.workspace.clones import Clones
@@ -116,8 +117,9 @@ class AskedSyncs:
 
 
 def _missing(repository: Repository) -> UserError:
+    reason = beneath.problem_of(repository.path)
     return UserError(
-        f"{printable(os.fspath(repository.path))} is missing",
+        printable(reason) if reason is not None else f"{printable(os.fspath(repository.path))} is missing",
         hint="Its index is kept and still answers. recollect forget removes it.",
         code="missing",
     )

@@ -82,6 +82,10 @@ class Clones:
         shutil.rmtree(self._scratch, ignore_errors=True)
         making.prepare(self._scratch)
         for record in self._table.all():
+            known = self._catalog.get(record.repository_id or "")
+            real = os.path.realpath(record.path)
+            if known is not None and known.path == record.path and real != os.fspath(known.path):
+                self._catalog.update(known.id, path=os.fsencode(real))  # a link leads to our own folder
             if record.wanted and record.status == "cloning":
                 with suppress(RecollectError):
                     self._begin(record, parse(record.url, _EVERYTHING), _permitted(record), handed_over(os.environ))
@@ -293,7 +297,7 @@ class Clones:
 
     def _made(self, job: _Job) -> None:
         record, now = job.record, time.time()
-        repository = self._catalog.add(record.path, name_of(record), record.url, "git")
+        repository = self._catalog.add(Path(os.path.realpath(record.path)), name_of(record), record.url, "git")
         place = git.place(record.path)
         repository = self._catalog.update(repository.id, url=record.url, place=place, missing=0, wanted=1) or repository
         job.received = Received(job.received.bytes, 100.0)

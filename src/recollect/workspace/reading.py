@@ -12,7 +12,9 @@ from recollect.index.skip import is_withheld, skip_by_name
 from recollect.index.snapshot import Snapshot
 from recollect.model import CodeResult
 from recollect.store.catalog import Repository
+from recollect.sync import links
 from recollect.sync.beneath import Root, read_up_to
+from recollect.sync.ignore import includes_below
 from recollect.sync.tree import printable
 
 MOST_LINES: Final = 2_000
@@ -121,9 +123,14 @@ def _content(repository: Repository, relative: str) -> tuple[bytes, str]:
         real = root.without_links(relative)
         _refuse_gits_own(relative, real)
         try:
-            descriptor, _ = root.open_file(real)
+            descriptor, found = root.open_file(real)
         except IsADirectoryError as error:
             raise UserError(f"{relative} is a folder", code="is_a_folder") from error
+        try:
+            _check_links(root, real, found)
+        except BaseException:
+            os.close(descriptor)
+            raise
     try:
         data = read_up_to(descriptor, _MOST_BYTES + 1)
     finally:
@@ -138,6 +145,18 @@ def _content(repository: Repository, relative: str) -> tuple[bytes, str]:
             raise _refused(relative)
         raise UserError(f"{relative} is not text", code="binary")
     return data, real
+
+
+def _check_links(root: Root, path: str, found: os.stat_result) -> None:
+    """Raises Refused: a hard link to a file lies elsewhere."""
+    if found.st_nlink < 2 or includes_below(root, path):
+        return
+    if (found.st_ino, found.st_ctime_ns) not in links.inside(root, {found.st_ino}):
+        raise Refused(
+            f"{path} has a hard link outside of its repository, so it may be a file of another place",
+            hint="The owner of the repository may include it by a line in .recollectignore, as in: !path/to/file",
+            code="hard_link",
+        )
 
 
 def _refuse_gits_own(path: str, real: str) -> None:

@@ -31,12 +31,12 @@ from recollect.model import Freshness, Progress, SyncResult, SyncStatus
 from recollect.records import dataclass
 from recollect.search import find
 from recollect.store.catalog import Catalog, Repository
-from recollect.sync import disk, git
+from recollect.sync import beneath, disk, git
 from recollect.sync.fan_out import FanOut, Looked
 from recollect.sync.ignore import file_state
 from recollect.sync.watch import Watcher
 from recollect.testing import crash_point
-from recollect.workspace import reports
+from recollect.workspace import places, reports
 from recollect.workspace.maps import Maps
 from recollect.workspace.meters import Meters
 from recollect.workspace.vectors import Vectors
@@ -98,7 +98,7 @@ class Upkeep:
         most = settings.auto_sync_max_concurrent
         self.maps = Maps(self.indexer, self.folder)
         self.vectors = Vectors(self.indexer, lambda: self.settings.embedder)
-        self.syncs = Syncs(self.indexer, self.watcher, most, self._committed, self._ended)
+        self.syncs = Syncs(self.indexer, self.watcher, most, self._committed, self._ended, self._check_allowed)
 
     def prepare(self, repository_id: str, snapshot: Snapshot | None = None) -> None:
         """Have an index opened in the background, and worked out what questions need of it whatever they ask."""
@@ -354,7 +354,7 @@ class Upkeep:
         repository = self._catalog.get(given.id)
         if repository is None:
             return None
-        there = disk.is_folder(repository.path)
+        there = beneath.is_itself(repository.path)  # what a link leads to is another folder than what was registered
         if there == repository.missing:
             repository = self._catalog.update(repository.id, missing=int(not there)) or repository
             self.attend(repository)
@@ -474,6 +474,15 @@ class Upkeep:
         except FutureTimeout:  # a sync of it hangs: its folder, which no repository has, goes at the next start
             log.warning("the index of %s is still in use; it is removed at the next start", repository.name)
         self.library.drop(repository.id)
+
+    def _check_allowed(self, run: Run) -> None:
+        """What holds when a folder is registered, again at each sync: rules are added, and folders become other ones.
+
+        Raises Refused.
+        """
+        managed = self._catalog.clones.of(run.repository_id)
+        if managed is None:
+            places.check_allowed(run.root, places.Caller())
 
     def _committed(self, repository_id: str) -> None:
         self.library.publish(repository_id)
