@@ -604,10 +604,10 @@ def test_a_file_that_becomes_a_pipe_while_it_is_looked_at_holds_nothing_up(
     make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_repository({"a.py": "A = 1\n", "b.py": "B = 1\n"})
-    real, victim = os.open, str(root / "a.py")
+    real, victim = os.open, root / "a.py"
 
     def open_late(path: str, *args: Any, **kwargs: Any) -> int:
-        if path == victim and (root / "a.py").is_file():
+        if path == victim.name and victim.is_file():
             (root / "a.py").unlink()
             os.mkfifo(victim)
         return real(path, *args, **kwargs)
