@@ -41,7 +41,7 @@ CREDENTIALS = (".ssh", ".aws", ".config", ".config/gh", ".config/gcloud", ".clau
     ".gradle", "snap", "snap/firefox/common", ".var", ".var/app/x", "Library", "Library/Keychains", "Library/Application Support",
     "Library/Application Support/Google/Chrome",
     ".docker", ".kube/cache", ".gem",
-    ".SSH", ".Config/GH", ".config/google-chrome-beta")  # fmt: skip
+    ".SSH", ".Config/GH", ".config/google-chrome-beta", ".vault", ".near-credentials")  # fmt: skip
 ORDINARY = (".config/nvim", ".local/share/chezmoi", ".claude/skills/review", ".cargo/registry/src/x",
     "go/src/x", "dotfiles",
     "project/.config", "project/.docker",
@@ -70,6 +70,8 @@ def test_variables_that_move_credentials_count(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(Refused, match="credentials"):
             check_allowed(Path(refused), PERSON, home=HOME)
     check_allowed(Path("/data/settings/nvim"), PERSON, home=HOME)
+    with pytest.raises(Refused, match="credentials"):
+        check_allowed(Path("/etc/ssl/private"), PERSON, home=HOME)
 
 
 def test_a_repository_of_settings_is_indexed_without_its_credentials(

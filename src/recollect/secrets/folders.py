@@ -34,6 +34,8 @@ telegramdesktop opencode/auth.json containers/auth.json mise/secrets atuin tails
 seahorse claude goose/secrets jupyter/runtime fish/fish_history
 """
 _HOME: Final = """
+.vault .step .nats .nsc .rclone .s3 .gsutil .credentials .private .certs .acme.sh .lego .krb5 .near-credentials
+.foundry/keystores .brownie/accounts .ollama/id_ed25519 .openclaw .zoom .config/letsencrypt .letsencrypt
 .ssh .gnupg .aws .azure .kube .docker .password-store .gcloud .1password .bitwarden* .oci .bluemix
 .aliyun .databricks .snowflake .snowsql .kaggle .huggingface .pulumi .terraform.d .minikube
 .ngrok2 .mc .fly .railway .heroku .netlify .supabase .wrangler .travis .subversion/auth .mozilla
@@ -65,6 +67,9 @@ NPM_CONFIG_USERCONFIG GOOGLE_APPLICATION_CREDENTIALS BOTO_CONFIG RCLONE_CONFIG S
 HF_TOKEN_PATH TF_CLI_CONFIG_FILE DATABRICKS_CONFIG_FILE ANSIBLE_VAULT_PASSWORD_FILE SNOWFLAKE_HOME
 PGSSLKEY JUPYTER_CONFIG_DIR
 """.split()
+_SYSTEM: Final = (
+    "/etc/ssh /etc/ssl/private /etc/wireguard /etc/letsencrypt /etc/shadow /run/secrets /var/run/secrets".split()
+)
 _HOMES: Final[tuple[Parts, ...]] = (("root",), ("var", "root"), ("home", "*"), ("users", "*"), ("export", "home", "*"))
 _MARKS: Final = (".ssh", ".gnupg", ".aws", ".bashrc", ".profile", ".zshrc", ".bash_history")  # of a home folder
 
@@ -117,8 +122,10 @@ def _below_a_home() -> tuple[Parts, ...]:
 
 
 def _moved(environment: Mapping[str, str]) -> list[Parts]:
+    """Places that variables name, and those of the system."""
     paths = (path for variable in _MOVED for path in environment.get(variable, "").split(os.pathsep))
-    return [_parts(os.path.realpath(path)) for path in paths if os.path.isabs(path) and path.strip("/")]
+    moved = [_parts(os.path.realpath(path)) for path in paths if os.path.isabs(path) and path.strip("/")]
+    return moved + [_parts(path) for path in _SYSTEM]
 
 
 def _parts(path: str) -> Parts:
