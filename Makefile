@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench retrieval docs clean
+.PHONY: help setup demo test sanitize check format bench retrieval docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -38,6 +38,9 @@ test: check ## everything CI runs: check, then all tests, fast ones first
 	@$(BIN)/pytest tests/unit tests/property -n 2 $(TEST_ARGS)
 	@$(BIN)/python -m tests.browser
 	@$(BIN)/pytest tests/integration tests/e2e tests/chaos -n 2 --dist loadgroup $(TEST_ARGS)
+
+sanitize: $(STAMP) ## the native tests under AddressSanitizer and UBSan (needs GCC)
+	@$(BIN)/python -m tests.sanitize $(TEST_ARGS)
 
 bench: $(STAMP) ## how fast: tables for docs/benchmarks.md (some minutes)
 	@$(BIN)/python -m benchmarks.speed

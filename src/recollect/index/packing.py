@@ -44,12 +44,15 @@ def unpack(block: Any, *, check: bool = True) -> tuple[dict[str, Any], dict[str,
     if len(view) < 24 or bytes(view[:4]) != _MAGIC or (check and blake3(view[20:]).digest(16) != bytes(view[4:20])):
         raise Corrupt("a stored block is damaged")
     start = 24 + int.from_bytes(view[20:24], "little")
-    header = json.loads(bytes(view[24:start]))
-    arrays: dict[str, NDArray[Any]] = {}
-    for name, kind, shape in header["arrays"]:
-        dtype = np.dtype(kind)
-        count = math.prod(shape)
-        arrays[name] = np.frombuffer(view, dtype, count, start).reshape(shape)
-        size = count * dtype.itemsize
-        start += size + -size % _ALIGN
-    return header["meta"], arrays
+    try:
+        header = json.loads(bytes(view[24:start]))
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, kind, shape in header["arrays"]:
+            dtype = np.dtype(kind)
+            count = math.prod(shape)
+            arrays[name] = np.frombuffer(view, dtype, count, start).reshape(shape)
+            size = count * dtype.itemsize
+            start += size + -size % _ALIGN
+        return header["meta"], arrays
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise Corrupt("a stored block is damaged") from error

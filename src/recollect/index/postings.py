@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recollect import native
+from recollect.errors import Corrupt
 
 _FULL: Final = (255, 65_535)  # the full digit of one byte, of two
 _BLOCK: Final = 1_000_000  # rows that are worked on at once
@@ -43,15 +44,21 @@ def _encode(library: ctypes.CDLL, rows: NDArray[np.int64], indptr: NDArray[np.in
     terms = len(indptr) - 1
     start, wide = np.empty(terms + 1, np.uint32), np.empty(terms, np.bool_)
     given = rows.ctypes.data, indptr.ctypes.data, terms, start.ctypes.data, wide.ctypes.data
-    gaps = np.empty(library.postings_encode(*given, None), np.uint8)
+    size = library.postings_encode(*given, None)
+    if size < 0:
+        raise Corrupt("rows of a segment are missing")
+    gaps = np.empty(size, np.uint8)
     library.postings_encode(*given, gaps.ctypes.data)
     return Postings(gaps, start, wide)
 
 
 def decode(found: Postings, term: int) -> NDArray[np.int64]:
-    """Rows of one term."""
-    part = found.gaps[found.start[term] : found.start[term + 1]]
+    """Rows of one term. Raises Corrupt."""
+    first, end = int(found.start[term]), int(found.start[term + 1])
     wide = bool(found.wide[term])
+    if not first <= end <= len(found.gaps) or (wide and (end - first) % 2):
+        raise Corrupt("a segment of the index is damaged")
+    part = found.gaps[first:end]
     digits = part.view(np.dtype("<u2")) if wide else part
     ends = digits != _FULL[wide]
     rows: NDArray[np.int64] = (digits + ends.astype(np.int64)).cumsum()[ends] - 1
@@ -59,7 +66,9 @@ def decode(found: Postings, term: int) -> NDArray[np.int64]:
 
 
 def decode_all(found: Postings, indptr: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
-    """Rows of all terms, one after another."""
+    """Rows of all terms, one after another. Raises Corrupt."""
+    if len(indptr) and not (np.all(indptr[:-1] <= indptr[1:]) and np.all(found.start[:-1] <= found.start[1:])):
+        raise Corrupt("a segment of the index is damaged")
     rows = np.zeros(int(indptr[-1]), np.int32)
     for a, b in _blocks(indptr):
         start = found.start[a : b + 1].astype(np.int64)
@@ -72,6 +81,9 @@ def decode_all(found: Postings, indptr: NDArray[np.integer[Any]]) -> NDArray[np.
         ends = digits != np.where(wide, _FULL[1], _FULL[0])
         total = np.cumsum(digits + ends)[ends]
         here = indptr[a : b + 1].astype(np.int64) - int(indptr[a])
+        term_of = np.repeat(np.arange(b - a), sizes)[low][ends]
+        if not np.array_equal(np.bincount(term_of, minlength=b - a), np.diff(here)):
+            raise Corrupt("a segment of the index is damaged")
         before = np.concatenate(([0], total))[here[:-1]]  # where the sum stood as a term began
         rows[indptr[a] : indptr[b]] = total - 1 - np.repeat(before, np.diff(here))
     return rows

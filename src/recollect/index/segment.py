@@ -74,14 +74,23 @@ class Segment:
         at = term_at(self.keys, key)
         if at is None:
             return _NO_ROWS, _NO_COUNTS
-        return postings.decode(self._postings(), at), self.counts[self.indptr[at] : self.indptr[at + 1]]
+        rows, counts = postings.decode(self._postings(), at), self.counts[self.indptr[at] : self.indptr[at + 1]]
+        if len(rows) != len(counts):
+            raise _damaged()
+        return self._inside(rows), counts
+
+    def _inside(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The ascending rows, if they are rows of this segment. Raises Corrupt."""
+        if len(rows) and rows[-1] >= len(self):
+            raise _damaged()
+        return rows
 
     def rows_of(self, keys: NDArray[np.uint64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """(place in `keys`, rows as in `postings`) of those of the terms that there are."""
         at = self.keys.searchsorted(keys)
         inside = np.flatnonzero(at < len(self.keys))
         for number in inside[self.keys[at[inside]] == keys[inside]].tolist():
-            yield number, postings.decode(self._postings(), int(at[number]))
+            yield number, self._inside(postings.decode(self._postings(), int(at[number])))
 
     def all_rows(self) -> NDArray[np.int32]:
         """Rows of all terms, one after another, as `counts` has their counts."""
@@ -112,10 +121,41 @@ class Segment:
             block, steady = unzipped(block), _STEADY
         arrays: dict[str, Any] = packing.unpack(block)[1]
         arrays |= {name: np.cumsum(arrays[name], dtype=arrays[name].dtype) for name in steady}
+        _check(arrays)
         arrays["signs"] = _signs(arrays["vectors"])
         if "moment" in arrays:
             arrays["moment"] = _whole(arrays["moment"])
         return cls(**arrays)
+
+
+def _damaged() -> Corrupt:
+    return Corrupt("a segment of the index is damaged")
+
+
+_BY_ROW: Final = {"chunk_id": "i8", "file_id": "i4", "start_line": "i4", "end_line": "i4", "length": "u4"}
+_BY_TERM: Final = {
+    "keys": ("u8", 0),
+    "indptr": ("u4", 1),
+    "start": ("u4", 1),
+    "wide": ("?", 0),
+}  # entries beyond the terms
+
+
+def _check(arrays: dict[str, Any]) -> None:
+    """Raise Corrupt unless the columns have the types and lengths that the C kernels read."""
+    try:
+        rows, terms = len(arrays["chunk_id"]), len(arrays["keys"])
+        shapes: dict[str, tuple[str, tuple[int, ...]]] = {name: (kind, (rows,)) for name, kind in _BY_ROW.items()}
+        shapes |= {name: (kind, (terms + more,)) for name, (kind, more) in _BY_TERM.items()}
+        shapes["vectors"] = "i1", (rows, DIMENSIONS)
+        for name in ("gaps", "counts"):
+            shapes[name] = "u1", (arrays[name].size,)
+        good = all(arrays[name].dtype == kind and arrays[name].shape == shape for name, (kind, shape) in shapes.items())
+        good = good and arrays.keys() <= {*shapes, "moment"} and arrays["start"][-1] <= len(arrays["gaps"])
+        if not good or arrays["indptr"][-1] != len(arrays["counts"]):
+            raise _damaged()
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise _damaged() from error
 
 
 _AS_IT_IS: Final = DIMENSIONS  # chunks up to which a segment is of an edit, which waits for it
@@ -133,6 +173,8 @@ def _half(moment: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _whole(half: NDArray[Any]) -> NDArray[np.float64]:
+    if half.shape != _HALF[0].shape or half.dtype.kind != "i":
+        raise _damaged()
     moment = np.zeros((DIMENSIONS, DIMENSIONS), np.float64)
     moment[_HALF] = half
     return moment + np.triu(moment, 1).T
@@ -206,7 +248,10 @@ def merge(views: Sequence[View]) -> Segment:
         return np.concatenate([getattr(view.segment, name)[view.live] for view in views])
 
     columns = {name: column(name) for name in ("chunk_id", "file_id", "start_line", "end_line", "length", "vectors")}
-    terms = _merged(views) if native.library is None else _merged_at_once(native.library, views)
+    try:
+        terms = _merged(views) if native.library is None else _merged_at_once(native.library, views)
+    except (IndexError, ValueError) as error:
+        raise _damaged() from error
     large = len(columns["chunk_id"]) > _MOMENT_KEPT  # then a sum of what is known is quicker than beginning anew
     return _segment(columns, terms, Moment.of(views).matrix if large else None)
 
@@ -239,6 +284,8 @@ def _merged(views: Sequence[View]) -> _Terms:
     for view, new_row in zip(views, _new_rows(views), strict=True):
         segment = view.segment
         old_rows = segment.all_rows()
+        if len(old_rows) and not 0 <= old_rows.min() <= old_rows.max() < len(segment):
+            raise _damaged()
         keep = view.live[old_rows]
         keys.append(np.repeat(segment.keys, np.diff(segment.indptr))[keep])
         rows.append(new_row[old_rows[keep]])

@@ -43,14 +43,19 @@ static void write_rows(const int64_t *rows, int64_t n, uint8_t wide, uint8_t *ga
 }
 
 /* Encode the rows of `terms` terms, of which each has `rows[indptr[i]:indptr[i + 1]]`. Writes `start[terms + 1]` and
- * `wide[terms]`, and `gaps` unless it is NULL. How many bytes these are.
+ * `wide[terms]`, and `gaps` unless it is NULL. How many bytes these are; -1: rows are missing, or too many for `start`.
  */
 int64_t postings_encode(const int64_t *rows, const int64_t *indptr, int64_t terms, uint32_t *start, uint8_t *wide, uint8_t *gaps)
 {
     int64_t total = 0;
     for (int64_t i = 0; i < terms; i++) {
         const int64_t *own = rows + indptr[i];
-        int64_t n = indptr[i + 1] - indptr[i], size = size_of(own, n, wide + i);
+        int64_t n = indptr[i + 1] - indptr[i];
+        if (n < 0)
+            return -1;
+        int64_t size = size_of(own, n, wide + i);
+        if (size > UINT32_MAX - total)
+            return -1;
         start[i] = (uint32_t)total;
         if (gaps)
             write_rows(own, n, wide[i], gaps + total);
@@ -133,7 +138,7 @@ typedef struct {
 static int64_t add_kept(const Part *part, int64_t term, int64_t *rows, uint8_t *counts, int64_t n)
 {
     int64_t count = part->indptr[term], last = part->indptr[term + 1];
-    if (part->start[term + 1] > part->n_gaps || last > part->postings)
+    if (part->start[term] > part->start[term + 1] || part->start[term + 1] > part->n_gaps || count > last || last > part->postings)
         return -1;
     Rows own = rows_of(part->gaps, part->start, part->wide, term);
     while (next_row(&own)) {
@@ -196,7 +201,7 @@ typedef struct {
 /* Add `bit` to those of the files whose live rows hold a term. -1: the segment is damaged. */
 static int cover(const Segment *segment, int64_t term, const uint8_t *live, uint64_t bit, uint64_t *held, int64_t files)
 {
-    if (segment->start[term + 1] > segment->n_gaps)
+    if (segment->start[term] > segment->start[term + 1] || segment->start[term + 1] > segment->n_gaps)
         return -1;
     Rows own = rows_of(segment->gaps, segment->start, segment->wide, term);
     while (next_row(&own)) {
@@ -209,7 +214,7 @@ static int cover(const Segment *segment, int64_t term, const uint8_t *live, uint
             return -1;
         held[file] |= bit;
     }
-    return 0;
+    return own.at == own.end ? 0 : -1;
 }
 
 /* Add to `held[files]` the bits of those of the n wanted terms that a file has in a live row. -1: the segment is damaged. */

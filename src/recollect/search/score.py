@@ -291,7 +291,10 @@ def _cover(view: View, terms: NDArray[np.uint64], bits: NDArray[np.uint64], held
     segment = view.segment
     if native.library is None:
         for number, rows in segment.rows_of(terms):
-            held[segment.file_id[rows[view.live[rows]]]] |= bits[number]
+            files = segment.file_id[rows[view.live[rows]]]
+            if len(files) and not 0 <= files.min() <= files.max() < len(held):
+                raise Corrupt("a segment of the index is damaged")
+            held[files] |= bits[number]
         return
     place = segment.memo.get("place")
     if place is None:
@@ -464,7 +467,9 @@ def products_of(vector: NDArray[np.int8], parts: Sequence[Part], rows: NDArray[n
 def _products(
     vector: NDArray[np.int8], vectors: NDArray[np.int8], rows: NDArray[np.int64]
 ) -> NDArray[np.float32] | NDArray[np.int32]:
-    """Exact: 256 products of at most 127² add up to less than 2²⁴."""
+    """Exact: 256 products of at most 127² add up to less than 2²⁴. The rows ascend. Raises Corrupt."""
+    if len(rows) and not 0 <= rows[0] <= rows[-1] < len(vectors):
+        raise Corrupt("a segment of the index is damaged")
     if native.library is None:
         floats: Floats = np.take(vectors, rows, axis=0).astype(np.float32) @ vector.astype(np.float32)
         return floats
@@ -506,6 +511,8 @@ def _near(
         return _nearest(np.concatenate([_distances(bits, each) for each in signs]), allowed)
     pointers = np.array([each.ctypes.data for each in signs], np.uintp)
     sizes = np.array([each.shape[1] for each in signs], np.int64)
+    if sizes.sum() != len(allowed):
+        raise Corrupt("a segment of the index is damaged")
     distance, rows = np.empty(len(allowed), np.uint16), np.empty(len(allowed), np.int64)
     found = native.library.search_nearest(
         bits.ctypes.data,
