@@ -40,3 +40,11 @@ def test_several_globs_match_what_any_of_them_does() -> None:
         "src/a/b.py",
         "x/y.md",
     ]
+
+
+def test_lists_and_revisions_without_end_are_refused() -> None:
+    with pytest.raises(UserError):
+        arguments.names_of(["name"] * 100_000, "focus")
+    with pytest.raises(UserError):
+        arguments.revision("x" * 1_000_000)
+    assert arguments.revision("HEAD~2") == "HEAD~2"

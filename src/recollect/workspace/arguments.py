@@ -13,6 +13,7 @@ from recollect.search.hits import Shape
 MOST_HITS: Final = 200
 LONGEST_QUERY: Final = 1_000_000  # characters; a pasted file is a question, too, of which the beginning is scored
 _MOST_NAMES: Final = 100  # globs, languages, names of repositories in one question
+_LONGEST_REVISION: Final = 1_000
 _LONGEST_NAMES: Final = 10_000  # characters of all of them together
 _CONTENTS: Final = ("code", "docs", "config", "all")
 
@@ -34,7 +35,7 @@ def filters(
         raise UserError(f"mode {mode!r} is not available", hint='"hybrid" and "regex" are.', code="unknown_mode")
     if content not in _CONTENTS:
         raise UserError(f"content {content!r} is not one of {', '.join(_CONTENTS)}", code="unknown_content")
-    names = _listed(language, "language")
+    names = names_of(language, "language")
     found = {name: languages.lookup(name) for name in names}
     unknown = [name for name, item in found.items() if item is None]
     if unknown:
@@ -46,10 +47,16 @@ def filters(
         wanted |= {"tsx"}
     if wanted and content == "code" and all(languages.LANGUAGES[name].content != "code" for name in wanted):
         content = "all"  # whoever asks for markdown wants markdown
-    return Filters(wanted, tuple(_listed(path_glob, "path_glob")), content)
+    return Filters(wanted, tuple(names_of(path_glob, "path_glob")), content)
 
 
-def _listed(said: str | Sequence[str] | None, name: str) -> list[str]:
+def revision(given: str | None) -> str | None:
+    if given is not None and len(given) > _LONGEST_REVISION:
+        raise UserError(f"a revision has at most {_LONGEST_REVISION} characters", code="out_of_range")
+    return given
+
+
+def names_of(said: str | Sequence[str] | None, name: str) -> list[str]:
     items = [said] if isinstance(said, str) else list(said or ())
     if not all(isinstance(item, str) for item in items):
         raise UserError(f"{name} must be a text or a list of texts", code="wrong_type")

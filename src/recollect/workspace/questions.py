@@ -57,6 +57,9 @@ def _patient(question: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
     return ask
 
 
+_MOST_MAP_TOKENS = 200_000  # more than any model reads at once
+
+
 class Questions:
     """The asking half of a `Workspace`, which makes these parts."""
 
@@ -93,6 +96,7 @@ class Questions:
         started = time.perf_counter()
         asked = arguments.question(query)
         filters = arguments.filters(language, path_glob, content, mode)
+        changed_since = arguments.revision(changed_since)
         shape = arguments.shape(limit, snippet_lines, max_tokens, chunks, explain)
         expression = regex.compiled(asked) if mode == "regex" else None
         targets = self._registry.targets(repositories, caller)
@@ -205,6 +209,7 @@ class Questions:
         started = time.perf_counter()
         if not isinstance(max_tokens, int) or max_tokens < 50:
             raise UserError("max_tokens must be at least 50", code="out_of_range")
+        focus, max_tokens = arguments.names_of(focus, "focus"), min(max_tokens, _MOST_MAP_TOKENS)
         with self._mapped(repository, caller) as (target, source, graph, freshness):
             centre, unknown = repo_map.focus_of(source.snapshot, graph, focus)
             made = repo_map.outline(source.snapshot, graph, centre, max_tokens)
