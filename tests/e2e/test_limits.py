@@ -191,3 +191,12 @@ def test_the_command_line_is_answered_when_no_descriptor_is_left(home: Path) -> 
                 second = open_ones.enter_context(Connection(start=False))
                 assert second.call("about", {})["pid"] == pid
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+def test_the_log_of_the_indexer_does_not_grow_for_ever(home: Path) -> None:
+    (home / "run").mkdir(mode=0o700)
+    log = home / "run" / "indexer.log"
+    log.write_bytes(b"x" * 2_000_001)
+    with Connection() as connection:
+        connection.call("about", {})
+        assert log.stat().st_size < 2_000_000

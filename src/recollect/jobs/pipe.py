@@ -23,6 +23,7 @@ from recollect.home import run_folder
 from recollect.private import opener
 
 _T = TypeVar("_T")
+_LONGEST_LOG = 2_000_000  # bytes; a longer one begins anew with the next indexer
 
 
 def quick_to_send(message: type[_T]) -> type[_T]:
@@ -174,4 +175,6 @@ def start_indexer(home: Path) -> Started:
     """
     command = (sys.executable, "-m", "recollect.server.indexer")
     with open(run_folder(home) / "indexer.log", "ab", opener=opener) as log_file:
+        if log_file.tell() > _LONGEST_LOG:
+            log_file.truncate(0)
         return start(command, [os.fspath(home)], output=log_file, leader=True)
