@@ -480,6 +480,7 @@ class RecalledMemories(Record):
     mode: str
     count: int
     memories: tuple[Memory, ...]
+    notice: str | None = _optional()  # what is missing or damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -489,6 +490,7 @@ class MemoryList(Record):
     page_size: int
     total: int
     has_more: bool
+    notice: str | None = _optional()
 
 
 @dataclass(frozen=True, slots=True)

@@ -316,7 +316,7 @@ def test_a_folder_of_markdown_follows_the_memories_and_other_notes_are_taken_in(
     assert (front.memory_type, front.metadata) == ("decision", {"date": "2024-05-06"})
     (vault / "bad.md").write_text("---\ntags: [unclosed\n---\ntext")
     with pytest.raises(UserError, match="no YAML"):
-        workspace.memory.load(str(tmp_path / "vault"))
+        workspace.memory.load(str(tmp_path / "vault"), strict=True)
 
 
 def test_memories_of_other_tools_are_taken_in(workspace: Workspace, tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_memories_of_other_tools_are_taken_in(workspace: Workspace, tmp_path: Pa
     assert (memory.tags, memory.memory_type, memory.created_at) == (("ops", "rule"), "decision", 1_700_000_000.0)
     (tmp_path / "broken.jsonl").write_text('{"content": "fine"}\n{broken\n')
     with pytest.raises(UserError, match="line 2"):
-        workspace.memory.load(str(tmp_path / "broken.jsonl"))
+        workspace.memory.load(str(tmp_path / "broken.jsonl"), strict=True)
     assert workspace.recall("fine").count == 0  # nothing of it was taken
 
 

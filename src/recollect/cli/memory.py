@@ -71,6 +71,7 @@ def recall(
         _show(memory)
     if not found["memories"]:
         note("nothing is remembered of that")
+    _warn(found)
 
 
 @app.command("list")
@@ -96,6 +97,7 @@ def list_(
         f"{len(found['memories'])} of {found['total']}"
         + (f"; --page {page + 1} shows more" if found["has_more"] else "")
     )
+    _warn(found)
 
 
 @app.command()
@@ -187,20 +189,21 @@ def import_(
     path: Annotated[
         str,
         typer.Argument(
-            help="JSON Lines of ours or of the reference server, Markdown (a file or a folder), or "
+            help="JSON Lines of ours or of the reference server, a JSON list, Markdown (a file or a folder), or "
             "mcp-memory-service's database; - for JSON Lines from standard input."
         ),
     ],
+    strict: Annotated[bool, typer.Option("--strict", help="Take in nothing if any record is bad.")] = False,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
-    """Take in memories; those that are known already are merged."""
+    """Take in memories, all in one step; those known already are merged, bad ones are listed and skipped."""
     with Connection() as daemon, tempfile.TemporaryDirectory() as folder, waiting("taking memories in"):
         if _is_stream(path):
             with _opened(path, "rb") as stream:
                 path = str(Path(folder, "memories.jsonl"))
                 Path(path).write_bytes(stream.read())
-        found = daemon.call("memory_import", {"path": _absolute(path)})
-    as_json(found) if json_ else line(f"{found['imported']} new, {found['known']} known already")
+        found = daemon.call("memory_import", {"path": _absolute(path), "strict": strict})
+    as_json(found) if json_ else _show_import(found, "new", "known already")
 
 
 @app.command()
@@ -216,14 +219,21 @@ def restore(
     path: Annotated[str | None, typer.Argument(help="A backup; default: the newest.")] = None,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
-    """Bring back what a backup holds and is not here any longer. Nothing that is here goes."""
+    """Bring back what a backup holds and is not here any longer. Nothing that is here goes.
+
+    Also where memory.db is damaged, gone or cannot be opened: whatever is there is set aside, not deleted.
+    """
+    with Connection() as daemon, waiting("bringing memories back"):
+        found = daemon.call("memory_restore", {"path": _absolute(path) if path is not None else None})
+    as_json(found) if json_ else _show_import(found, "brought back", "were here")
+
+
+@app.command()
+def accept(json_: Annotated[bool, JSON] = False) -> None:
+    """Go on without what was lost or damaged: it is not named any longer. What was set aside stays where it is."""
     with Connection() as daemon:
-        known = daemon.call("memory_backups", {})
-        if path is None and not known:
-            note("there is no backup yet")
-            raise typer.Exit(2)
-        found = daemon.call("memory_import", {"path": _absolute(path or known[0])})
-    as_json(found) if json_ else line(f"{found['imported']} brought back, {found['known']} were here")
+        found = daemon.call("memory_accept", {})
+    as_json(found) if json_ else line(found["message"])
 
 
 @app.command()
@@ -240,6 +250,24 @@ def stats(json_: Annotated[bool, JSON] = False) -> None:
     for name in ("types", "tags"):
         if found[name]:
             line(f"{name}: " + ", ".join(f"{key} {count}" for key, count in found[name].items()))
+    for said in found["notices"]:
+        line(style(said, fg="yellow"))
+
+
+def _warn(found: dict[str, Any]) -> None:
+    if found.get("notice"):
+        note(style(found["notice"], fg="yellow"))
+
+
+def _show_import(found: dict[str, Any], new: str, known: str) -> None:
+    skipped = f", {found['skipped']} skipped" if found["skipped"] else ""
+    line(f"{found['imported']} {new}, {found['known']} {known}{skipped}")
+    for bad in found["bad"]:
+        line(f"  {bad['record']}: {bad['reason']}")
+    if found["skipped"] > len(found["bad"]):
+        line(f"  and {found['skipped'] - len(found['bad'])} more")
+    for said in found["notes"]:
+        note(f"  {said}")
 
 
 def _is_stream(path: str) -> bool:

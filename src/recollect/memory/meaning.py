@@ -39,6 +39,14 @@ class Meaning:
         self._vectors = np.zeros((0, embed.DIMENSIONS), np.int8)
         self._signs = np.zeros((embed.DIMENSIONS // 64, 0), np.uint64)
 
+    def clear(self) -> None:
+        """Forget the vectors of all memories."""
+        self._db.execute("DELETE FROM vectors")
+        self._changed = None
+        self._rows.clear()
+        self._free = list(range(len(self._numbers) - 1, -1, -1))
+        self._numbers[:] = 0
+
     def add(self, number: int, content: str) -> None:
         rows = [
             (key, embed.MODEL_NAME, embed.quantise(embed.model().query(embed.weighed(said))).tobytes())
@@ -102,8 +110,8 @@ class Meaning:
     # -- following the database -----------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        columns = f"SELECT {_OWNER} AS owner, number AS passage, vector FROM vectors"
-        live = f"SELECT owner, passage, vector FROM ({columns} WHERE model = ?) JOIN memories m ON m.number = owner"
+        columns = f"SELECT {_OWNER} AS memory, number AS passage, vector FROM vectors"
+        live = f"SELECT memory, passage, vector FROM ({columns} WHERE model = ?) JOIN memories m ON m.number = memory"
         sql = f"{live} WHERE m.deleted_at IS NULL"
         if self._changed is None:
             self._take(self._db.execute(sql, (embed.MODEL_NAME,)).fetchall())
@@ -135,6 +143,7 @@ class Meaning:
         return found
 
     def _take(self, found: list[Any]) -> None:
+        found = [row for row in found if isinstance(row[2], bytes) and len(row[2]) == embed.DIMENSIONS]  # else damaged
         if len(self._free) < len(found):
             self._grow(2 * (len(self._numbers) + len(found)))
         rows = [self._free.pop() for _ in found]

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import sqlite3
 import threading
 import time
 import unicodedata
@@ -25,11 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recollect import text
-from recollect.errors import UserError
+from recollect.errors import Corrupt, UserError
 from recollect.index import embed
-from recollect.memory import meaning, validate, words
+from recollect.memory import schema, seals, validate
 from recollect.memory.meaning import Meaning
 from recollect.memory.redact import summary
+from recollect.memory.schema import COLUMNS
+from recollect.memory.seals import Seals
 from recollect.memory.validate import MemoryRecord
 from recollect.memory.when import Range
 from recollect.memory.words import Numbers, Words
@@ -43,38 +46,12 @@ _SIMILAR: Final = 0.7  # share of words in common
 _SIMILAR_SHOWN: Final = 5
 _SIMILAR_ROWS: Final = 1_500
 _SIMILAR_LOOKED_AT: Final = 20
-_INDEXES: Final = """
-CREATE INDEX memories_type ON memories (memory_type);
-CREATE INDEX memories_repository ON memories (repository);
-CREATE INDEX memories_deleted ON memories (deleted_at) WHERE deleted_at IS NOT NULL;
-"""
 _REMADE: Final = 50  # memories whose vectors are made again in one transaction: nobody waits for long
+_SEALED: Final = 500  # memories that are sealed in one transaction
+_MOST_FAULTS: Final = 1_000
+_MOST_INDEXED_AGAIN: Final = 1_000
+DAMAGED_HINT: Final = "recollect memory restore brings it back from a backup."
 _FEW: Final = 5_000  # memories, among which all words of a question are looked for
-_SCHEMA: Final = f"""
-CREATE TABLE memories (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, content TEXT NOT NULL, content_hash TEXT NOT NULL UNIQUE,
-    memory_type TEXT NOT NULL, metadata TEXT NOT NULL, repository TEXT, refers_to TEXT NOT NULL,
-    created_at REAL NOT NULL, updated_at REAL NOT NULL, deleted_at REAL, superseded_by TEXT
-);
-CREATE INDEX memories_created ON memories (created_at);
-{_INDEXES}CREATE TABLE tags (number INTEGER NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (number, tag)) WITHOUT ROWID;
-CREATE INDEX tags_tag ON tags (tag);
-CREATE TABLE versions (number INTEGER NOT NULL, at REAL NOT NULL, record TEXT NOT NULL);
-CREATE INDEX versions_number ON versions (number);
-CREATE TABLE links (number INTEGER NOT NULL, other INTEGER NOT NULL, similarity REAL NOT NULL, PRIMARY KEY (number, other)) WITHOUT ROWID;
-CREATE TABLE whole (number INTEGER PRIMARY KEY); -- that version 1 indexed as one passage, however long
-{meaning.SCHEMA}{words.SCHEMA}"""
-_VERSION: Final = 2
-_STEPS: Final = {
-    1: f"""{_INDEXES}
-CREATE TABLE whole (number INTEGER PRIMARY KEY);
-INSERT INTO whole SELECT number FROM memories WHERE length(content) > 1600;
-"""
-}
-_COLUMNS: Final = (
-    "m.number, m.id, m.content, m.content_hash, m.memory_type, m.metadata, m.repository, m.refers_to, m.created_at, "
-    "m.updated_at, m.deleted_at, m.superseded_by"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,23 +112,52 @@ class Candidate(NamedTuple):
     superseded_by: str | None
 
 
+class Loaded(NamedTuple):
+    """How many were new; (label, reason) of those that could not be taken in; what else is worth saying."""
+
+    new: int
+    failed: list[tuple[str, str]]
+    notes: list[str]
+
+
 class MemoryStore:
     """Thread-safe; one per home, for it is guarded by the home's lock."""
 
-    def __init__(self, path: Path, redacts: Callable[[], bool] = lambda: True) -> None:
-        """`redacts`: whether secrets are replaced now. Raises Corrupt, Unavailable."""
+    def __init__(
+        self,
+        path: Path,
+        redacts: Callable[[], bool] = lambda: True,
+        record: Callable[[int, int], None] = lambda sequence, count: None,
+    ) -> None:
+        """`redacts`: whether secrets are replaced now. `record(sequence, count)` is told of every change that was
+        committed, with how many changes and memories there are. Raises Corrupt, Unavailable.
+        """
         self._redacts = redacts
-        self._db = open_database(path, _SCHEMA, _VERSION, _STEPS)
-        self._db.execute("PRAGMA synchronous=FULL")  # an answer means that it is on the disk
+        self._record = record
+        self._db = open_database(path, schema.SCHEMA, schema.VERSION, schema.STEPS)
         self._lock = threading.RLock()
-        self._words = Words(self._db)
-        self._meaning = Meaning(self._db)
-        self._index_in_passages()
+        self._faults: dict[str, str] = {}  # id → why that memory is skipped: seen since this was opened
         self._closed = threading.Event()
         self._remaking: threading.Thread | None = None
-        if self._meaning.of_other_models(1):
-            self._remaking = threading.Thread(target=self._make_vectors_again, name="memory-vectors", daemon=True)
-            self._remaking.start()
+        try:
+            self._db.execute("PRAGMA synchronous=FULL")  # an answer means that it is on the disk
+            self._seals = Seals(self._db)
+            self._words = Words(self._db)
+            self._meaning = Meaning(self._db)
+            if self._seals.is_new:
+                with self._transaction():
+                    pass  # the state is written
+            self._seal_old()
+            self._index_in_passages()
+            if self._meaning.of_other_models(1):
+                self._remaking = threading.Thread(target=self._make_vectors_again, name="memory-vectors", daemon=True)
+                self._remaking.start()
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            self._db.close()
+            raise Corrupt(f"memory.db cannot be read: {error}") from error
+        except BaseException:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         self._closed.set()
@@ -159,6 +165,16 @@ class MemoryStore:
             self._remaking.join()
         with self._lock:
             self._db.close()
+
+    @property
+    def sequence(self) -> int:
+        """How many changes were committed."""
+        return self._seals.sequence
+
+    @property
+    def count(self) -> int:
+        """How many memories there should be, deleted ones that can be restored too."""
+        return self._seals.count
 
     # -- change -------------------------------------------------------------------------------------------------------
 
@@ -195,6 +211,8 @@ class MemoryStore:
         digest, now = content_hash(record.content), time.time()
         with self._transaction():
             known = self._row("m.content_hash = ?", digest)
+            if known is not None:
+                self._check(known, self._seals.tags(known[0]))
             superseded = self._wanted(supersedes)[0] if supersedes is not None else None
             if known is not None:
                 number, identity = known[0], known[1]
@@ -205,6 +223,7 @@ class MemoryStore:
             similar = [] if known is not None else self._similar(number, record.content)
             if superseded is not None and superseded != number:
                 self._db.execute("UPDATE memories SET superseded_by = ? WHERE number = ?", (identity, superseded))
+                self._seals.seal(superseded)
         said = "already known: tags and metadata were merged" if known is not None else "remembered"
         said += f"; {summary(record.redactions)}" if record.redactions else ""
         done = (identity, digest, known is not None, tuple(similar), record.redacted, said)
@@ -243,6 +262,7 @@ class MemoryStore:
                 merged = validate.metadata({**json.loads(row[5]), **changes["metadata"]})
                 self._db.execute("UPDATE memories SET metadata = ? WHERE number = ?", (_json(merged), number))
             self._db.execute("UPDATE memories SET updated_at = ? WHERE number = ?", (now, number))
+            self._seals.seal(number)
             changed = self._memory(self._wanted(row[1]))
         return replace(changed, redactions=dict(redactions)) if redactions else changed
 
@@ -251,21 +271,30 @@ class MemoryStore:
         with self._transaction():
             for number in numbers:
                 if hard:
-                    row = self._row("m.number = ?", number)
-                    if row is not None:
-                        self._unindex(number, row[2])
-                    for table in ("memories", "tags", "versions", "links"):
-                        self._db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))
-                    self._db.execute("DELETE FROM links WHERE other = ?", (number,))
+                    self._remove(number)
                 else:
                     self._db.execute("UPDATE memories SET deleted_at = ? WHERE number = ?", (time.time(), number))
+                    self._seals.seal(number)
                     self._meaning.touch(number)
+
+    def _remove(self, number: int) -> None:
+        """Of a transaction: take out a memory, for good."""
+        row = self._row("m.number = ?", number)
+        if row is None:
+            return
+        if isinstance(row[2], str):
+            self._unindex(number, row[2])
+        for table in ("memories", "tags", "versions", "links", "checks", "unsealed", "belongs"):
+            self._db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))
+        self._db.execute("DELETE FROM links WHERE other = ?", (number,))
+        self._seals.add(-1)
 
     def restore(self, key: str) -> Memory:
         """Undo a delete. Raises UserError: unknown."""
         with self._transaction():
             row = self._wanted(key, deleted_too=True)
             self._db.execute("UPDATE memories SET deleted_at = NULL WHERE number = ?", (row[0],))
+            self._seals.seal(row[0])
             self._meaning.touch(row[0])
             return self._memory(self._wanted(row[1]))
 
@@ -302,9 +331,10 @@ class MemoryStore:
         condition, values = wanted.where()
         with self._lock:
             total = self._db.execute(f"SELECT count(*) FROM memories m WHERE {condition}", values).fetchone()[0]
-            sql = f"SELECT {_COLUMNS} FROM memories m WHERE {condition} ORDER BY m.created_at DESC, m.number DESC LIMIT ? OFFSET ?"
-            rows = self._db.execute(sql, (*values, page_size, (page - 1) * page_size)).fetchall()
-            return [self._memory(row) for row in rows], int(total)
+            order = "ORDER BY m.created_at DESC, m.number DESC LIMIT ? OFFSET ?"
+            sql = f"SELECT m.number FROM memories m WHERE {condition} {order}"
+            numbers = self._db.execute(sql, (*values, page_size, (page - 1) * page_size)).fetchall()
+            return self.memories([number for (number,) in numbers]), int(total)
 
     def candidates(self, query: str, wanted: Filter, limit: int) -> list[Candidate]:
         """What may answer a question: the best by words and the nearest by meaning, `limit` of each; the filter holds
@@ -326,6 +356,8 @@ class MemoryStore:
             rows = [self._db.execute(sql, (number,)).fetchone() for number in numbers]
         found = []
         for number, row in zip(numbers, rows, strict=True):
+            if row is None or not isinstance(row[1], float):
+                continue  # damaged: `memories` would skip and name it
             match, (cosine, nearest) = by_words.get(number), close.get(number, (None, 0))
             passage, score = (match.passage, match.score) if match is not None else (nearest, 0.0)
             found.append(Candidate(number, passage, score, cosine, *row))
@@ -341,42 +373,86 @@ class MemoryStore:
         return np.setdiff1d(functools.reduce(np.intersect1d, meant), deleted)
 
     def memories(self, numbers: Sequence[int]) -> list[Memory]:
-        """Those memories, in that order."""
+        """Those memories, in that order; a damaged one is skipped and named in `faults`."""
         with self._lock:
-            rows = [self._row("m.number = ?", number) for number in numbers]
-            return [self._memory(row) for row in rows if row is not None]
+            return [memory for number in numbers if (memory := self._read(number)) is not None]
+
+    def faults(self) -> dict[str, str]:
+        """id → why that memory is skipped, of those that were met since this was opened."""
+        with self._lock:
+            return dict(self._faults)
 
     def everything(self) -> Iterator[dict[str, Any]]:
         """Every memory with its versions, as `load` takes it, oldest first; deleted ones that can still be restored too."""
         with self._lock:
-            rows = self._db.execute(f"SELECT {_COLUMNS} FROM memories m ORDER BY m.created_at, m.number").fetchall()
-            for row in rows:
-                memory = self._memory(row).to_dict()
-                sql = "SELECT at, record FROM versions WHERE number = ? ORDER BY at"
-                versions = [{"at": at, **json.loads(record)} for at, record in self._db.execute(sql, (row[0],))]
-                yield {**memory, "deleted_at": row[10], "versions": versions}
+            sql = "SELECT number FROM memories ORDER BY created_at, number"
+            for (number,) in self._db.execute(sql).fetchall():
+                memory = self._read(number)
+                if memory is None:
+                    continue
+                rows = self._seals.versions(number)
+                problem = self._seals.versions_problem(number, rows)
+                if problem is not None:
+                    self._note(memory.id, problem)
+                versions = [{"at": at, **json.loads(record)} for at, record in rows] if problem is None else []
+                yield {**memory.to_dict(), "deleted_at": memory.deleted_at, "versions": versions}
+
+    def checked(self, raw: Mapping[str, Any]) -> MemoryRecord:
+        """A record of `everything`, or of an import, as it may be stored. Raises UserError."""
+        return validate.checked(raw, self._redacts())
 
     def load(self, raw: Mapping[str, Any]) -> bool:
-        """Take in one record of `everything`; False where that content is known (tags and metadata are merged).
+        """Take in one record; False where that content is known (tags and metadata are merged). Raises UserError."""
+        return self.load_all([("", self.checked(raw))], strict=True).new == 1
 
-        Raises UserError: something about it is not valid.
-        """
-        record = validate.checked(raw, self._redacts())
-        digest, now = content_hash(record.content), time.time()
+    def load_all(self, records: Sequence[tuple[str, MemoryRecord]], strict: bool = False) -> Loaded:
+        """Take in (label, record) of many, in one transaction. `strict`: raise UserError where one fails."""
+        new, now = 0, time.time()
+        failed: list[tuple[str, str]] = []
+        notes: list[str] = []
+        ids: dict[str, str] = {}  # as the source names them → as they are here
         with self._transaction():
-            known = self._row("m.content_hash = ?", digest)
-            if known is not None:
-                self._merge(known, record.tags, record.metadata, now, revive=record.deleted_at is None)
-                return False
-            identity = record.id if record.id and _ID.fullmatch(record.id) else os.urandom(8).hex()
-            if self._row("m.id = ?", identity) is not None:
-                identity = os.urandom(8).hex()
-            number = self._insert(identity, digest, record, now)
-            for version in record.versions:
-                old = {key: value for key, value in version.items() if key != "at"}
-                row = (number, version.get("at") or record.created_at or now, _json(old))
-                self._db.execute("INSERT INTO versions VALUES (?, ?, ?)", row)
-            return True
+            for label, record in records:
+                try:
+                    with self._transaction():
+                        identity, is_new = self._load_one(record, now)
+                except (UserError, Corrupt) as error:
+                    if strict:
+                        raise UserError(f"{label}: {error.message}", code=error.code) from error
+                    failed.append((label, error.message))
+                    continue
+                new += is_new
+                ids[record.id or identity] = identity
+            for label, record in records:
+                if record.superseded_by is not None and record.id in ids:
+                    notes += self._set_superseded(ids[record.id], record.superseded_by, ids, label)
+        return Loaded(new, failed, notes)
+
+    def _load_one(self, record: MemoryRecord, now: float) -> tuple[str, bool]:
+        """(id, whether it is new). Raises UserError, Corrupt."""
+        digest = content_hash(record.content)
+        known = self._row("m.content_hash = ?", digest)
+        if known is not None:
+            self._check(known, self._seals.tags(known[0]))
+            self._merge(known, record.tags, record.metadata, now, revive=record.deleted_at is None)
+            return known[1], False
+        identity = record.id if record.id and _ID.fullmatch(record.id) else os.urandom(8).hex()
+        if self._row("m.id = ?", identity) is not None:
+            identity = os.urandom(8).hex()
+        number = self._insert(identity, digest, replace(record, superseded_by=None), now)
+        for version in record.versions:
+            old = {key: value for key, value in version.items() if key != "at"}
+            self._seals.add_version(number, float(version.get("at") or record.created_at or now), _json(old))
+        return identity, True
+
+    def _set_superseded(self, identity: str, by: str, ids: Mapping[str, str], label: str) -> list[str]:
+        row, other = self._row("m.id = ?", identity), self._row("m.id = ?", ids.get(by, by))
+        if row is None or other is None or other[0] == row[0]:
+            return [f"{label}: superseded_by names no memory: {by}"]
+        if row[11] is None:
+            self._db.execute("UPDATE memories SET superseded_by = ? WHERE number = ?", (other[1], row[0]))
+            self._seals.seal(row[0])
+        return []
 
     def stats(self) -> dict[str, Any]:
         with self._lock:
@@ -403,7 +479,7 @@ class MemoryStore:
 
     def _row(self, condition: str, *values: Any) -> tuple[Any, ...] | None:
         row: tuple[Any, ...] | None = self._db.execute(
-            f"SELECT {_COLUMNS} FROM memories m WHERE {condition}", values
+            f"SELECT {COLUMNS} FROM memories m WHERE {condition}", values
         ).fetchone()
         return row
 
@@ -414,15 +490,44 @@ class MemoryStore:
         if row is None:
             hint = "recollect memory list shows them."
             raise UserError(f"there is no memory {key[:100]!r}", hint=hint, code="unknown_memory")
+        self._check(row, self._seals.tags(row[0]))
         return row
 
-    def _memory(self, row: Sequence[Any]) -> Memory:
-        tags = self._db.execute("SELECT tag FROM tags WHERE number = ? ORDER BY tag", (row[0],))
+    def _check(self, row: tuple[Any, ...], tags: list[Any]) -> None:
+        """Raises Corrupt where a row is not what was written."""
+        problem = self._seals.problem(row, tags)
+        if problem is not None:
+            self._note(seals.identity(row), problem)
+            raise Corrupt(
+                f"memory {seals.identity(row)} is damaged: {problem}", hint=DAMAGED_HINT, code="damaged_memory"
+            )
+
+    def _note(self, identity: str, problem: str) -> None:
+        if len(self._faults) < _MOST_FAULTS:
+            self._faults[identity] = problem
+
+    def _read(self, number: int) -> Memory | None:
+        """A memory; None where it is gone, or damaged, which is noted."""
+        try:
+            row = self._row("m.number = ?", number)
+            return self._memory(row) if row is not None else None
+        except Corrupt:
+            return None
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            if self._closed.is_set():
+                raise
+            self._note(f"number {number}", seals.unreadable(error))
+            return None
+
+    def _memory(self, row: tuple[Any, ...]) -> Memory:
+        """Raises Corrupt."""
+        tags = self._seals.tags(row[0])
+        self._check(row, tags)
         return Memory(
             id=row[1],
             content=row[2],
             content_hash=row[3],
-            tags=tuple(tag for (tag,) in tags),
+            tags=tuple(tags),
             memory_type=row[4],
             metadata=json.loads(row[5]),
             repository=row[6],
@@ -455,6 +560,8 @@ class MemoryStore:
         number = int(self._db.execute(sql, row).lastrowid or 0)
         self._index(number, record.content)
         self._tag(number, record.tags)
+        self._seals.seal(number)
+        self._seals.add(1)
         return number
 
     def _merge(
@@ -475,6 +582,7 @@ class MemoryStore:
             self._db.execute("UPDATE memories SET deleted_at = NULL WHERE number = ?", (row[0],))
             self._meaning.touch(row[0])
         self._tag(row[0], tags)
+        self._seals.seal(row[0])
 
     def _tag(self, number: int, tags: Sequence[str]) -> None:
         rows = [(number, tag) for tag in dict.fromkeys(str(tag).strip() for tag in tags) if tag]
@@ -489,7 +597,7 @@ class MemoryStore:
             "metadata": memory.metadata,
             "updated_at": memory.updated_at,
         }
-        self._db.execute("INSERT INTO versions VALUES (?, ?, ?)", (row[0], time.time(), _json(record)))
+        self._seals.add_version(row[0], time.time(), _json(record))
 
     def _index(self, number: int, content: str) -> None:
         self._words.add(number, content)
@@ -508,6 +616,30 @@ class MemoryStore:
                     self._words.remove_whole(number, row[2])
                     self._index(number, row[2])
                 self._db.execute("DELETE FROM whole WHERE number = ?", (number,))
+
+    def _seal_old(self) -> None:
+        """Seal what a version without checksums left; what cannot be trusted is set aside and named."""
+        numbers = [number for (number,) in self._db.execute("SELECT number FROM unsealed").fetchall()]
+        for start in range(0, len(numbers), _SEALED):
+            with self._transaction():
+                for number in numbers[start : start + _SEALED]:
+                    self._seal_one(number)
+                    self._db.execute("DELETE FROM unsealed WHERE number = ?", (number,))
+
+    def _seal_one(self, number: int) -> None:
+        row = self._row("m.number = ?", number)
+        if row is None:
+            return
+        try:
+            mended = seals.mended(row, content_hash(row[2]) if isinstance(row[2], str) else "")
+        except UserError as error:
+            self.set_aside(row, error.message)
+            self._remove(number)
+            return
+        assignments = ", ".join(f"{name} = ?" for name in schema.STORED)
+        self._db.execute(f"UPDATE memories SET {assignments} WHERE number = ?", (*mended[:-1], number))
+        self._seals.seal(number)
+        self._seals.seal_versions(number)
 
     def _make_vectors_again(self) -> None:
         """In the background; what has no vectors yet is found by its words."""
@@ -538,10 +670,130 @@ class MemoryStore:
                 found.append({"id": identity, "similarity": round(share, 3)})
         return sorted(found, key=lambda item: -float(str(item["similarity"])))[:_SIMILAR_SHOWN]
 
+    # -- damage -------------------------------------------------------------------------------------------------------
+
+    def verify(self) -> list[str]:
+        """Everything that is wrong with the database; nothing is changed."""
+        with self._lock:
+            try:
+                problems = [row[0] for row in self._db.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
+                self._db.execute("INSERT INTO words (words) VALUES ('integrity-check')")
+                numbers = [number for (number,) in self._db.execute("SELECT number FROM memories").fetchall()]
+            except sqlite3.Error as error:
+                return [str(error)]
+            if len(numbers) != self.count:
+                problems.append(f"there are {len(numbers)} memories, not {self.count}")
+            for number in numbers:
+                if self._read(number) is None:
+                    problems.append(f"memory number {number} is damaged")
+                elif problem := self._seals.versions_problem(number, self._seals.versions(number)):
+                    problems.append(f"memory number {number}: {problem}")
+            return problems
+
+    def index_again(self) -> None:
+        """Make words and vectors anew where the log was not written back: nothing else tells whether they are right.
+
+        Of many memories that would take too long: there, only what `verify` finds is mended.
+        """
+        if self.count > _MOST_INDEXED_AGAIN:
+            return
+        with self._transaction():
+            self._words.clear()
+            self._meaning.clear()
+            for (number,) in self._db.execute("SELECT number FROM memories").fetchall():
+                self._index(
+                    number, self._db.execute("SELECT content FROM memories WHERE number = ?", (number,)).fetchone()[0]
+                )
+
+    def adopt(self, row: tuple[Any, ...], tags: Sequence[str], versions: Sequence[tuple[float, str]]) -> None:
+        """Take in a memory of another database as it is there, with its number."""
+        with self._transaction():
+            columns = schema.STORED
+            sql = f"INSERT INTO memories ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+            self._db.execute(sql, row[: len(columns)])
+            if row[-1] is not None:
+                self._db.execute("INSERT INTO belongs VALUES (?, ?)", (row[0], row[-1]))
+            self._index(row[0], row[2])
+            self._db.executemany("INSERT INTO tags VALUES (?, ?)", [(row[0], tag) for tag in tags])
+            self._seals.seal(row[0])
+            for at, record in versions:
+                self._seals.add_version(row[0], at, record)
+            self._seals.add(1)
+
+    def set_aside(self, row: Sequence[Any], reason: str) -> None:
+        """Of a transaction: keep what cannot be trusted as it was read, to be named until it is accepted."""
+        raw = json.dumps(list(row), default=repr)
+        values = (seals.identity(tuple(row)), reason, time.time(), raw)
+        self._db.execute("INSERT INTO damaged VALUES (?, ?, ?, ?)", values)
+
+    def note_losses(self, damaged: Sequence[tuple[Sequence[Any], str]], message: str | None, sequence: int) -> None:
+        """Keep damaged rows and a message until somebody accepts them. `sequence`: no fewer changes were counted before."""
+        with self._transaction():
+            for row, reason in damaged:
+                self.set_aside(row, reason)
+            if message is not None:
+                self._db.execute("INSERT INTO losses VALUES (?, ?, NULL)", (time.time(), message))
+            self._seals.sequence = max(self._seals.sequence, sequence)
+
+    def take_table(self, name: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Take in rows of a small table of another database; what is there already stays."""
+        if rows:
+            with self._transaction():
+                marks = ", ".join("?" * len(rows[0]))
+                self._db.executemany(f"INSERT OR IGNORE INTO {name} VALUES ({marks})", rows)
+
+    def losses(self) -> list[str]:
+        """What was lost and is not accepted yet, in words."""
+        with self._lock:
+            return [message for (message,) in self._db.execute("SELECT message FROM losses WHERE accepted_at IS NULL")]
+
+    def damaged(self) -> list[tuple[str, str]]:
+        """(id, reason) of memories that could not be trusted any longer and are not accepted or back yet."""
+        with self._lock:
+            return self._db.execute("SELECT id, reason FROM damaged WHERE at >= 0 ORDER BY at").fetchall()
+
+    def accept_losses(self) -> int:
+        """Name them no longer; what was kept of them stays. How many."""
+        with self._transaction():
+            count = self._db.execute(
+                "UPDATE losses SET accepted_at = ? WHERE accepted_at IS NULL", (time.time(),)
+            ).rowcount
+            return count + self._db.execute("UPDATE damaged SET at = -at WHERE at > 0").rowcount
+
+    @contextmanager
+    def bulk(self) -> Iterator[None]:
+        """All changes of the block are one transaction."""
+        with self._transaction():
+            yield
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._lock, transaction(self._db, "memory.db"):
+        """One inside another is part of it, and undone alone where it fails."""
+        with self._lock:
+            if self._db.in_transaction:
+                with self._savepoint():
+                    yield
+                return
+            self._seals.begin()
+            with transaction(self._db, "memory.db"):
+                yield
+                self._seals.write()
+            self._seals.committed()
+            self._record(self._seals.sequence, self._seals.count)
+
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        added = self._seals.added
+        self._db.execute("SAVEPOINT part")
+        try:
             yield
+        except BaseException:
+            self._seals.added = added
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK TO part")
+                self._db.execute("RELEASE part")
+            raise
+        self._db.execute("RELEASE part")
 
 
 def content_hash(content: str) -> str:

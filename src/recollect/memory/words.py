@@ -45,6 +45,12 @@ class Words:
         self._frequencies: dict[str, tuple[int, int]] = {}  # term → (passages that hold it, how many there were then)
         self._added = int(self._db.execute("SELECT count(*) FROM memories").fetchone()[0])
 
+    def clear(self) -> None:
+        """Forget all words of all memories."""
+        self._db.execute("DROP TABLE words")
+        self._db.execute(SCHEMA)
+        self._frequencies.clear()
+
     def add(self, number: int, content: str) -> None:
         rows = [(key, _words(said)) for key, said in passages(number, content)]
         self._db.executemany("INSERT INTO words (rowid, body) VALUES (?, ?)", rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from recollect import escape
 from recollect.errors import UserError
@@ -130,8 +130,9 @@ def _duplicates(call: Call, p: schema.AnyKey) -> Answer:
 
 
 def _health(call: Call, p: schema.AnyKey) -> Answer:
-    stats: dict[str, Any] = {"status": "healthy", "validation": {"status": "healthy"}, **call.workspace.memory.stats()}
-    return answered(stats, render.memory_stats)
+    stats = call.workspace.memory.stats()
+    status = "degraded" if stats["damaged"] or stats["losses"] else "healthy"
+    return answered({"status": status, "validation": {"status": status}, **stats}, render.memory_stats)
 
 
 TOOLS: Final[tuple[Tool, ...]] = (

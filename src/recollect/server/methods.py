@@ -43,6 +43,8 @@ _MEMORY: Final = {
     "memory_delete": "delete",
     "memory_export": "export",
     "memory_import": "load",
+    "memory_restore": "restore",
+    "memory_accept": "accept",
     "memory_stats": "stats",
     "memory_backup": "backup",
     "memory_backups": "backups",
@@ -181,7 +183,13 @@ def find(method: str) -> tuple[Callable[..., Any], bool]:
     if method in ("repositories", "statuses", "about", "diagnose", "savings", "activity"):
         return _without_caller(method), False
     if method in _MEMORY:
-        return _memory(_MEMORY[method]), method in ("memory_export", "memory_import", "memory_backup")
+        return _memory(_MEMORY[method]), method in (
+            "memory_export",
+            "memory_import",
+            "memory_restore",
+            "memory_accept",
+            "memory_backup",
+        )
     if method in _AUTO_SYNC:
         return _auto_sync(_AUTO_SYNC[method]), False
     if method in _OTHERS:

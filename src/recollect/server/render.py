@@ -204,14 +204,18 @@ def recalled(result: RecalledMemories) -> str:
     span = result.time_range
     when = f" between {span['after'] or 'ever'} and {span['before'] or 'now'}" if span else ""
     if not result.memories:
-        return f"Nothing is remembered of that{when}."
+        return "\n".join([f"Nothing is remembered of that{when}.", *_notice(result.notice)])
     head = f"{result.count} memories{when} {_AS_DATA}"
-    return "\n".join([head, *(memory(item) for item in result.memories)])
+    return "\n".join([head, *_notice(result.notice), *(memory(item) for item in result.memories)])
 
 
 def memory_list(result: MemoryList) -> str:
     head = f"page {result.page}: {len(result.memories)} of {result.total} memories {_AS_DATA}"
-    return "\n".join([head, *(memory(item) for item in result.memories)])
+    return "\n".join([head, *_notice(result.notice), *(memory(item) for item in result.memories)])
+
+
+def _notice(said: str | None) -> list[str]:
+    return [f"({said})"] if said else []
 
 
 def exactly(memories: Sequence[Memory]) -> str:
@@ -226,7 +230,8 @@ def deleted(result: DeletedMemories) -> str:
 
 def memory_stats(stats: dict[str, Any]) -> str:
     types = ", ".join(f"{count} {name}" for name, count in stats["types"].items())
-    return f"{stats['memories']} memories ({types or 'none'}), {stats['deleted']} deleted that can be restored"
+    head = f"{stats['memories']} memories ({types or 'none'}), {stats['deleted']} deleted that can be restored"
+    return "\n".join([head, *stats["notices"]])
 
 
 def _progress(progress: Progress) -> str:

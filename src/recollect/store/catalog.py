@@ -247,12 +247,13 @@ class Catalog:
         """What was kept with `persist`."""
         return {key: json.loads(value) for key, value in self._file.rows("SELECT key, value FROM settings")}
 
-    def persist(self, values: Mapping[str, Any]) -> None:
-        """Keep settings: all of them or none."""
+    def persist(self, values: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Keep settings: all of them or none. Not `durable`: a power cut may bring the values before back."""
         rows = [(key, json.dumps(value)) for key, value in values.items()]
         sql = "INSERT OR REPLACE INTO settings VALUES (?, ?)"
-        self._file.write(lambda db: db.executemany(sql, rows), durable=True)
-        self._keep_rest()
+        self._file.write(lambda db: db.executemany(sql, rows), durable=durable)
+        if durable:
+            self._keep_rest()
 
     def close(self) -> None:
         self._file.close()

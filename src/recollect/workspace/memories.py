@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,18 +17,19 @@ from typing import Any, Final
 
 from recollect import text
 from recollect.errors import Corrupt, RecollectError, Unavailable, UserError
-from recollect.home import make_folder
 from recollect.jobs.library import Library
 from recollect.memory import brief, exchange, validate, when
+from recollect.memory.backups import Backups
+from recollect.memory.exchange import LoadReport
 from recollect.memory.recall import recall
 from recollect.memory.redact import redact
 from recollect.memory.store import Filter, MemoryStore, content_hash
-from recollect.model import DeletedMemories, Memory, MemoryList, RecalledMemories, StoredMemory
+from recollect.model import DeletedMemories, Finding, Memory, MemoryList, RecalledMemories, StoredMemory
 from recollect.store.catalog import Catalog, Repository
 from recollect.workspace import reading
+from recollect.workspace.vault import Vault, guarded
 
-_BACKUPS: Final = 7
-_BACKUP_EVERY_S: Final = 86_400.0
+_LISTED: Final = 200  # bad records of an import
 _MOST: Final = 100
 _MOST_PAGES: Final = 1_000_000
 _BRIEFED: Final = 50  # memories that are looked at for the start of a session
@@ -49,13 +51,27 @@ class Memories:
         self._catalog = catalog
         self._library = library
         self._redacts = redacts
-        self._store = MemoryStore(home / "memory.db", redacts)
-        self._keep_backups()
-        self._store.sweep()
+        self._backups = Backups(home / "backups", lambda: self._vault.store, lambda: self._vault.is_whole)
+        self._vault = Vault(home, catalog, redacts, lambda: bool(self._backups.files()))
+        self._sweep()
+        self._backups.start()
 
     def close(self) -> None:
-        self._store.close()
+        self._backups.close()
+        self._vault.close()
 
+    @property
+    def _store(self) -> MemoryStore:
+        """Raises Unavailable."""
+        return self._vault.store
+
+    def _sweep(self) -> None:
+        try:
+            self._store.sweep()
+        except (RecollectError, sqlite3.Error) as error:
+            log.warning("what was deleted is not removed for good: %s", error)
+
+    @guarded
     def add(
         self,
         content: str,
@@ -78,7 +94,7 @@ class Memories:
         kind = memory_type or given.pop("type", None) or "note"
         content, symbols = validate.content(content), [str(text.mended(name)) for name in symbols]
         refers = self._references(content, repository, files, symbols)
-        return self._store.add(
+        stored = self._store.add(
             content,
             tags=named,
             memory_type=kind,
@@ -88,7 +104,10 @@ class Memories:
             supersedes=supersedes,
             keep_secrets=keep_secrets,
         )
+        self._backups.changed()
+        return stored
 
+    @guarded
     def recall(
         self,
         query: str,
@@ -111,8 +130,10 @@ class Memories:
         found = recall(
             self._store, query, wanted, most, now=now, time_phrase=time_phrase, here=here, max_tokens=max_tokens
         )
-        return replace(found, memories=tuple(self._with_changes(memory) for memory in found.memories))
+        shown = tuple(self._with_changes(memory) for memory in found.memories)
+        return replace(found, memories=shown, notice=self._vault.notice())
 
+    @guarded
     def page(
         self,
         page: int = 1,
@@ -127,11 +148,13 @@ class Memories:
             raise UserError(said, code="out_of_range")
         memories, total = self._store.page(self._filter(time_phrase, filters or {}), page, page_size)
         shown = tuple(self._with_changes(memory) for memory in memories)
-        return MemoryList(shown, page, page_size, total, page * page_size < total)
+        return MemoryList(shown, page, page_size, total, page * page_size < total, self._vault.notice())
 
+    @guarded
     def get(self, key: str) -> Memory:
         return self._with_changes(self._store.get(key))
 
+    @guarded
     def update(self, key: str, *, keep_secrets: bool = False, **changes: Any) -> Memory:
         """Change content, tags, memory_type, metadata; or undo a delete (`restore`). `keep_secrets`: as of `add`."""
         if changes.pop("restore", False):
@@ -141,6 +164,7 @@ class Memories:
             self._store.update(key, keep_secrets=keep_secrets, **given) if given else self._store.get(key)
         )
 
+    @guarded
     def delete(
         self,
         key: str | None = None,
@@ -173,6 +197,7 @@ class Memories:
         ids = tuple(identity for _, identity in found)
         return DeletedMemories(True, len(found), ids, dry_run, f"{len(found)} memories {verb}")
 
+    @guarded
     def export(self, path: str) -> dict[str, Any]:
         """To a file as JSON Lines; to a folder (there already, or named with a slash at its end) as Markdown files."""
         target = Path(path).expanduser()
@@ -182,15 +207,58 @@ class Memories:
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}", code="unwritable") from error
 
-    def load(self, path: str) -> dict[str, Any]:
+    def load(self, path: str, strict: bool = False) -> dict[str, Any]:
+        """Take in a file; bad records are skipped and listed. `strict`: nothing where any is bad."""
+        return self._loaded(path, lambda source: exchange.load(self._store, source, strict))
+
+    def restore(self, path: str | None = None) -> dict[str, Any]:
+        """Bring back what a backup holds (default: the newest good one), also where memory is unavailable."""
+        chosen = Path(path) if path is not None else self._backups.newest()
+        if chosen is None:
+            hint = "recollect memory accept goes on without what is lost."
+            raise UserError("there is no backup that can be read", hint=hint, code="no_backup")
+        return self._loaded(os.fspath(chosen), self._vault.restore)
+
+    def _loaded(self, path: str, load: Callable[[Path], LoadReport]) -> dict[str, Any]:
         try:
-            new, known = exchange.load(self._store, Path(path).expanduser())
+            report = load(Path(path).expanduser())
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}", code="unreadable") from error
-        return {"path": path, "imported": new, "known": known}
+        self._backups.changed()
+        counts = {"imported": report.imported, "known": report.known, "skipped": len(report.skipped)}
+        return {"path": path, **counts, "bad": report.skipped[:_LISTED], "notes": report.notes[:_LISTED]}
 
+    def accept(self) -> dict[str, Any]:
+        """Go on without what is lost: for a person to decide."""
+        return {"message": self._vault.accept()}
+
+    @guarded
     def stats(self) -> dict[str, Any]:
-        return self._store.stats()
+        """Counts, types and tags; what is damaged or lost."""
+        damaged = {**dict(self._store.damaged()), **self._store.faults()}
+        return {
+            **self._store.stats(),
+            "damaged": [{"id": identity, "reason": reason} for identity, reason in damaged.items()],
+            "losses": self._store.losses(),
+            "notices": self.notices(),
+        }
+
+    def notices(self) -> list[str]:
+        """What has to be said of memory and its backups."""
+        failing = [f"no backup of the memories could be made: {self._backups.error}"] if self._backups.error else []
+        return self._vault.notices() + failing
+
+    def findings(self) -> list[Finding]:
+        """What `doctor` says of memory."""
+        found = [Finding("problem", "memory", said, mend) for said, mend in self._vault.problems()]
+        if self._backups.error:
+            said = f"no backup of the memories could be made: {self._backups.error}"
+            mend = f"Make {self._home / 'backups'} a folder that can be written, then: recollect memory backup"
+            found.append(Finding("problem", "memory", said, mend))
+        if not found:
+            found = [Finding("note", "memory", said) for said in self._vault.notices()]
+            found.append(Finding("ok", "memory", f"{self._store.count} memories, each as it was written"))
+        return found
 
     def filter(
         self,
@@ -282,6 +350,13 @@ class Memories:
 
     def brief(self, repository: Repository | None, max_tokens: int) -> dict[str, Any]:
         """What a session that starts there is told: `{text, memories, offers}`. What is offered is offered once."""
+        try:
+            return self._brief(repository, max_tokens)
+        except (Unavailable, Corrupt) as error:
+            return {"text": f"Recollect: {error.message}. {error.hint}", "memories": 0, "offers": 0}
+
+    @guarded
+    def _brief(self, repository: Repository | None, max_tokens: int) -> dict[str, Any]:
         name = repository.name if repository is not None else None
         found: list[Memory] = []
         for wanted in () if name is None else (self.filter(repository=name), self.filter(tags=[name])):
@@ -293,6 +368,8 @@ class Memories:
         best = [self._with_changes(memory) for memory in brief.ranked(known, time.time())[:_BRIEFED]]
         offers = self._take_offers(repository)
         told = brief.text(name, best, offers, max_tokens)
+        if (notice := self._vault.notice()) is not None:
+            told = "\n".join(filter(None, [told, f"Recollect: {notice}"]))
         return {"text": told, "memories": len(best), "offers": len(offers)}
 
     def offer(self, repository: Repository | None, sentences: Sequence[str]) -> dict[str, Any]:
@@ -301,7 +378,7 @@ class Memories:
         kept = self._read_offers(path)
         for sentence in sentences:
             plain = redact(sentence)[0] if self._redacts() else sentence
-            with suppress(UserError):
+            with suppress(UserError, Unavailable, Corrupt):
                 if self._store.get(content_hash(plain)).deleted_at is None:
                     continue
             kept = [*(one for one in kept if one != plain), plain]
@@ -327,28 +404,16 @@ class Memories:
 
     # -- backups ------------------------------------------------------------------------------------------------------
 
+    @guarded
     def backup(self) -> dict[str, Any]:
         """Copy the memories into `backups/`, of which the last seven days are kept."""
-        folder = self._home / "backups"
-        make_folder(folder)
-        target = folder / f"memory-{time.strftime('%Y%m%d')}.jsonl"
-        count = exchange.export(self._store, target)
-        for old in sorted(folder.glob("memory-*.jsonl"))[:-_BACKUPS]:
-            old.unlink(missing_ok=True)
-        return {"path": str(target), "memories": count}
+        try:
+            return self._backups.make()
+        except OSError as error:
+            raise Unavailable(f"no backup could be made: {error.strerror}", code="storage") from error
 
     def backups(self) -> list[str]:
-        return [str(path) for path in sorted((self._home / "backups").glob("memory-*.jsonl"), reverse=True)]
-
-    def _keep_backups(self) -> None:
-        """A backup a day, at the first start of the day, if there is anything to keep."""
-        newest = max((path.stat().st_mtime for path in (self._home / "backups").glob("memory-*.jsonl")), default=0.0)
-        if time.time() - newest < _BACKUP_EVERY_S or not self._store.stats()["memories"]:
-            return
-        try:
-            self.backup()
-        except OSError as error:
-            log.warning("no backup of the memories could be made: %s", error)
+        return [str(path) for path in self._backups.files()]
 
 
 def moment(given: Any, name: str) -> float | None:

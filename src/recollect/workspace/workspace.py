@@ -542,7 +542,9 @@ class Workspace(Questions):
 
     def diagnose(self) -> list[Finding]:
         """What is wrong with this installation and its repositories, and how to mend it."""
-        found = diagnosis.findings(self.home, self._catalog.repositories(), self._upkeep, self.about()["notices"])
+        notices = [*self._catalog.notices, *self._upkeep.notices]
+        found = diagnosis.findings(self.home, self._catalog.repositories(), self._upkeep, notices)
+        found += self.memory.findings()
         proposed = self.clones.proposals()
         if proposed:
             names = ", ".join(f"{repository.name} ({size / 1e6:.0f} MB)" for _, repository, size in proposed)
@@ -590,5 +592,5 @@ class Workspace(Questions):
             "syncing": self.syncing,
             "background": {**self.auto_sync.metrics, "overflows": self._upkeep.watcher.overflows},
             "memory_bytes": self._upkeep.watch_memory(),
-            "notices": [*self._catalog.notices, *self._upkeep.notices],
+            "notices": [*self._catalog.notices, *self.memory.notices(), *self._upkeep.notices],
         }
