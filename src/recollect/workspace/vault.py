@@ -18,6 +18,7 @@ from recollect.memory import exchange, imports, opening
 from recollect.memory.exchange import LoadReport
 from recollect.memory.opening import Expected
 from recollect.memory.store import MemoryStore
+from recollect.store import pages
 from recollect.store.catalog import Catalog
 from recollect.store.database import translated
 
@@ -132,13 +133,13 @@ class Vault:
                 if ledger
                 else Expected()
             )
-        except (RecollectError, sqlite3.Error, ValueError, TypeError, KeyError):
+        except (RecollectError, sqlite3.Error, pages.Error, ValueError, TypeError, KeyError):
             return Expected()
 
     def _record(self, sequence: int, count: int, file_hash: str | None = None) -> None:
         """Never ahead of memory.db, and as good as never behind: fewer memories than it says are a loss."""
         values: Mapping[str, Any] = {"sequence": sequence, "count": count, "file_hash": file_hash}
-        with suppress(RecollectError, sqlite3.Error):
+        with suppress(RecollectError, sqlite3.Error, pages.Error):
             self._catalog.persist({_LEDGER: values}, durable=False)
 
     # -- losses -------------------------------------------------------------------------------------------------------
