@@ -170,12 +170,14 @@ def service(path: Path, rows: list[dict[str, Any]]) -> Path:
     """A database of mcp-memory-service."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute(SERVICE)
+        database.execute("BEGIN")
         for number, row in enumerate(rows):
             values = {"content_hash": f"h{number}", **row}
             names = ", ".join(values)
             database.execute(
                 f"INSERT INTO memories ({names}) VALUES ({', '.join('?' * len(values))})", list(values.values())
             )
+        database.execute("COMMIT")
     return path
 
 
@@ -201,7 +203,10 @@ def test_a_database_of_mcp_memory_service_with_traces_of_its_past_is_taken_in_wh
         {"content": "no type", "tags": "a,b", "memory_type": None, "created_at": at},
     ]
     report = load(store, service(tmp_path / "sqlite_vec.db", rows))
-    assert [bad["record"] for bad in report.skipped] == ["row 12", "row 13"]
+    assert {bad["record"]: bad["reason"] for bad in report.skipped} == {
+        "row 12": "the content is empty",
+        "row 13": "the content is empty",
+    }
     found = records(store)
     assert len(found) == report.imported == 13
     assert {tuple(record["tags"]) for record in found.values()} == {("a", "b")}
@@ -215,7 +220,7 @@ HOSTILE = [
     "CREATE VIEW memories AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x AS content FROM n",
     "CREATE VIRTUAL TABLE memories USING fts5(content)",
     "CREATE TABLE other (content TEXT)",
-    "CREATE TABLE memories (nothing TEXT)",
+    "CREATE TABLE memories (other TEXT)",
     "CREATE TABLE memories (content TEXT PRIMARY KEY) WITHOUT ROWID",
 ]
 
@@ -232,8 +237,8 @@ def test_what_is_no_ordinary_table_of_memories_is_refused(store: MemoryStore, tm
 def test_computed_columns_and_triggers_of_a_database_do_not_run(store: MemoryStore, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "a.db")) as database:
         database.execute(
-            "CREATE TABLE memories (content TEXT, tags TEXT AS (hex(zeroblob(400000000))), "
-            "metadata TEXT AS (CAST(zeroblob(400000000) AS TEXT)))"
+            "CREATE TABLE memories (content TEXT, tags TEXT AS (hex(zeroblob(40000000))), "
+            "metadata TEXT AS (CAST(zeroblob(40000000) AS TEXT)))"
         )
         database.execute("CREATE TRIGGER t AFTER INSERT ON memories BEGIN SELECT 1; END")
         database.execute("INSERT INTO memories (content) VALUES ('kept')")
@@ -256,12 +261,12 @@ def test_a_statement_is_given_up_after_so_many_steps(
 def test_a_damaged_database_gives_what_can_be_read(store: MemoryStore, tmp_path: Path) -> None:
     path = service(tmp_path / "a.db", [{"content": f"memory {n} " + "x" * 3000} for n in range(50)])
     data = bytearray(path.read_bytes())
-    data[4096 * 20 : 4096 * 21] = os.urandom(4096)
+    at = data.index(b"memory 20")
+    data[at - 50 : at + 50] = b"\xff" * 100
     path.write_bytes(data)
-    try:
-        assert load(store, path).imported < 50
-    except UserError as error:
-        assert "database" in error.message
+    report = load(store, path)
+    assert report.imported + len(report.skipped) == 50
+    assert report.skipped
 
 
 def test_a_database_of_our_own_is_taken_in_with_tags_and_versions(store: MemoryStore, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class _Source:
 
     def _keys(self) -> list[int]:
         try:
-            return [key for (key,) in self._all("SELECT rowid FROM memories")]
+            return [key for (key,) in self._all("SELECT rowid FROM memories ORDER BY rowid")]
         except sqlite3.OperationalError as error:
             raise UserError(f"{self._path}: its table memories cannot be read ({error})", code="bad_import") from error
 
