@@ -14,6 +14,7 @@ import pytest
 
 from recollect.errors import Refused, Unavailable, UserError
 from recollect.sync import git_process, worktree
+from recollect.sync.ignore import deciding_files
 from recollect.sync.worktree import changed_since, has_changes
 from recollect.workspace import Workspace
 from tests.conftest import MakeRepository, git, write
@@ -294,6 +295,9 @@ def test_a_repository_of_another_user_is_refused_until_a_person_allows_it(
             assert [hit.path for hit in answer.hits] == ["b.py"]
             assert "another user" in (answer.freshness.reason or "")
         assert workspace.search("own", "own").hits
+        with open(theirs / ".git/config", "a") as settings:
+            settings.write("[core]\n\texcludesFile = /nowhere\n")
+        assert deciding_files(theirs)  # the watcher goes on
         config = tmp_path / "gitconfig"
         config.write_text(f'[safe]\n\tdirectory = "{theirs}"\n')
         monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
