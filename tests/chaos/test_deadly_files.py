@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from blake3 import blake3
 from recollect.errors import Unavailable
 from recollect.index.snapshot import Snapshot
 from recollect.index.writer import IndexWriter
-from recollect.jobs.pool import ParsePool, Task
+from recollect.jobs.pool import Job, ParsePool, Task, _Worker
 from recollect.jobs.synchronise import Control, Options, synchronise
 from tests.conftest import wait_until, write
 
@@ -148,3 +148,27 @@ def test_guesses_do_not_pile_up(tmp_path: Path) -> None:
     assert [answer.result.symbols[0][0] for answer in answers if answer.result] == ["f_0", "f_1", "f_2"]
     wait_until(lambda: pool._ready() and not pool._ahead)
     pool.close()
+
+
+def test_many_files_that_take_too_long_cost_one_try_each_and_no_other_file_anything(
+    tmp_path: Path, pool: ParsePool
+) -> None:
+    root = tmp_path / "root"
+    write(root, {f"slow{number}.py": f"ENDLESS = {number}\n" for number in range(8)})
+    write(root, {f"good{number}.py": f"def good_{number}(): pass\n" for number in range(20)})
+    deaths = 0
+    lost = ParsePool._lost
+
+    def count(self: ParsePool, job: Job, unanswered: Sequence[Task], worker: _Worker) -> None:
+        nonlocal deaths
+        deaths += 1
+        lost(self, job, unanswered, worker)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ParsePool, "_lost", count)
+        writer = IndexWriter(tmp_path / "index")
+        result = synchronise(writer, root, pool, Options(), Control()).result
+    assert {error.kind for error in result.errors} == {"quarantined"}
+    assert (len(result.errors), result.total_files, deaths) == (8, 28, 8)
+    assert set(pool.cache.quarantined().values()) == {"parse_timeout"}
+    writer.close()

@@ -31,6 +31,8 @@ from recollect.store.cache import ParseCache
 from recollect.sync.tree import Stat
 
 DEADLINE_CPU_S: Final = 10.0  # processor time for one file; the slowest of 20,000 real files took 0.9 s
+_HOSTILE: Final = 3  # files of one sync that ran out of it; each of those after them gets …
+_DEADLINE_HOSTILE_S: Final = 2.0  # … for a repository may be full of such
 _DEADLINE_S: Final = 120.0  # by the clock: a worker that answers nothing for so long (a hung mount) is ended
 WORKER: Final = (sys.executable, "-m", "recollect.server.worker")
 _MANY_FILES: Final = 500  # of a worker that holds 100 MB of what it has seen: it is renewed …
@@ -61,6 +63,7 @@ class Task:
     nice: int = NICE_BACKGROUND
     attempt: int = 0
     identity: tuple[int, int] | None = None
+    deadline_cpu_s: float = DEADLINE_CPU_S
     stat: Stat | None = None  # by which hard links to it were looked at
 
 
@@ -89,6 +92,7 @@ class Job:
         self.interactive = interactive
         self.left = len(tasks)
         self.cancelled = False
+        self.timeouts = 0  # files that took too much processor time
         self._answers: deque[Answer] = deque()
         self._waiting = 0
         self._most = max_waiting_chunks
@@ -242,6 +246,8 @@ class ParsePool:
                 self._not_started(job)
                 continue
             if not sent:
+                if job.timeouts >= _HOSTILE:
+                    batch = [replace(task, deadline_cpu_s=_DEADLINE_HOSTILE_S) for task in batch]
                 worker.send(batch)
             done = worker.pass_on(len(batch), job)
             failures = 0 if worker.began else failures + 1
@@ -296,10 +302,13 @@ class ParsePool:
             return
         culprit, *others = unanswered
         reason = "parse_timeout" if signalled in (signal.SIGPROF, signal.SIGKILL) else "parser_crashed"
-        if culprit.attempt >= 3:
+        # Its own processor time ran out, whatever went before: another try would take as long. All else may have been chance.
+        is_sure = signalled == signal.SIGPROF and not worker.guessing
+        job.timeouts += is_sure
+        if culprit.attempt >= 3 or (is_sure and not culprit.grammar):
             job.put(Answer(culprit.path, "crashed", reason))
             retry = None
-        elif culprit.attempt >= 1 and culprit.grammar:
+        elif culprit.grammar and (culprit.attempt >= 1 or is_sure):
             grammar = _grammar(culprit.path)
             self.cache.quarantine(culprit.hash, grammar, reason)
             self._quarantine[culprit.hash, grammar] = reason
@@ -331,11 +340,13 @@ class _Worker:
     def __init__(self, started: pipe.StartedOrForked) -> None:
         self.began = False  # to work: it has said so
         self.files = 0  # that it has answered for
+        self.guessing = False  # it may be at a file that nobody has asked for yet
         self.process, self._pipe = started
         self._pipe.limit(_DEADLINE_S)
 
     def send(self, batch: list[Task] | tuple[str, Sequence[str], int]) -> None:
         """Hand over files; where it is dead, `pass_on` tells. A tuple (see `ParsePool.foresee`): it answers nothing."""
+        self.guessing |= isinstance(batch, tuple)
         with suppress(OSError):
             self._pipe.send(batch)
 
@@ -350,6 +361,7 @@ class _Worker:
                 else:
                     job.put(answer)
                     done += 1
+                    self.guessing = False
         except (EOFError, OSError):
             pass
         except Exception:  # a grammar has damaged its memory

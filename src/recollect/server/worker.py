@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import resource
 import signal
 import socket
 import stat as stats
@@ -18,9 +19,10 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from blake3 import blake3
 
@@ -31,6 +33,10 @@ from recollect.jobs.resources import give_way
 from recollect.store.cache import ParseCache
 from recollect.sync.beneath import Root
 from recollect.sync.tree import Stat
+
+_MOST_MEMORY: Final = (
+    2_000_000_000  # bytes; a grammar that asks for more ends its worker (seen: 4 GB for 1 MB of `<a<a`)
+)
 
 
 class _Ahead(NamedTuple):
@@ -137,6 +143,8 @@ def serve(connection: socket.socket, cache_path: Path) -> None:
     """Work until the other end goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    with suppress(OSError, ValueError):  # a limit below it is there already, or the system knows none
+        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     pipe = Pipe(connection)
     cache = ParseCache(cache_path)
     warm_up()
@@ -165,7 +173,7 @@ def serve(connection: socket.socket, cache_path: Path) -> None:
 def _answer(batch: Sequence[Task], cache: ParseCache, ahead: _Ahead | None, pipe: Pipe) -> None:
     kept = []
     for task in batch:
-        signal.setitimer(signal.ITIMER_PROF, DEADLINE_CPU_S)
+        signal.setitimer(signal.ITIMER_PROF, min(task.deadline_cpu_s, DEADLINE_CPU_S))
         answer, key = work(task, cache, ahead)
         signal.setitimer(signal.ITIMER_PROF, 0)
         if key is not None and answer.result is not None:
