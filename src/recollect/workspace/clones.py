@@ -21,7 +21,7 @@ from recollect.model import CloneStatus, Progress
 from recollect.store.catalog import Catalog, Repository
 from recollect.store.clones import Clone
 from recollect.sync import clone as making
-from recollect.sync import git, worktree
+from recollect.sync import disk, git, worktree
 from recollect.sync.address import Address, Permissions, parse
 from recollect.sync.clone import Control, Limits, Received
 from recollect.testing import crash_point
@@ -235,7 +235,7 @@ class Clones:
         """Remove a clone, its files too unless somebody changed them; what was done."""
         self.cancel(record)
         self._table.remove(record)
-        if not record.path.exists():
+        if not os.path.lexists(record.path):
             return "it was not cloned"
         if worktree.has_changes(record.path):
             return f"its clone has changes of its own and stays at {record.path}"
@@ -348,11 +348,12 @@ class Clones:
                 done = making.update(record.path, address, record.branch or None, self._limits(permissions), control)
             except Cancelled:
                 raise
-            except RecollectError as error:
+            except (RecollectError, OSError) as failure:
+                error = failure if isinstance(failure, RecollectError) else disk.unavailable(record.path, failure)
                 self._table.change(record, attempts=record.attempts + 1, fetched_at=time.time(), notice=error.message)
                 if not record.attempts:
                     self._upkeep.notices.append(f"{name_of(record)}: its remote cannot be asked: {error.message}")
-                raise
+                raise error from failure
             said = done.notice or (
                 None if done.changed or record.attempts else record.notice
             )  # until something new comes
@@ -394,8 +395,8 @@ class Clones:
                 with self._updating:
                     making.deepen(record.path, job.address, self._limits(job.permissions), control)
                 self._table.change(record, depth=making.DEEPENED)
-            except RecollectError as error:
-                log.info("%s: no history could be had: %s", record.url, error.message)
+            except (RecollectError, OSError) as error:
+                log.info("%s: no history could be had: %s", record.url, error)
         waits = [_IDLE_S]
         for record in self._table.all():
             if record.status != "cloned" or self._closed.is_set():
@@ -442,8 +443,12 @@ class Clones:
             return
         for record, repository, size in self.proposals():
             if time.time() - (repository.last_access or record.completed_at or time.time()) > _UNUSED_S:
-                said = self.forget(record)
-                if record.path.exists():
+                try:
+                    said = self.forget(record)
+                except (RecollectError, OSError) as error:  # the others may be removed all the same
+                    log.warning("%s cannot be removed: %s", repository.name, error)
+                    continue
+                if os.path.lexists(record.path):
                     continue
                 self._upkeep.forget(repository)
                 self._upkeep.notices.append(f"{repository.name}: unused for thirty days, {size / 1e6:.0f} MB: {said}")
