@@ -20,7 +20,7 @@ from recollect.jobs.pool import ParsePool
 from recollect.jobs.synchronise import Control, Options, synchronise
 from recollect.model import Finding
 from recollect.sync.scan import scan
-from recollect.workspace import Workspace
+from recollect.workspace import Caller, Workspace
 from tests.conftest import MakeRepository, git, wait_until, write
 from tests.faults import Faults, Hanging, failing, without_privileges
 from tests.integration.test_sync import as_nobody
@@ -173,6 +173,10 @@ def test_nobody_waits_for_a_repository_whose_file_system_hangs(workspace: Worksp
             for operation in OPERATIONS:
                 operation(workspace)
             row = _rows(workspace)["broken"]
+            inside = Caller(cwd=str(roots["broken"]))
+            with pytest.raises(Unavailable, match="has not answered"):
+                workspace.read("broken.py", repository="broken", caller=inside)
+            assert workspace.search("shopping cart", caller=inside).hits  # of all others
         finally:
             faults.released.set()
     assert "has not answered" in (answer.freshness.reason or "")

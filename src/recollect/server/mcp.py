@@ -141,7 +141,7 @@ class Mcp:
         caller = client.caller
         if client.roots is None:
             client.roots = ()
-            if caller.project_dir is None and (caller.cwd is None or not _in_work_tree(caller.cwd)):
+            if caller.project_dir is None and (caller.cwd is None or not await _in_work_tree(caller.cwd)):
                 with (
                     suppress(Exception),
                     warnings.catch_warnings(),
@@ -152,10 +152,14 @@ class Mcp:
         return replace(caller, roots=client.roots)
 
 
-def _in_work_tree(folder: str) -> bool:
+async def _in_work_tree(folder: str) -> bool:
+    """Looked at in a thread, and not waited for long: a mount that hangs must not hold up the loop."""
     from pathlib import Path
 
-    return git.work_tree_root(Path(folder)) is not None
+    looking = asyncio.to_thread(git.work_tree_root, Path(folder))
+    with suppress(TimeoutError, RecollectError):
+        return await asyncio.wait_for(looking, _ROOTS_S) is not None
+    return False
 
 
 def _progress_sender(context: Any) -> Callable[[Progress], None]:

@@ -32,7 +32,7 @@ from recollect.store.catalog import Catalog, Repository
 from recollect.store.database import translated
 from recollect.sync import worktree
 from recollect.sync.tree import printable
-from recollect.workspace import arguments, places, reading, reports
+from recollect.workspace import arguments, reading, reports
 from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry, Target
 from recollect.workspace.upkeep import Upkeep
@@ -263,7 +263,7 @@ class Questions:
         found, inside = self._place_of_file(path, repository, caller)
         self._catalog.touch([found.id])
         with self._library.reading(found.id) as snapshot:
-            return reading.read(found, snapshot, inside, start_line, end_line)
+            return self._upkeep.looks.one(found.id, lambda: reading.read(found, snapshot, inside, start_line, end_line))
 
     @_patient
     def why(self, path: str, query: str | None = None, *, caller: Caller = Caller()) -> dict[str, Any]:
@@ -276,7 +276,8 @@ class Questions:
             if snapshot is None and self._library.is_damaged(repository.id):
                 raise Unavailable("its index was damaged and is being made again", code="not_indexed")
             if info is None:
-                word, sentence = reports.why_absent(repository.path, relative)
+                looks, root = self._upkeep.looks, repository.path
+                word, sentence = looks.one(repository.id, lambda: reports.why_absent(root, relative))
                 return {**said, "status": "not indexed", "reason": word, "message": sentence}
             said |= {"status": info.status, "reason": info.reason, "language": info.language, "content": info.content}
             said |= {"chunks": info.chunks, "message": reports.reason_sentence(info.reason) or "it is indexed"}
@@ -388,7 +389,7 @@ class Questions:
             caller.cwd is not None and os.path.lexists(os.path.join(caller.cwd, path))
         ):
             given = os.path.join(caller.cwd or "/", os.path.expanduser(path))
-            folder = places.absolute(os.path.dirname(os.path.normpath(given)), caller)  # a link is meant itself
+            folder = self._registry.absolute(os.path.dirname(os.path.normpath(given)), caller)  # a link is meant itself
             target = self._registry.targets(os.fspath(folder), caller)[0]
             return target.repository, os.path.join(folder, os.path.basename(os.path.normpath(given)))
         targets = self._registry.targets(None, caller)

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from recollect.errors import Refused, Unavailable, UserError
+from recollect.errors import RecollectError, Refused, Unavailable, UserError
 from recollect.model import RepositoryInfo
 from recollect.records import dataclass
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import disk, git
+from recollect.sync.fan_out import FanOut
 from recollect.sync.ignore import GitNames
 from recollect.sync.tree import printable
 from recollect.workspace import places
@@ -44,6 +45,7 @@ class Registry:
         self._catalog = catalog
         self._scan_paths = scan_paths
         self._private = Path(os.path.realpath(private))
+        self._looks: FanOut[str] = FanOut()  # at places that callers name: one that hangs holds up no thread of ours
 
     def targets(self, said: str | Sequence[str] | None, caller: Caller) -> list[Target]:
         """The repositories that a question is about; those of paths not known yet are registered.
@@ -95,7 +97,7 @@ class Registry:
             raise UserError("no repository was named", code="no_repository")
         found = self.by_name(said)
         if found is None and places.looks_like_path(said):
-            target = self._holding(places.absolute(said, caller))
+            target = self._holding(self.absolute(said, caller))
             found = target.repository if target is not None else None
         found = found or self.by_folder(said)
         if found is None:
@@ -132,7 +134,7 @@ class Registry:
 
     def register(self, said: str, caller: Caller, name: str | None = None) -> Repository:
         """Register exactly this folder. Raises UserError, Refused."""
-        path = places.absolute(said, caller)
+        path = self.absolute(said, caller)
         self._check(path, caller)
         places.existing_folder(path, said)
         if git.is_bare(path):
@@ -189,8 +191,18 @@ class Registry:
             return False
         return bool(GitNames(root).ignored([self._private.relative_to(root).as_posix()]))
 
+    def absolute(self, said: str, caller: Caller) -> Path:
+        """`places.absolute`, and that the file system there answers. Raises UserError, Unavailable ("unresponsive")."""
+
+        def look() -> Path:
+            path = places.absolute(said, caller)
+            os.path.lexists(path / ".git")
+            return path
+
+        return self._looks.one(os.path.join(caller.cwd or "", said), look)
+
     def _of_path(self, said: str, caller: Caller) -> Target:
-        path = places.absolute(said, caller)
+        path = self.absolute(said, caller)
         target = self._holding(path)
         if target is not None:
             return target
@@ -227,15 +239,29 @@ class Registry:
 
     def holding(self, place: str) -> Repository | None:
         """The registered repository that a folder lies in."""
-        target = self._holding(Path(os.path.realpath(place)))
+        path, _ = self._place(place)
+        target = self._holding(path) if path is not None else None
         return target.repository if target is not None else None
+
+    def _place(self, place: str) -> tuple[Path | None, bool]:
+        """(a place without links, whether it is a folder); (None, False) where its file system does not answer."""
+
+        def look() -> tuple[Path | None, bool]:
+            path = Path(os.path.realpath(place))
+            os.path.lexists(path / ".git")
+            return path, os.path.isdir(path)
+
+        try:
+            return self._looks.one(place, look)
+        except RecollectError:
+            return None, False
 
     def _of_place(self, caller: Caller) -> list[Target]:
         """Where nothing is said: the caller's project, its working directory, its roots; else all."""
         for place in (caller.project_dir, caller.cwd, *caller.roots):
-            if not place or not os.path.isdir(place):
+            path, is_folder = self._place(place) if place else (None, False)
+            if path is None or not is_folder:
                 continue
-            path = Path(os.path.realpath(place))
             target = self._holding(path)
             if target is not None:
                 return [Target(target.repository)]
@@ -249,9 +275,10 @@ class Registry:
     def _all(self) -> list[Target]:
         return [Target(item) for item in self._catalog.repositories()]
 
-    @staticmethod
-    def _is_folder(said: str, caller: Caller) -> bool:
-        return caller.cwd is not None and "\0" not in said and os.path.isdir(os.path.join(caller.cwd, said))
+    def _is_folder(self, said: str, caller: Caller) -> bool:
+        if caller.cwd is None or "\0" in said:
+            return False
+        return self._place(os.path.join(caller.cwd, said))[1]
 
     def _unknown(self, said: str) -> UserError:
         names = [item.name for item in self._catalog.repositories()]

@@ -237,6 +237,7 @@ class Upkeep:
             first = key not in self._looked_at and self._was_out_of_reach(by_id[key])
             if self._failed_looks.pop(key, None) is not None or first:
                 self._recovered.add(key)
+                self.on_change()  # it is due
         self._looked_at |= by_id.keys()
         for key, failure in looked.failures.items():
             self._recovered.discard(key)
