@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = {
     "split identifiers at case and underscore boundaries": "src/recollect/text.py",
-    "refuse folders that hold credentials": "src/recollect/workspace/places.py",
+    "refuse folders that hold credentials": "src/recollect/secrets/folders.py",
     "IndexWriter.commit": "src/recollect/index/writer.py",
 }
 
