@@ -390,3 +390,23 @@ def test_vectors_of_another_model_are_made_again_in_the_background(tmp_path: Pat
 def _other_models(path: Path) -> int:
     with closing(sqlite3.connect(path)) as database:
         return int(database.execute("SELECT count(*) FROM vectors WHERE model = 'older'").fetchone()[0])
+
+
+def test_memories_belong_to_a_repository_and_not_to_its_name(
+    workspace: Workspace, make_repository: MakeRepository, tmp_path: Path
+) -> None:
+    first = make_repository({"a.py": "secret_gateway = 1\n"}, "first")
+    workspace.sync(first, name="api")
+    workspace.remember("`secret_gateway` is in a.py", repository="api", tags=["api"])
+    assert "secret_gateway" in workspace.memory.brief(workspace._registry.by_name("api"), 800)["text"]
+    workspace.forget("api")
+    second = make_repository({"a.py": "other = 1\n"}, "second")
+    workspace.sync(second, name="api")
+    assert workspace.recall("secret_gateway", repository="api").count == 0
+    assert workspace.memory.page(filters={"repository": "api"}).total == 0
+    assert "secret_gateway" not in workspace.memory.brief(workspace._registry.by_name("api"), 800)["text"]
+    assert workspace.recall("secret_gateway").count == 1
+    workspace.forget("api")
+    moved = first.rename(tmp_path / "moved")
+    workspace.sync(moved, name="again")
+    assert workspace.recall("secret_gateway", repository="again").count == 1

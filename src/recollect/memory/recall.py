@@ -81,7 +81,7 @@ def ranked(found: Sequence[Candidate], here: str | None) -> list[tuple[float, Ca
         total = one.score / best
         total += _MEANING * (one.cosine or 0.0)
         total += _RECENCY * math.exp2(-days / _RECENCY_DAYS)
-        total += _HERE if here is not None and one.repository == here else 0.0
+        total += _HERE if here is not None and one.owner == here else 0.0
         total *= _SUPERSEDED if one.superseded_by else 1.0
         scored.append((max(0.0, min(total / most, 1.0)), one))
     return sorted(scored, key=lambda item: (-item[0], -item[1].created_at, item[1].id))

@@ -63,7 +63,8 @@ class Filter:
     memory_type: str | None = None
     after: float | None = None
     before: float | None = None
-    repository: str | None = None
+    repository: str | None = None  # a name
+    owner: str | None = None  # what a repository is known by, whatever its name
 
     def __bool__(self) -> bool:
         return bool(self.tags) or self.memory_type is not None or self.after is not None or self.before is not None
@@ -82,6 +83,8 @@ class Filter:
             found.append(("SELECT number FROM memories WHERE memory_type = ?", (self.memory_type,)))
         if self.repository is not None:
             found.append(("SELECT number FROM memories WHERE repository = ?", (self.repository,)))
+        if self.owner is not None:
+            found.append(("SELECT number FROM belongs WHERE owner = ?", (self.owner,)))
         if self.after is not None or self.before is not None:
             span = (
                 self.after if self.after is not None else -math.inf,
@@ -108,7 +111,7 @@ class Candidate(NamedTuple):
     cosine: float | None
     id: str
     created_at: float
-    repository: str | None
+    owner: str | None
     superseded_by: str | None
 
 
@@ -186,6 +189,7 @@ class MemoryStore:
         memory_type: str = "note",
         metadata: Mapping[str, Any] | None = None,
         repository: str | None = None,
+        owner: str | None = None,
         refers_to: Sequence[Mapping[str, Any]] = (),
         supersedes: str | None = None,
         created_at: float | None = None,
@@ -220,6 +224,7 @@ class MemoryStore:
             else:
                 identity = os.urandom(8).hex()
                 number = self._insert(identity, digest, record, now)
+                self._belong(number, owner)
             similar = [] if known is not None else self._similar(number, record.content)
             if superseded is not None and superseded != number:
                 self._db.execute("UPDATE memories SET superseded_by = ? WHERE number = ?", (identity, superseded))
@@ -228,6 +233,31 @@ class MemoryStore:
         said += f"; {summary(record.redactions)}" if record.redactions else ""
         done = (identity, digest, known is not None, tuple(similar), record.redacted, said)
         return StoredMemory(True, *done, redactions=record.redactions)
+
+    def _belong(self, number: int, owner: str | None) -> None:
+        if owner is not None:
+            self._db.execute("INSERT OR REPLACE INTO belongs VALUES (?, ?)", (number, owner))
+            self._seals.seal(number)
+
+    def assign_owners(self, owners: Mapping[str, str]) -> None:
+        """Give memories that have the name of a repository alone its owner (name → owner); others, one that nobody is."""
+        sql = (
+            "SELECT number, repository FROM memories WHERE repository IS NOT NULL "
+            "AND number NOT IN (SELECT number FROM belongs)"
+        )
+        with self._lock:
+            rows = self._db.execute(sql).fetchall()
+        if rows:
+            with self._transaction():
+                for number, name in rows:
+                    if self._read(number) is not None:
+                        self._belong(number, owners.get(name, f"name:{name}"))
+
+    def owner_of(self, identity: str) -> str | None:
+        """What the repository of a memory is known by."""
+        with self._lock:
+            row = self._row("m.id = ?", identity)
+            return row[-1] if row is not None else None
 
     def update(self, key: str, *, keep_secrets: bool = False, **given: Any) -> Memory:
         """Change content, tags, memory_type or metadata (merged) of a memory; what it was before is kept as a version.
@@ -352,7 +382,10 @@ class MemoryStore:
             for number in sorted(near, key=lambda number: -near[number][0])[:limit]:
                 close.setdefault(number, near[number])
             numbers = list(by_words | close)
-            sql = "SELECT id, created_at, repository, superseded_by FROM memories WHERE number = ?"
+            sql = (
+                "SELECT id, created_at, (SELECT owner FROM belongs b WHERE b.number = m.number), superseded_by "
+                "FROM memories m WHERE number = ?"
+            )
             rows = [self._db.execute(sql, (number,)).fetchone() for number in numbers]
         found = []
         for number, row in zip(numbers, rows, strict=True):

@@ -53,6 +53,7 @@ class Memories:
         self._redacts = redacts
         self._backups = Backups(home / "backups", lambda: self._vault.store, lambda: self._vault.is_whole)
         self._vault = Vault(home, catalog, redacts, lambda: bool(self._backups.files()))
+        self._assign_owners()
         self._sweep()
         self._backups.start()
 
@@ -64,6 +65,17 @@ class Memories:
     def _store(self) -> MemoryStore:
         """Raises Unavailable."""
         return self._vault.store
+
+    def _assign_owners(self) -> None:
+        """Of memories of older versions and of imports, which have a name alone: the repository that has it now."""
+        try:
+            self._store.assign_owners({item.name: _owner(item) for item in self._catalog.repositories()})
+        except (RecollectError, sqlite3.Error) as error:
+            log.warning("some memories belong to no repository yet: %s", error)
+
+    def _owner_named(self, name: str) -> str:
+        """What the repository of that name is known by; of none now, one that had it."""
+        return next((_owner(item) for item in self._catalog.repositories() if item.name == name), f"name:{name}")
 
     def _sweep(self) -> None:
         try:
@@ -100,6 +112,7 @@ class Memories:
             memory_type=kind,
             metadata=given,
             repository=repository.name if repository is not None else None,
+            owner=_owner(repository) if repository is not None else None,
             refers_to=refers,
             supersedes=supersedes,
             keep_secrets=keep_secrets,
@@ -127,8 +140,9 @@ class Memories:
         wanted = self.filter(tags, tag_match, memory_type, after, before, repository)
         now = datetime.now().astimezone()
         most = max(1, min(limit, _MOST))
+        known = self._owner_named(here) if here is not None else None
         found = recall(
-            self._store, query, wanted, most, now=now, time_phrase=time_phrase, here=here, max_tokens=max_tokens
+            self._store, query, wanted, most, now=now, time_phrase=time_phrase, here=known, max_tokens=max_tokens
         )
         shown = tuple(self._with_changes(memory) for memory in found.memories)
         return replace(found, memories=shown, notice=self._vault.notice())
@@ -224,6 +238,7 @@ class Memories:
             report = load(Path(path).expanduser())
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}", code="unreadable") from error
+        self._assign_owners()
         self._backups.changed()
         counts = {"imported": report.imported, "known": report.known, "skipped": len(report.skipped)}
         return {"path": path, **counts, "bad": report.skipped[:_LISTED], "notes": report.notes[:_LISTED]}
@@ -277,7 +292,7 @@ class Memories:
             memory_type,
             moment(after, "after"),
             moment(before, "before"),
-            repository,
+            owner=self._owner_named(repository) if repository is not None else None,
         )
 
     def _filter(self, time_phrase: str | None, filters: Mapping[str, Any]) -> Filter:
@@ -334,7 +349,8 @@ class Memories:
         if not memory.refers_to:
             return memory
         shown = []
-        by_name = {item.name: item for item in self._catalog.repositories()}
+        owner = self._store.owner_of(memory.id)
+        by_name = {item.name: item for item in self._catalog.repositories() if _owner(item) == owner}
         for one in memory.refers_to:
             changed = True
             repository = by_name.get(one["repository"])
@@ -361,6 +377,9 @@ class Memories:
         found: list[Memory] = []
         for wanted in () if name is None else (self.filter(repository=name), self.filter(tags=[name])):
             found += self._store.page(wanted, 1, _BRIEFED)[0]  # those from elsewhere are told by their tags alone
+        if repository is not None:  # … but not those of another repository that had this name
+            own = _owner(repository)
+            found = [one for one in found if one.repository != name or self._store.owner_of(one.id) == own]
         for kind in brief.EVERYWHERE:
             general = self._store.page(self.filter(memory_type=kind), 1, _BRIEFED)[0]
             found += [memory for memory in general if memory.repository is None]
@@ -414,6 +433,11 @@ class Memories:
 
     def backups(self) -> list[str]:
         return [str(path) for path in self._backups.files()]
+
+
+def _owner(repository: Repository) -> str:
+    """What a repository is known by whatever its name: its `.git` on the disk, else its entry in the catalog."""
+    return f"place:{repository.place}" if repository.place is not None else f"entry:{repository.id}"
 
 
 def moment(given: Any, name: str) -> float | None:
