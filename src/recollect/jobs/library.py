@@ -39,12 +39,13 @@ class Library:
         Where the block finds it damaged (raises Corrupt), it is read no more, and made again.
         """
         self._used[repository_id] = time.monotonic()
-        snapshot = self._sound(repository_id)
+        version = self._versions[repository_id]
+        snapshot = self._sound(repository_id, version)
         try:
             yield snapshot
         except Corrupt as error:
             if snapshot is not None and error.folder in (None, snapshot.folder):
-                self._found_damaged(repository_id, error)
+                self._found_damaged(repository_id, error, version)
             raise
         finally:
             if snapshot is not None:
@@ -54,7 +55,7 @@ class Library:
         """Whether its index was found to be damaged, and nothing of a new one is there yet."""
         return repository_id in self._damaged
 
-    def _sound(self, repository_id: str) -> Snapshot | None:
+    def _sound(self, repository_id: str, version: int) -> Snapshot | None:
         """The published snapshot, retained, if what it maps into memory is as it was written."""
         snapshot = self._retained(repository_id) or self._publish_and_retain(repository_id)
         if snapshot is None:
@@ -63,12 +64,15 @@ class Library:
             snapshot.check_files()
         except Corrupt as error:
             snapshot.release()
-            self._found_damaged(repository_id, error)
+            self._found_damaged(repository_id, error, version)
             return None
         return snapshot
 
-    def _found_damaged(self, repository_id: str, error: Corrupt) -> None:
+    def _found_damaged(self, repository_id: str, error: Corrupt, version: int) -> None:
+        """`version`: of what was published when it was read; what was published since may be sound."""
         with self._lock:
+            if self._versions[repository_id] != version:
+                return
             self._damaged.add(repository_id)
         self._on_corrupt(repository_id, error)
 
@@ -99,7 +103,7 @@ class Library:
             try:
                 known = summary_of(self._folder_of(repository_id))
             except Corrupt as error:
-                self._found_damaged(repository_id, error)
+                self._found_damaged(repository_id, error, version)
             if known is not None:
                 with self._lock:
                     if self._versions[repository_id] == version:  # else a commit came meanwhile
@@ -164,12 +168,15 @@ class Library:
                     version, drops = self._versions[repository_id], self._drops[repository_id]
                 new: Snapshot | None = None
                 try:
-                    new = self._read(repository_id, old)
+                    new = self._read(repository_id, old, version)
                 finally:
                     if old is not None and new is not old:
                         old.release()
                 if new is None:
-                    return None
+                    if self._versions[repository_id] == version or self.is_damaged(repository_id):
+                        return None
+                    old = None  # what was published meanwhile may be there, and sound
+                    continue
                 with self._lock:
                     dropped = self._drops[repository_id] != drops  # its folder may be another by now
                     # After a commit meanwhile, which may have found nobody to be published to, nobody must be shown
@@ -186,13 +193,13 @@ class Library:
                     new.release()
                 old = None if dropped else new
 
-    def _read(self, repository_id: str, old: Snapshot | None) -> Snapshot | None:
+    def _read(self, repository_id: str, old: Snapshot | None, version: int) -> Snapshot | None:
         try:
             return old.advance() if old is not None else Snapshot.open(self._folder_of(repository_id))
         except FileNotFoundError:
             return None
         except Corrupt as error:
-            self._found_damaged(repository_id, error)
+            self._found_damaged(repository_id, error, version)
             return None
         except Unavailable:
             raise
@@ -200,4 +207,4 @@ class Library:
             if old is None:
                 raise
             log.exception("an open index could not follow a commit: it is opened anew")
-            return self._read(repository_id, None)
+            return self._read(repository_id, None, version)

@@ -330,6 +330,11 @@ class Questions:
                 watch = self._upkeep.watch(repository, seen)
                 try:
                     snapshot = stack.enter_context(self._library.reading(repository.id))
+                    if snapshot is None and self._library.is_damaged(
+                        repository.id
+                    ):  # found only now: wait for the new one
+                        watch = self._upkeep.watch(repository, self._upkeep.freshen([repository]))
+                        snapshot = stack.enter_context(self._library.reading(repository.id))
                 except (RecollectError, OSError) as error:
                     failure = error if isinstance(error, RecollectError) else translated(error, "the index")
                     if len(targets) == 1:
