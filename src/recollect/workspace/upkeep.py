@@ -536,8 +536,10 @@ class Upkeep:
         # After damage, several may have asked for the same; the last ones find nothing left to be done, and say nothing.
         asked = run.urgency is Urgency.ASKED and not (run.verify and not run.options.reread)
         if not asked and done and idle and reports.says_the_same(repository.last_sync, result):
+            if run.urgency is Urgency.ASKED and repository.wanted:
+                self._catalog.update(repository.id, wanted=0)
             if repository.missing:
-                self._catalog.update(repository.id, missing=0, wanted=0)
+                self._catalog.update(repository.id, missing=0)
             return  # nothing happened: not worth a write
         missing = failed and any(error.kind == "missing" for error in result.errors)
         code = run.error.code if run.error is not None else None
