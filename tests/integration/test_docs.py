@@ -49,6 +49,23 @@ with urllib.request.urlopen(urllib.request.Request(words[0], data, headers, meth
 }
 
 
+def test_every_law_names_tests_that_exist() -> None:
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for page in ("security.md", "promises.md"):
+        text = (ROOT / "docs" / page).read_text()
+        rows = [line for line in text.splitlines() if line.startswith("| ")]
+        laws = [line for line in rows if not line.startswith(("| law |", "| promise |"))]
+        assert laws
+        for line in laws:
+            names = re.findall(r"`(test_\w+)(?:\.py)?`", line)
+            folders = re.findall(r"`(tests/[\w/.]+)`", line)
+            assert names or folders or "make" in line, line
+            for name in names:
+                assert f"def {name}(" in tests or list((ROOT / "tests").rglob(f"{name}.py")), name
+            for folder in folders:
+                assert (ROOT / folder).exists(), folder
+
+
 def blocks(page: Path, *languages: str) -> list[str]:
     return [text for language, text in _BLOCK.findall(page.read_text()) if language in languages]
 
