@@ -254,7 +254,7 @@ def trials(
     live: Callable[[], Callable[[], Answers]] | None = None,
 ) -> Counter[str]:
     """Damage `path` in `home` `count` times, each time from what `home` is now. `live`: opens, and gives what asks."""
-    kept = home.with_name("kept")
+    kept = home.with_name(f"{home.name}-kept")
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(home, kept, symlinks=True, ignore=_sockets)
     expected = ask()
@@ -268,6 +268,7 @@ def trials(
             print(f"  {path.name} bit {bit}: {said}", file=sys.stderr)
         found[said.split()[0]] += 1
         _restore(kept, home)
+    shutil.rmtree(kept)
     return found
 
 
@@ -322,6 +323,7 @@ def whole(work: Path, home: Path, names: Sequence[str], count: int) -> Counter[s
                 print(f"  {path.name} bit {bit}: {said}", file=sys.stderr)
             found[said.split()[0]] += 1
             _restore(kept, home)
+    shutil.rmtree(kept)
     return found
 
 

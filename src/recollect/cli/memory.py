@@ -196,7 +196,10 @@ def import_(
     strict: Annotated[bool, typer.Option("--strict", help="Take in nothing if any record is bad.")] = False,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
-    """Take in memories, all in one step; those known already are merged, bad ones are listed and skipped."""
+    """Take in memories, all in one step; those known already are merged, bad ones are listed and skipped.
+
+    Exit status 1 where some were skipped, 2 where all were.
+    """
     with Connection() as daemon, tempfile.TemporaryDirectory() as folder, waiting("taking memories in"):
         if _is_stream(path):
             with _opened(path, "rb") as stream:
@@ -204,6 +207,8 @@ def import_(
                 Path(path).write_bytes(stream.read())
         found = daemon.call("memory_import", {"path": _absolute(path), "strict": strict})
     as_json(found) if json_ else _show_import(found, "new", "known already")
+    if found["skipped"]:
+        raise typer.Exit(1 if found["imported"] or found["known"] else 2)
 
 
 @app.command()
@@ -263,9 +268,9 @@ def _show_import(found: dict[str, Any], new: str, known: str) -> None:
     skipped = f", {found['skipped']} skipped" if found["skipped"] else ""
     line(f"{found['imported']} {new}, {found['known']} {known}{skipped}")
     for bad in found["bad"]:
-        line(f"  {bad['record']}: {bad['reason']}")
+        note(f"  {bad['record']}: {bad['reason']}")
     if found["skipped"] > len(found["bad"]):
-        line(f"  and {found['skipped'] - len(found['bad'])} more")
+        note(f"  and {found['skipped'] - len(found['bad'])} more")
     for said in found["notes"]:
         note(f"  {said}")
 

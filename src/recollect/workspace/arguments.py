@@ -11,7 +11,7 @@ from recollect.search.filters import Filters
 from recollect.search.hits import Shape
 
 MOST_HITS: Final = 200
-LONGEST_QUERY: Final = 1_000_000  # characters; a pasted file is a question, too, of which the beginning is scored
+LONGEST_QUERY: Final = 2_000_000  # characters; a pasted file is a question, too, of which the beginning is scored
 _MOST_NAMES: Final = 100  # globs, languages, names of repositories in one question
 _LONGEST_REVISION: Final = 1_000
 _LONGEST_NAMES: Final = 10_000  # characters of all of them together
