@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from recollect.errors import Refused, UserError
+from recollect.server import methods
 from recollect.workspace import Caller, Workspace
 from tests.conftest import MakeRepository, git, write
 from tests.secret_texts import block, opaque
@@ -146,5 +148,20 @@ def test_secrets_in_an_import_are_replaced(workspace: Workspace, tmp_path: Path)
     version = {"content": f"before: {TOKEN}", "at": 1_700_000_000}
     record = {"content": f"now: {TOKEN}", "tags": [TOKEN], "metadata": {"token": TOKEN}, "versions": [version]}
     file.write_text(json.dumps(record))
-    workspace.memory.load(str(file))
+    report = workspace.memory.load(str(file))
+    assert report["redactions"] == {"GitHub token": 3, "secret": 1}
     assert TOKEN not in "".join(json.dumps(record) for record in workspace.memory._store.everything())
+    assert workspace.memory.load(str(file), keep_secrets=True)["redactions"] == {}
+    assert TOKEN in workspace.memory.page().memories[0].content
+    run, _ = methods.find("memory_import")
+    with pytest.raises(Refused, match="only a person"):
+        run(workspace, {"path": str(file), "keep_secrets": True}, Caller(agent=True), print, threading.Event())
+
+
+def test_a_backup_brings_back_what_a_person_had_kept(workspace: Workspace) -> None:
+    kept = workspace.remember(f"deploy with {TOKEN}", keep_secrets=True)
+    made = workspace.memory.backup()
+    workspace.memory.delete(kept.id, hard=True)
+    report = workspace.memory.restore(made["path"])
+    assert (report["imported"], report["redactions"]) == (1, {})
+    assert workspace.memory.get(kept.id).content == f"deploy with {TOKEN}"

@@ -122,10 +122,7 @@ def update(
     with Connection() as daemon:
         found = daemon.call("memory_update", params)
     as_json(found) if json_ else _show(found)
-    if found.get("redactions"):
-        from recollect.memory.redact import summary  # of an answer that is rare
-
-        note(summary(found["redactions"]))
+    _say_redactions(found, "memory update")
 
 
 @app.command()
@@ -194,6 +191,7 @@ def import_(
         ),
     ],
     strict: Annotated[bool, typer.Option("--strict", help="Take in nothing if any record is bad.")] = False,
+    keep_secrets: KeepSecrets = False,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
     """Take in memories, all in one step; those known already are merged, bad ones are listed and skipped.
@@ -205,7 +203,8 @@ def import_(
             with _opened(path, "rb") as stream:
                 path = str(Path(folder, "memories.jsonl"))
                 Path(path).write_bytes(stream.read())
-        found = daemon.call("memory_import", {"path": _absolute(path), "strict": strict})
+        params = {"path": _absolute(path), "strict": strict, "keep_secrets": keep_secrets}
+        found = daemon.call("memory_import", params)
     as_json(found) if json_ else _show_import(found, "new", "known already")
     if found["skipped"]:
         raise typer.Exit(1 if found["imported"] or found["known"] else 2)
@@ -273,6 +272,14 @@ def _show_import(found: dict[str, Any], new: str, known: str) -> None:
         note(f"  and {found['skipped'] - len(found['bad'])} more")
     for said in found["notes"]:
         note(f"  {said}")
+    _say_redactions(found, "memory import")
+
+
+def _say_redactions(found: dict[str, Any], command: str) -> None:
+    if found.get("redactions"):
+        from recollect.memory.redact import summary  # of an answer that is rare
+
+        note(summary(found["redactions"], command))
 
 
 def _is_stream(path: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -25,12 +26,15 @@ _TITLE: Final = 40  # characters of the content in a file's name
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """How many were new and how many known; the records that were skipped, with the reason; what else is worth saying."""
+    """How many were new and how many known; the records that were skipped, with the reason; what else is worth saying;
+    how many secrets of each kind were replaced in what was taken in.
+    """
 
     imported: int
     known: int
     skipped: list[dict[str, str]]
     notes: list[str]
+    redactions: dict[str, int]
 
 
 def export(store: MemoryStore, path: Path, verify: Callable[[Path, int], None] | None = None) -> int:
@@ -86,15 +90,17 @@ def write(path: Path, texts: Iterable[str], verify: Callable[[Path, int], None] 
     return count
 
 
-def load(store: MemoryStore, path: Path, strict: bool = False) -> LoadReport:
+def load(store: MemoryStore, path: Path, strict: bool = False, keep_secrets: bool = False) -> LoadReport:
     """Take in what a file holds, in one transaction. `strict`: nothing where any record is bad.
 
     Raises UserError: the file cannot be read, or (`strict`) a record is bad.
     """
-    return load_items(store, imports.read(path), path, strict)
+    return load_items(store, imports.read(path), path, strict, keep_secrets)
 
 
-def load_items(store: MemoryStore, items: Iterable[Item], path: Path, strict: bool = False) -> LoadReport:
+def load_items(
+    store: MemoryStore, items: Iterable[Item], path: Path, strict: bool = False, keep_secrets: bool = False
+) -> LoadReport:
     """`load` of what was read already."""
     records: list[tuple[str, MemoryRecord]] = []
     skipped: list[dict[str, str]] = []
@@ -102,7 +108,7 @@ def load_items(store: MemoryStore, items: Iterable[Item], path: Path, strict: bo
         try:
             if item.raw is None:
                 raise UserError(item.reason)
-            records.append((item.label, store.checked(item.raw)))
+            records.append((item.label, store.checked(item.raw, keep_secrets)))
         except UserError as error:
             skipped.append({"record": item.label, "reason": error.message})
         if strict and skipped:
@@ -111,7 +117,13 @@ def load_items(store: MemoryStore, items: Iterable[Item], path: Path, strict: bo
             raise UserError(said, hint="Without --strict, bad records are skipped and listed.", code="bad_import")
     done = store.load_all(records, strict)
     skipped += [{"record": label, "reason": reason} for label, reason in done.failed]
-    return LoadReport(done.new, len(records) - done.new - len(done.failed), skipped, done.notes)
+    failed = {label for label, _ in done.failed}
+    redactions: Counter[str] = Counter()
+    for label, record in records:
+        if label not in failed:
+            redactions.update(record.redactions)
+    known = len(records) - done.new - len(done.failed)
+    return LoadReport(done.new, known, skipped, done.notes, dict(redactions))
 
 
 def _private(path: str, flags: int) -> int:

@@ -58,12 +58,12 @@ def _is_secret(value: Any, kind: str) -> bool:
     return kind == words.PASSWORD and is_word and not words.is_placeholder(plain) and words.kind_of_name(plain) is None
 
 
-def summary(counts: Counter[str] | dict[str, int]) -> str:
-    """What was replaced, and how a person has it kept, in a sentence; empty where nothing was."""
+def summary(counts: Counter[str] | dict[str, int], command: str = "remember") -> str:
+    """What was replaced, and by what command a person has it kept, in a sentence; empty where nothing was."""
     if not counts:
         return ""
     kinds = ", ".join(f"{count} × {kind}" for kind, count in sorted(counts.items()))
     return (
         f"secrets were replaced ({kinds}); if that is wrong, a person can store the text as it is: "
-        "recollect remember --keep-secrets"
+        f"recollect {command} --keep-secrets"
     )

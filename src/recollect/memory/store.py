@@ -430,9 +430,9 @@ class MemoryStore:
                 versions = [{"at": at, **json.loads(record)} for at, record in rows] if problem is None else []
                 yield {**memory.to_dict(), "deleted_at": memory.deleted_at, "versions": versions}
 
-    def checked(self, raw: Mapping[str, Any]) -> MemoryRecord:
-        """A record of `everything`, or of an import, as it may be stored. Raises UserError."""
-        return validate.checked(raw, self._redacts())
+    def checked(self, raw: Mapping[str, Any], keep_secrets: bool = False) -> MemoryRecord:
+        """A record of `everything`, or of an import, as it may be stored; `keep_secrets` as of `add`. Raises UserError."""
+        return validate.checked(raw, self._redacts() and not keep_secrets)
 
     def load(self, raw: Mapping[str, Any]) -> bool:
         """Take in one record; False where that content is known (tags and metadata are merged). Raises UserError."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from recollect.errors import UserError
 from recollect.model import Progress, Record
 from recollect.workspace import Caller, Workspace
+from recollect.workspace.places import check_may_keep_secrets
 
 Report = Callable[[Any], None]
 _PLAIN: Final = {  # those that take the caller and answer at once
@@ -116,6 +117,7 @@ def _memory(name: str) -> Callable[..., Any]:
     def run(
         workspace: Workspace, params: dict[str, Any], caller: Caller, report: Report, cancelled: threading.Event
     ) -> Any:
+        check_may_keep_secrets(bool(params.get("keep_secrets")), caller)
         return _plain(getattr(workspace.memory, name)(**params))
 
     return run

@@ -221,9 +221,11 @@ class Memories:
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}", code="unwritable") from error
 
-    def load(self, path: str, strict: bool = False) -> dict[str, Any]:
-        """Take in a file; bad records are skipped and listed. `strict`: nothing where any is bad."""
-        return self._loaded(path, lambda source: exchange.load(self._store, source, strict))
+    def load(self, path: str, strict: bool = False, keep_secrets: bool = False) -> dict[str, Any]:
+        """Take in a file; bad records are skipped and listed. `strict`: nothing where any is bad. `keep_secrets`: as
+        of `add`.
+        """
+        return self._loaded(path, lambda source: exchange.load(self._store, source, strict, keep_secrets))
 
     def restore(self, path: str | None = None) -> dict[str, Any]:
         """Bring back what a backup holds (default: the newest good one), also where memory is unavailable."""
@@ -241,7 +243,8 @@ class Memories:
         self._assign_owners()
         self._backups.changed()
         counts = {"imported": report.imported, "known": report.known, "skipped": len(report.skipped)}
-        return {"path": path, **counts, "bad": report.skipped[:_LISTED], "notes": report.notes[:_LISTED]}
+        said = {"bad": report.skipped[:_LISTED], "notes": report.notes[:_LISTED]}
+        return {"path": path, **counts, **said, "redactions": report.redactions}
 
     def accept(self) -> dict[str, Any]:
         """Go on without what is lost: for a person to decide."""

@@ -66,6 +66,12 @@ def check_allowed(path: Path, caller: Caller, scan_paths: Sequence[str] = (), ho
         )
 
 
+def check_may_keep_secrets(keep_secrets: bool, caller: Caller | None) -> None:
+    """Raises Refused: an agent asks for what only a person may."""
+    if keep_secrets and caller is not None and caller.agent:
+        raise Refused("only a person may have secrets kept", hint="In a terminal: recollect remember --keep-secrets")
+
+
 def _within(path: Path, folder: Path) -> bool:
     return folder != Path(folder.anchor) and (path == folder or folder in path.parents)
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 from recollect import __version__
 from recollect.client import handed_over
 from recollect.config import Settings, table
-from recollect.errors import Corrupt, RecollectError, Refused, UserError
+from recollect.errors import Corrupt, RecollectError, UserError
 from recollect.home import home_directory, make_folder, own
 from recollect.index.summary import Summary
 from recollect.jobs import resources
@@ -52,7 +52,7 @@ from recollect.workspace.clones import Clones, name_of
 from recollect.workspace.lists import Lists
 from recollect.workspace.memories import Memories
 from recollect.workspace.meters import Meters
-from recollect.workspace.places import Caller
+from recollect.workspace.places import Caller, check_may_keep_secrets
 from recollect.workspace.questions import Questions
 from recollect.workspace.registry import Registry
 from recollect.workspace.savings import Ledger
@@ -369,10 +369,7 @@ class Workspace(Questions):
         self, content: str, *, repository: str | None = None, caller: Caller | None = None, **details: Any
     ) -> StoredMemory:
         """Keep something for all agents and sessions; by default it belongs to the repository at hand. See `Memories.add`."""
-        if details.get("keep_secrets") and caller is not None and caller.agent:
-            raise Refused(
-                "only a person may have secrets kept", hint="In a terminal: recollect remember --keep-secrets"
-            )
+        check_may_keep_secrets(bool(details.get("keep_secrets")), caller)
         return self.memory.add(content, repository=self._at_hand(repository, caller), **details)
 
     def recall(
