@@ -23,6 +23,11 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _PEER_LINUX = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _PEER_BSD = struct.Struct("Ii68x")  # struct xucred: version, uid, groups
 _LOCAL_PEERCRED = 1  # sys/un.h of macOS and the BSDs
+_FIRST_PERSON = 1000  # numbers below are the system's services
+_ACCESS_LIST = "system.posix_acl_access"
+_ACCESS_VERSION = 4  # bytes before the entries
+_ACCESS_ENTRY = struct.Struct("<HHI")  # tag, rights, number: linux/posix_acl_xattr.h
+_NAMED_USER, _NAMED_GROUP, _WRITE = 0x02, 0x08, 0x02
 _HINT = "Set RECOLLECT_HOME to a folder of your own that only you can write to."
 
 
@@ -150,20 +155,54 @@ def _check_above(path: str, status: os.stat_result) -> None:
         raise _refused(f"{path} belongs to another user (number {status.st_uid})")
     if status.st_mode & stat.S_ISVTX or not status.st_mode & _OTHERS_WRITE:
         return
-    if status.st_mode & stat.S_IWOTH or not _is_own_group(status.st_gid):
+    if status.st_mode & stat.S_IWOTH or not _is_own_group(status.st_gid) or _has_other_writers(path):
         raise _refused(f"other users can write to {path}", f"{_HINT} Or close it: chmod go-w '{path}'")
 
 
 def _is_own_group(gid: int) -> bool:
-    """Whether a group has this user as its only member, as most systems make one for each user."""
+    """Whether nobody else is in a group: the one that most systems make for each user, or root's own.
+
+    Images for containers that run as any number (OpenShift) open home folders to root's group, and have no name for the number.
+    """
     import grp
     import pwd
 
     try:
-        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(gid)
+        group = grp.getgrgid(gid)
+        name = _user_name()
     except KeyError:
         return False
-    return user.pw_gid == gid and user.pw_name == group.gr_name and set(group.gr_mem) <= {user.pw_name}
+    if not set(group.gr_mem) <= {name, "root"}:
+        return False
+    if gid == 0:  # some systems' services have it as their first group; a person may have it too
+        firsts = {user.pw_uid for user in pwd.getpwall() if user.pw_gid == gid and user.pw_uid >= _FIRST_PERSON}
+        return firsts <= {os.geteuid()}
+    return group.gr_name == name and pwd.getpwuid(os.geteuid()).pw_gid == gid
+
+
+def _user_name() -> str:
+    """Empty where the number of this user has no name."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return ""
+
+
+def _has_other_writers(path: str) -> bool:
+    """Whether a folder's access list lets another user or group write. Its mode shows that as the group's right."""
+    if not hasattr(os, "getxattr"):
+        return False
+    try:
+        entries = os.getxattr(path, _ACCESS_LIST, follow_symlinks=False)[_ACCESS_VERSION:]
+    except OSError:  # none, or a file system without lists
+        return False
+    usable = len(entries) - len(entries) % _ACCESS_ENTRY.size
+    return any(
+        (tag == _NAMED_GROUP or (tag == _NAMED_USER and number not in (0, os.geteuid()))) and rights & _WRITE
+        for tag, rights, number in _ACCESS_ENTRY.iter_unpack(entries[:usable])
+    )
 
 
 def _is_unmapped(uid: int) -> bool:

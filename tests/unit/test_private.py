@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import socket
 import stat
+import struct
 from pathlib import Path
 
 import pytest
@@ -70,6 +73,63 @@ def test_a_home_below_a_folder_that_everybody_can_write_to_is_refused_unless_it_
         run_folder(home / "shared" / "mine")
     (home / "shared").chmod(0o1777)
     assert run_folder(home / "shared" / "mine").is_dir()
+
+
+@pytest.fixture
+def opened_to_roots_group(monkeypatch: pytest.MonkeyPatch, home: Path) -> Path:
+    """A folder of root's group, which may write to it, seen by a user whose number has no name."""
+    home.chmod(0o775)
+    own = os.geteuid()
+
+    def nobody(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    def status_of(path: str) -> os.stat_result:
+        status = os.stat(path, follow_symlinks=False)
+        return os.stat_result((*status[:4], own, 0 if path == os.fspath(home) else status.st_gid, *status[6:10]))
+
+    monkeypatch.setattr(private.os, "lstat", status_of)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr(pwd, "getpwall", lambda: [_account(0), _account(11)])  # root, and a service
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group(("root", "x", gid, [])))
+    return home
+
+
+def _account(uid: int) -> pwd.struct_passwd:
+    return pwd.struct_passwd((f"user{uid}", "x", uid, 0, "", "/", "/bin/sh"))
+
+
+def test_a_home_that_roots_group_can_write_to_is_used_as_containers_have_it(opened_to_roots_group: Path) -> None:
+    assert reachable_folder(opened_to_roots_group / "data").is_dir()
+
+
+def test_a_home_that_roots_group_can_write_to_is_refused_where_a_person_is_in_it(
+    opened_to_roots_group: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pwd, "getpwall", lambda: [_account(0), _account(_SOMEBODY)])
+    with pytest.raises(Refused, match="other users can write to"):
+        reachable_folder(opened_to_roots_group / "data")
+    monkeypatch.setattr(pwd, "getpwall", lambda: [_account(0)])
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group(("root", "x", gid, ["somebody"])))
+    with pytest.raises(Refused, match="other users can write to"):
+        reachable_folder(opened_to_roots_group / "data")
+
+
+@pytest.mark.parametrize(
+    ("tag", "rights", "number", "is_refused"),
+    [(0x02, 7, _SOMEBODY, True), (0x08, 6, _SOMEBODY, True), (0x02, 1, _SOMEBODY, False), (0x02, 7, 0, False)],
+)
+def test_an_access_list_that_lets_others_write_is_noticed(
+    opened_to_roots_group: Path, monkeypatch: pytest.MonkeyPatch, tag: int, rights: int, number: int, is_refused: bool
+) -> None:
+    entries = [(0x01, 7, 0xFFFFFFFF), (tag, rights, number), (0x04, 7, 0xFFFFFFFF), (0x10, 7, 0xFFFFFFFF)]
+    packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    monkeypatch.setattr(private.os, "getxattr", lambda *_, **__: packed, raising=False)
+    if is_refused:
+        with pytest.raises(Refused, match="other users can write to"):
+            reachable_folder(opened_to_roots_group)
+    else:
+        assert reachable_folder(opened_to_roots_group) == opened_to_roots_group
 
 
 def test_a_home_of_somebody_else_is_refused(home: Path, as_somebody_else: None) -> None:
