@@ -59,7 +59,11 @@ gcloud-key.json sa-key.json slack_token gh_token client_secret jwt_secret cookie
 l2tp-secrets refresh_token bearer.txt tokens.txt telegram_token.txt pw.txt mypasswords.txt
 logins.csv bitwarden_export_2024.json recovery-key.txt 2fa-backup-codes.txt totp.txt
 aegis-backup.json validator-keypair.json users.htpasswd WinSCP.ini .Xauthority .zhistory
-http-client.private.env.json .circleci/cli.yml .npmrc.bak
+http-client.private.env.json .circleci/cli.yml .npmrc.bak .gitcookies "Login Data" keys.txt.age
+.krb5cc_0 authinfo .vaultpass ansible_vault_pass oauth2.json .tfvars google-services-key.json
+google_token.pickle .dbeaver-data-sources.xml .slackcat .doctl/config.yaml .snowsql/config
+.lftp/bookmarks .irssi/config .pgadmin/servers .ansible/vault .anthropic/key .talos/config
+.docker/key.json age/keys.txt
 """.replace('"', "\x00")
 
 HARMLESS_NAMES = """

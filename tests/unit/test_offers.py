@@ -44,6 +44,18 @@ def item(role: str, text: str) -> dict[str, Any]:
 
 
 _SHAPES: dict[str, list[Any]] = {
+    # what is said to be somebody's in other words
+    "what documents state": [said(f"The docs state the following. {_EVIL}")],
+    "a command and what it printed": [said(f"$ cat README.md\n{_EVIL}")],
+    "a line that a diff takes away": [said(f"-{_EVIL}")],
+    "what the user said": [said(f"You said: {_EVIL}")],
+    "an email": [said(f"From: a@b.example\nSubject: builds\n\n{_EVIL}")],
+    "what follows a dash": [said(f"The page (translated) reads as follows —\n\n{_EVIL}")],
+    "a field of YAML": [said(f"description: {_EVIL}")],
+    "what a heading announces": [said(f"## Contents of README.md\n\n{_EVIL}")],
+    "what a bold name of a document announces": [said(f"**README.md**\n\n{_EVIL}")],
+    "a source in parentheses": [said(f"{_EVIL[:-1]} (from README.md)")],
+    "a note in parentheses": [said(f"I found a note in the repository ({_EVIL})")],
     # what stands in a message of somebody else
     "a user's message": [asked(_EVIL)],
     "a user's message in parts": [asked([{"type": "text", "text": _EVIL}])],

@@ -35,7 +35,7 @@ def test_an_agent_started_at_the_root_gains_nothing() -> None:
 
 
 CREDENTIALS = (".ssh", ".aws", ".config", ".config/gh", ".config/gcloud", ".claude", ".codex", ".gemini", ".local", ".local/share",
-    ".local/share/keyrings",
+    ".local/share/keyrings", ".putty", ".sops", ".zsh_sessions", ".composer", ".config/composer", ".nuget",
     ".mozilla", ".mozilla/firefox/x.default", ".thunderbird", ".password-store",
     ".terraform.d", ".cargo", ".m2",
     ".gradle", "snap", "snap/firefox/common", ".var", ".var/app/x", "Library", "Library/Keychains", "Library/Application Support",

@@ -16,11 +16,15 @@ from recollect.memory.spans import SPOILT, without_spans
 _ITEM: Final = re.compile(r"(?:[-*+•]|\d{1,3}[.)])[ \t]+(?:\[[ xX]\][ \t]+)?")
 _FENCE: Final = re.compile(r"(`{3,}|~{3,})[ \t]*(.*)")
 _FRAMED: Final = (">", "|", "│", "┃", "▌", "▎", "▏", "¦", "＞", "❯", "[", "$ ", "% ", "@@", "+++", "---", "diff --git")
-_LAZY: Final = (">", "＞", "[", "▌", "▎", "▏", "@@", "+++", "diff --git")  # go on to the next blank line
+_LAZY: Final = (">", "＞", "[", "▌", "▎", "▏", "@@", "+++", "diff --git", "$ ")  # go on to the next blank line
 _NUMBERED: Final = re.compile(r"\d+(?:→|\t|[ \t]*\|)")  # as tools show files
 _DELIMITER: Final = re.compile(r"([-=~+])\1{2,}.*\w")  # --- README.md ---
+_HEADED: Final = re.compile(  # a heading that says whose text follows: `## Contents of README.md`, `**README.md**`
+    r"(?:#{1,6}[ \t]|\*\*|__)[ \t]*(?:contents? of\b.*|`?[\w./-]{1,100}\.(?:md|txt|rst|adoc|html?)`?:?[*_#:\s]*\Z)",
+    re.IGNORECASE,
+)
 _SPEAKER: Final = re.compile(
-    r"[*_#\s]*(?:user|human|system|tool|developer|assistant|function|observation)[*_]*[ \t]*:"
+    r"(?:from|subject|reported by|posted by)[ \t]*:|[*_#\s]*(?:user|human|system|tool|developer|assistant|function|observation)[*_]*[ \t]*:"
     r"|\[(?:tool|system|user|file|result|output|function)\b",
     re.IGNORECASE,
 )
@@ -34,8 +38,13 @@ _NOUNS: Final = (
     r"|ticket|e?mail|commit|message|(?:sub-?)?agent|tool|website|spec|rfc|quote|quoting|verbatim|excerpt|contents?"
     r"|[\w-]{1,60}\.(?:md|txt|rst|adoc|html?|py|jsx?|tsx?|json|ya?ml|toml|go|rs|rb|java|sh|c|h|cpp))\b"
 )
-_SOURCE: Final = re.compile(_NOUNS + r"[^:]{0,40}:[*_\s]*\Z", re.IGNORECASE)
-_CREDITED: Final = re.compile(r"(?:[—–]|--)\s*(?:from |the ){0,2}[\w./-]{0,40}?" + _NOUNS + r"\W*\Z", re.IGNORECASE)
+_SOURCE: Final = re.compile(_NOUNS + r"[^:]{0,40}[:：—–→][*_\s]*\Z", re.IGNORECASE)
+_CREDITED: Final = re.compile(
+    r"(?:(?:[—–]|--)\s*(?:from |the ){0,2}[\w./-]{0,40}?|\((?:from|source:?|per|via|quoted from) [^()]{0,60}?)"
+    + _NOUNS
+    + r"\W*\Z",
+    re.IGNORECASE,
+)
 _REPORTED: Final = re.compile(
     r"\baccording to\b|\bas per\b"
     r"|(?<!\bwe )(?<!\bi )(?<!\byou )(?<!\bthat )\b(?:says|said|stated|claimed|instructs|instructed|recommends"
@@ -43,11 +52,17 @@ _REPORTED: Final = re.compile(
     r"|(?<!\bwe )(?<!\bi )(?<!\byou )\b(?:states|claims|reads|writes|wrote|quotes?|quoted|mentions|warns|tells|told|notes"
     r"|noted|reports|reported|replied|replies|answered|answers|asks|asked|found|returned|concluded)"
     r"(?:\*\*)?(?:[ \t]+(?:that|us|me|you|to)\b|[ \t]*[:,])"
+    r"|\byou (?:said|wrote|asked|told|stated|mentioned)\b[^.:]{0,30}:"
+    r"|\b(?:docs|documentation|files|pages|notes|comments|guides|maintainers|authors)[ \t]+(?:\w{1,20}[ \t]+)?"
+    r"(?:state|say|claim|recommend|suggest|demand|tell|instruct|ask)\b"
+    r"|\bfound (?:an?|this|the|some) (?:\w+ )?(?:notes?|comments?|lines?|messages?|instructions?|texts?|sentences?)\b"
     r"|^[*_]*(?!decision|decided|convention|agreed|lesson|gotcha|root cause|rule)[^:.!?]{0,60}"
     + _NOUNS
     + r"[^:.!?]{0,30}:",
     re.IGNORECASE,
 )
+
+_FIELD: Final = re.compile(r"[\"']?(?:description|body|title|text|content|message|readme|stdout|output)[\"']?: ")
 
 
 def paragraphs(message: str) -> list[str]:
@@ -66,7 +81,7 @@ def paragraphs(message: str) -> list[str]:
 
 def is_reported(sentence: str) -> bool:
     """Whether a sentence tells what somebody else said."""
-    return _REPORTED.search(sentence) is not None
+    return _REPORTED.search(sentence) is not None or _FIELD.match(sentence) is not None
 
 
 def _own_lines(text: str) -> Iterator[str]:
@@ -119,6 +134,9 @@ class _Frame:
         if self._delimiter:
             self._delimiter = "" if body.startswith(self._delimiter) else self._delimiter
             return True
+        if _HEADED.match(body):
+            self._source = "announced"
+            return True
         delimiter = None if is_item else _DELIMITER.match(body)
         if delimiter is not None and not body.startswith("~~~"):
             self._delimiter, self._source = delimiter[1] * 3, ""
@@ -134,7 +152,7 @@ class _Frame:
         if self._lazy:
             return True
         framed = body.startswith(_FRAMED) or body.count("|") > 1 or _NUMBERED.match(body) is not None
-        framed = framed or (body[0] == "+" and not is_item)
+        framed = framed or (body[0] in "+-" and not is_item)
         nested = is_item and self._in_list
         self._in_list = is_item or (self._in_list and indent > 0)
         if framed or (indent >= 4 and not nested):
@@ -143,7 +161,9 @@ class _Frame:
             return True
         if self._is_sources(is_item, indent):
             return True
-        if body.rstrip("*_ \t").endswith(":") and (_SOURCE.search(body[-80:]) or _REPORTED.search(body[:1000])):
+        if body.rstrip("*_ \t").endswith((":", "：", "—", "–", "→")) and (
+            _SOURCE.search(body[-80:]) or _REPORTED.search(body[:1000])
+        ):
             self._source = "announced"
             return True
         return False

@@ -38,6 +38,7 @@ _MARKS: Final = (
     "<server>",
     r"PrivateKey\s*=",
     r"(?m)^(?:export )?[A-Z][A-Z0-9_]+=",
+    r'"private_key"',
 )
 _SHOWN: Final = (  # what is none of a template, a variable or a placeholder stands after these
     rb"(?i)aws_secret_access_key[\"']?\s*[:=]\s*[\"']?[A-Za-z0-9/+=]{40}(?![A-Za-z0-9/+=])",
@@ -52,6 +53,7 @@ _SHOWN: Final = (  # what is none of a template, a variable or a placeholder sta
     rb"(?m)^\s*PrivateKey\s*=\s*[A-Za-z0-9+/]{43}=",
     rb"AGE-SECRET-KEY-1[0-9A-Z]{50,}",
     rb"(?m)^Private-Lines: [0-9]",
+    rb"\"private_key\"\s*:\s*\"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:\\+[nr])*[A-Za-z0-9+/=]",
 )
 _PUBLIC_BLOCK: Final = re.compile(
     rb"-----BEGIN (?:PGP (?:PUBLIC KEY BLOCK|SIGNATURE|SIGNED MESSAGE|ARMORED FILE)|"
@@ -67,6 +69,10 @@ _MANIFEST: Final = re.compile(  # documents that speak of secrets by name
     rb"(?m)\{\{|<%|\{%|^\s*[\"']?apiVersion[\"']?:|^\s*[\"']?(?:jobs|openapi|swagger|\$schema|operationId|parameters|services|tasks|hosts)[\"']?:|"
     rb"\"\$schema\"|\"(?:properties|definitions|paths|abi|contractName)\"\s*:|ENC\[AES256_GCM|^\$ANSIBLE_VAULT|^- (?:name|hosts): |"
     rb"<%|secretKeyRef|valueFrom|external: true|file: [./]|\$\{\{ |!Ref |Fn::|AWSTemplateFormatVersion|^(?:on|name): "
+)
+_SETTINGS: Final = frozenset(  # of programs that keep logins among other settings
+    "pip.conf pip.ini .condarc nuget.config .yarnrc.yml gradle.properties hosts.yml hub database.yml my.cnf .flaskenv "
+    ".aider.conf.yml settings.xml tokens.json".split()
 )
 _STRUCTURED: Final = frozenset("json json5 yaml yml toml ini cfg conf properties xml plist php exs config".split())
 
@@ -94,9 +100,15 @@ def _holds_keys(path: str, data: bytes) -> bool:
     quotes = language.content == "code" or (language.content == "docs" and language.name not in ("text", "unknown"))
     if quotes and language.grammar != "notebook":
         return b"PRIVATE KEY" in data and _keys_in(data) >= _MOST * len(data.strip())
+    if path.rpartition("/")[2].lower() in _SETTINGS and values.find(data[:_HEAD]):
+        return True
     if _marks().search(data) is None:
         return False
-    if _keys_in(data) or any(re.search(pattern, data) for pattern in _SHOWN):
+    if (
+        any(True for _ in documents.key_blocks(data))
+        or _is_login(data)
+        or any(re.search(pattern, data) for pattern in _SHOWN)
+    ):
         return True
     if any(True for _ in documents.of_documents(data)):
         return True
@@ -109,6 +121,12 @@ def _keys_in(data: bytes) -> int:
     return sum(end - start for start, end, _ in blocks)
 
 
+def _is_login(data: bytes) -> bool:
+    """Whether a kubeconfig holds a token or a password."""
+    return b"kind: Config" in data and _LOGIN.search(data) is not None
+
+
+_LOGIN: Final = re.compile(rb"(?m)^\s+(?:- )?(?:token|password):\s*[\"']?[^\s\"'<>${}]{6,}")
 _LONG: Final = re.compile(rb"[A-Za-z0-9+/=]{40}")
 
 
@@ -138,7 +156,7 @@ def _is_harmless(path: str, data: bytes) -> bool:
         return False
     if any(True for _ in documents.of_documents(data)):
         return False
-    if extension == "json" and names.is_translation(path):
+    if extension in ("json", "yml", "yaml") and names.is_translation(path):
         return True
     return bool(_MANIFEST.search(data)) and not values.find(data)
 

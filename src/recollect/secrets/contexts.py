@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -33,6 +35,12 @@ def urls(data: bytes) -> Iterator[Secret]:
     for match in compiled(r"[A-Za-z][A-Za-z0-9+.-]*://([A-Za-z0-9_.-]{20,})@").finditer(data):
         if re.search(rb"[0-9]", match.group(1)) and re.search(rb"[A-Za-z]", match.group(1)):
             yield matched(match, 1, "token in a URL")
+    for match in compiled(
+        r"(?i)\bSharedAccessSignature[ =:]+[\"']?([^\s\"']{20,})|\bX-(?:Amz|Goog)-Signature[=:]\s*([0-9a-f]{40,})"
+    ).finditer(data):
+        yield matched(match, 1 if match.group(1) else 2, "token in a URL")
+    for match in compiled(r":_(?:authToken|auth|password)\s*=\s*[\"']?([A-Za-z0-9+/=_.-]{8,})").finditer(data):
+        yield from checked(match, 1, words.TOKEN, evidence=Evidence.CERTAIN)
     for match in compiled(rf"[?&#;](?i:{_QUERY_NAMES})=([^\s&\"'`<>#;)\]]+)").finditer(data):
         value = match.group(1).decode("utf-8", "replace")
         plain = value.replace("%", "").replace(".", "")
@@ -48,6 +56,9 @@ def headers(data: bytes) -> Iterator[Secret]:
     for match in compiled(source).finditer(data):
         value = match.group(1)
         if _is_opaque(value) or (len(value) >= 16 and value.isalpha() and value.islower()):
+            yield matched(match, 1, "authorization")
+    for match in compiled(r"(?i)\bbasic\s+([A-Za-z0-9+/]{8,}={0,2})").finditer(data):
+        if _is_login(match.group(1)):
             yield matched(match, 1, "authorization")
     for match in compiled(r"\b(?i:bearer)\s+[\"'`]?([A-Za-z0-9_.~+/=-]{16,})").finditer(data):
         if _is_opaque(match.group(1)):
@@ -69,6 +80,7 @@ _OPTIONS: Final = (  # short options in which programs take passwords
     rf"\bredis-cli\b[^\r\n|;]*?\s-a\s+{VALUE}",
     rf"\b(?:unzip|zip|mosquitto_\w+)\b[^\r\n|;]*?\s-P\s?{VALUE}",
     rf"\bldap\w+\b[^\r\n|;]*?\s-w\s+{VALUE}",
+    rf"\bssh-keygen\b[^\r\n|;]*?\s-[NP]\s+{VALUE}",
     r"\bcurl\b[^\r\n|;]*?\s(?:-u|--user|-U|--proxy-user)[\s=]*[\"']?[^\s:\"']+:([^\s\"']+)",
 )
 
@@ -77,6 +89,15 @@ def commands(data: bytes) -> Iterator[Secret]:
     for source in _OPTIONS:
         for match in compiled(source).finditer(data):
             yield from checked(match, 1, words.PASSWORD, evidence=Evidence.CERTAIN)
+
+
+def _is_login(value: bytes) -> bool:
+    """Whether a value is `user:password` in base 64."""
+    try:
+        plain = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return b":" in plain and plain.isascii() and plain.decode("ascii").isprintable()
 
 
 def _is_opaque(value: bytes) -> bool:

@@ -48,6 +48,8 @@ _HOME: Final = """
 .gemini/oauth_creds.json .gemini/google_accounts.json .gemini/tmp .copilot .cursor/mcp.json
 .cursor/projects .continue/sessions .continue/config.json .codeium .windsurf .amazonq
 .qwen/oauth_creds.json .kimi/credentials .aider.conf.yml .opencode/auth.json .var/app snap
+.putty .sops .talos .doctl .zsh_sessions .composer/auth.json .config/composer/auth.json .nuget/nuget.config
+.config/helm/registry .expo/state.json .vagrant.d/insecure_private_key
 .vault-token .chef .lastpass .dropbox .local/state/gh .npm/_logs .android/debug.keystore
 library/keychains library/cookies library/mail library/messages library/safari library/accounts
 library/containers library/preferences library/group?containers library/application?support/google

@@ -80,11 +80,13 @@ _EXACT: Final = frozenset(
     encrypted_data_bag_secret .chef_secret .claude.json hosts.yml.gh .lab.toml glab-cli.yml
     .circleci.yml.local .travis.token .codecov-token .wrangler.toml.local .aws-credentials
     aws-credentials aws_credentials awscredentials.properties credentials.csv accesskeys.csv
-    rootkey.csv new_user_credentials.csv aws.json aws-keys.json
+    rootkey.csv new_user_credentials.csv aws.json aws-keys.json .gitcookies .slackcat authinfo .vaultpass .tfvars
+    ansible_vault_pass .ansible_vault_pass oauth2.json google-services-key.json .dbeaver-data-sources.xml
     """.split()
 )
 _PATTERN: Final = re.compile(
-    r"creds(?:\.\w+)?|[\w.-]+[-_.]creds\.\w+|[\w.-]*pull[-_]?secrets?\.\w+|[\w.-]+\.htpasswd|[\w.-]+\.remmina|krb5cc_\w+|"
+    r"(?:login|web) data(?: for account)?|[\w.-]*token\.pickle|"
+    r"creds(?:\.\w+)?|[\w.-]+[-_.]creds\.\w+|[\w.-]*pull[-_]?secrets?\.\w+|[\w.-]+\.htpasswd|[\w.-]+\.remmina|\.?krb5cc_\w+|"
     r"(?:vault|unseal|init|cluster|root)[-_](?:keys?|token)(?:\.(?:json|txt|ya?ml))?|unseal\.json|registry[-_]auth\.json|"
     r"(?:gcp|gcs|gcloud|google|azure|firebase|sa|aws)[-_]?(?:key|keys|admin|oauth|auth|account)\.json|oauth2?[-_](?:client|token)s?\.json|"
     r"(?!(?:get|create|generate|gen|make|rotate|new|fetch|set|show|print|reset|update|delete|check|decrypt|encrypt|test)[-_])"
@@ -97,7 +99,7 @@ _PATTERN: Final = re.compile(
     r"env[-_](?:prod|production|local|staging|live)|\.?env\.json|\.(?:dev|prod|staging)\.vars(?:\..+)?|http-client\.private\.env\.json|"
     r"id_(?:rsa|dsa|ecdsa|ed25519|ecdsa_sk|ed25519_sk|xmss)(?:[.\-_].+)?|.+[-_.](?:rsa|dsa|ecdsa|ed25519)|ssh_host_\w+_key|"
     r".+\.(?:pem|key|p8|p12|pfx|pkcs8|pkcs12|jks|jceks|keystore|bks|bcfks|truststore|ppk|kdb|kdbx|kwallet|keychain|keychain-db|keyring|"
-    r"psafe3|agekey|asc|sec|ovpn|keytab|tfstate|tfvars|pvk|snk|jwk|tblk|cscfg|publishsettings|pubxml\.user|azurepubxml|rdp|"
+    r"psafe3|age|agekey|asc|sec|ovpn|keytab|tfstate|tfvars|pvk|snk|jwk|tblk|cscfg|publishsettings|pubxml\.user|azurepubxml|rdp|"
     r"mobileprovision|provisionprofile|nmconnection|creds|cred|credentials?|secrets?|passwd|passwords?|token|nk|gpg-key|"
     r"opvault|agilekeychain|1pux|1pif|enpass|sqldump|bek|fve|kubeconfig|mysql_secret|authinfo|wgconf)|"
     r".+\.tfstate(?:\.[\w-]+)*|.+\.tfvars\.json|.+-kubeconfig|kubeconfig[.\-_].+|kube[-_]?config(?:\.ya?ml|\.json|\.conf)?|"
@@ -122,7 +124,8 @@ _ORDINARY: Final = frozenset(  # endings of source and documents, which no secre
 ) - {"exs", "pub", "cl", "text", "txt"}
 _FOLDERS: Final = frozenset({".ssh", ".gnupg", ".password-store", ".gcloud", ".1password", ".keychain", ".keys"})
 _IN_FOLDERS: Final = re.compile(  # paths, of folders that hold other files as well
-    r"(?:^|/)(?:\.envs/.+|\.aws/(?:config|sso/.+|cli/cache/.+|credentials.*)|\.docker/(?:config\.json|.*\.pem|trust/.+)|\.kube/(?:config.*|cache/.+)|"
+    r"(?:^|/)(?:\.envs/.+|\.(?:doctl|snowsql|lftp|irssi|pgadmin|anthropic|openai|talos|putty|sops)/.+|age/keys\.txt|\.docker/key\.json|"
+    r"\.ansible/vault[^/]*|\.aws/(?:config|sso/.+|cli/cache/.+|credentials.*)|\.docker/(?:config\.json|.*\.pem|trust/.+)|\.kube/(?:config.*|cache/.+)|"
     r"\.azure/(?:[^/]*(?:token|profile|credential|principal|msal)[^/]*|[^/]*\.(?:bin|json|cache))|\.cargo/credentials.*|\.gem/credentials|"
     r"\.config/(?:gcloud|gh|hub|glab-cli|op|rclone|doctl|stripe|configstore|sops|containers|github-copilot|heroku|flyctl|fly|"
     r"linode-cli|filezilla|hcloud|scw|ngrok|git/credentials|gitui|keybase|bitwarden[^/]*|libsecret|google-chrome|chromium|"

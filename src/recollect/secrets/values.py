@@ -87,6 +87,8 @@ _ELEMENT: Final = re.compile(rb"[^<\s][^<\r\n]*(?=<)")
 _WORD: Final = re.compile(rb"\S+")
 _BESIDE: Final = (  # what stands before a value, with its name as a group; the value
     (rf"({NAME}){_MAY_QUOTE}\]?[*_]{{0,2}}\s*(?:=>|:=|==?=?|\?=|\|\|=|->|→|:)[*_]{{0,2}}[ \t]*", _ANY),
+    (rf"(?m)^[ \t]*(?:- )?[\"']?({NAME})[\"']?:[ \t]*[|>][+-]?[0-9]?[ \t]*\r?\n[ \t]+", _WORD),
+    (rf"\"({NAME})\"\s*:\s*", _IN_QUOTES),
     (rf"\|\s*[*_`]{{0,2}}({NAME})[*_`]{{0,2}}\s*\|\s*", _ANY),
     (rf"({NAME})[\"']\s*,\s*", _IN_QUOTES),
     (rf"(?i:\b(?:env|set|setenv|setx|arg|set -\w+|set --\w+))\s+({NAME})\s+", _ANY),
