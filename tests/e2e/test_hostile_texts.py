@@ -165,6 +165,11 @@ def test_no_command_prints_lines_or_orders_of_others(home: Path, hostile: Path, 
         ("savings",),
         ("config",),
         (f"none{_HOSTILE}",),
+        ("search", "zebra", f"--none{_HOSTILE}"),
+        ("search", "zebra", "--limit", f"1{_HOSTILE}"),
+        ("config", f"none{_HOSTILE}"),
+        ("recall", "zebra", f"none{_HOSTILE}", f"--none{_HOSTILE}"),
+        ("memory", f"none{_HOSTILE}"),
         ("forget", str(hostile)),
     ]
     shown = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -29,12 +30,7 @@ def run(arguments: list[str] | None = None) -> int:
     except Exit as ended:
         return ended.exit_code
     except TyperException as error:
-        show = getattr(error, "show", None)  # usage errors print their command's usage too
-        if show is not None:
-            show()
-        else:
-            sys.stderr.write(f"recollect: {escape.line(str(error))}\n")
-        return 2
+        return _misused(error)
     except (KeyboardInterrupt, Abort):
         sys.stderr.write("interrupted\n")
         return 130
@@ -56,13 +52,26 @@ def _said(error: RecollectError, as_json: bool) -> int:
     return error.exit_code
 
 
+def _misused(error: TyperException) -> int:
+    """Say what is wrong with the arguments, on lines of our own: arguments may hold what others wrote."""
+    error.message = escape.line(error.message)
+    show = getattr(error, "show", None)  # usage errors print their command's usage too
+    if show is None:
+        sys.stderr.write(f"recollect: {error.message}\n")
+        return 2
+    said = io.StringIO()
+    show(file=said)
+    sys.stderr.write(escape.block(said.getvalue()))
+    return 2
+
+
 def _our_bug() -> int:
     try:
         path = run_folder(home_directory()) / "crash.log"
         with open(path, "w", opener=opener) as file:
             file.write(f"recollect {' '.join(sys.argv[1:])}\n{traceback.format_exc()}")
-        place = f"details: {path}"
+        place = f"details: {escape.line(str(path))}"
     except (OSError, RecollectError):
-        place = traceback.format_exc()
+        place = escape.block(traceback.format_exc())
     sys.stderr.write(f"recollect: this is a bug of ours; {place}\n")
     return 3
