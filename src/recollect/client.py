@@ -19,7 +19,16 @@ from pathlib import Path
 
 from recollect import __version__
 from recollect.errors import RecollectError, Unavailable, UserError, from_dict
-from recollect.home import LONGEST_HELLO, LONGEST_LINE, PROTOCOL, home_directory, run_folder, socket_path, was_stopped
+from recollect.home import (
+    LONGEST_HELLO,
+    LONGEST_LINE,
+    PROTOCOL,
+    START_LOCK,
+    home_directory,
+    run_folder,
+    socket_path,
+    was_stopped,
+)
 from recollect.private import check_peer, open_private, opener
 
 TYPE_CHECKING = False  # as in `recollect`
@@ -109,7 +118,7 @@ def _connected(home: Path, start: bool) -> socket.socket:
     if not start:
         raise Unavailable("no daemon is running", hint="recollect daemon start", code="not_running")
     try:
-        lock = open_private(run_folder(home) / "start.lock", os.O_RDWR | os.O_CREAT)
+        lock = open_private(run_folder(home) / START_LOCK, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise Unavailable(
             f"{home} cannot be used: {error.strerror}", hint="Set RECOLLECT_HOME.", code="no_home"

@@ -14,6 +14,7 @@ from recollect.errors import AlreadyRunning
 from recollect.private import open_private, private_folder, reachable_folder, sync_folder
 
 PROTOCOL = 1  # of the socket; client and daemon must agree on it
+START_LOCK = "start.lock"  # in `run/`: of whoever starts a daemon, or ends one
 LONGEST_HELLO = 65_536  # bytes of the first line each way
 LONGEST_LINE = 16_000_000  # bytes of one request
 _LONGEST_SOCKET = 100  # bytes; the kernel's limit is 104 (macOS) or 108 (Linux), the terminating zero included

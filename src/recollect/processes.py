@@ -8,16 +8,18 @@ import signal
 import sys
 import time
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from recollect import client
 from recollect.errors import Unavailable
-from recollect.home import mark_stopped, socket_path
+from recollect.home import START_LOCK, mark_stopped, run_folder, socket_path
+from recollect.private import open_private
 
 _MODULES = frozenset(f"recollect.server.{name}" for name in ("daemon", "indexer", "worker"))
 _GRACE_S = 10.0  # for a daemon that is asked to end; it takes well under a second
+_START_S = 10.0  # for a start that has begun
 _KILLED_S = 10.0  # for processes that were killed; only a dead mount keeps one longer
 _LOOK_S = 0.05
 
@@ -56,19 +58,10 @@ def stop(home: Path) -> bool:
 
     Returns when all of them have gone and the lock is free. Raises Unavailable: some process cannot be ended.
     """
-    ours = {item.pid: item for item in of_home(home)}
-    if not any(item.arguments for item in ours.values()):
+    if not any(item.arguments for item in of_home(home)):
         return False
-    mark_stopped(home)  # so that no agent's session starts another one meanwhile
-    daemons = [item for item in ours.values() if "recollect.server.daemon" in item.arguments]
-    for item in daemons or list(ours.values()):
-        _send(item, signal.SIGTERM)
-        _send(item, signal.SIGCONT)  # a suspended one does not end
-    left = _wait(home, ours, _GRACE_S)
-    if left:
-        for item in left:
-            _send(item, signal.SIGKILL)
-        left = _wait(home, ours, _KILLED_S)
+    with _starts_wait(home):
+        left = _end(home)
     if left:
         numbers = ", ".join(str(item.pid) for item in left)
         hint = "They wait for a file system that does not answer: see `mount`, then try again."
@@ -79,6 +72,47 @@ def stop(home: Path) -> bool:
     return True
 
 
+def _end(home: Path) -> list[Process]:
+    """Those that are left after they were asked, then killed."""
+    mark_stopped(home)  # so that no agent's session that only waits starts another one
+    ours = {item.pid: item for item in of_home(home)}
+    daemons = [item for item in ours.values() if "recollect.server.daemon" in item.arguments]
+    for item in daemons or list(ours.values()):
+        _send(item, signal.SIGTERM)
+        _send(item, signal.SIGCONT)  # a suspended one does not end
+    left = _wait(home, ours, _GRACE_S)
+    if left:
+        for item in left:
+            _send(item, signal.SIGKILL)
+        left = _wait(home, ours, _KILLED_S)
+    return left
+
+
+@contextmanager
+def _starts_wait(home: Path) -> Iterator[None]:
+    """Have whoever asks meanwhile wait before a daemon is started: it would be one more to end, and its calls lost.
+
+    A start that has begun is waited for; one that hangs is not.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):  # a full disk, a folder that was removed: all must end all the same
+            lock = open_private(run_folder(home) / START_LOCK, os.O_RDWR | os.O_CREAT)
+            stack.callback(os.close, lock)
+            until = time.monotonic() + _START_S
+            while not _is_taken(lock) and time.monotonic() < until:
+                time.sleep(_LOOK_S)
+        yield
+
+
+def _is_taken(lock: int) -> bool:
+    """Whether we have a lock now."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def is_locked(home: Path) -> bool:
     """Whether a process holds the lock of a data directory."""
     try:
@@ -86,12 +120,9 @@ def is_locked(home: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _is_taken(descriptor)
     finally:
         os.close(descriptor)
-    return False
 
 
 def _wait(home: Path, ours: dict[int, Process], limit_s: float) -> list[Process]:

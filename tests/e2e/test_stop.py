@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +20,8 @@ import pytest
 
 from recollect import processes
 from recollect.client import Connection
-from recollect.home import socket_path
+from recollect.errors import RecollectError
+from recollect.home import START_LOCK, socket_path
 from tests.conftest import SHOP, MakeRepository, daemons_of, processes_of, wait_until
 
 RECOLLECT = (sys.executable, "-m", "recollect")
@@ -155,6 +158,52 @@ def test_a_restart_is_a_stop_and_a_start(home: Path) -> None:
     (after,) = daemons_of(home)
     assert after != before
     _stop(home)
+
+
+def test_who_goes_on_asking_waits_for_the_end_and_no_daemon_is_killed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signals: list[signal.Signals] = []
+    send = processes._send
+
+    def noted(process: processes.Process, number: signal.Signals) -> None:
+        signals.append(number)
+        send(process, number)
+
+    monkeypatch.setattr(processes, "_send", noted)
+    is_over = threading.Event()
+
+    def go_on_asking() -> None:
+        while not is_over.is_set():
+            with suppress(RecollectError), Connection(home) as daemon:
+                daemon.call("about", {})
+
+    with Connection(home) as daemon:
+        before = daemon.call("about", {})["pid"]
+    agents = [threading.Thread(target=go_on_asking) for _ in range(2)]
+    for agent in agents:
+        agent.start()
+    try:
+        assert processes.stop(home)
+        assert signal.SIGKILL not in signals
+        with Connection(home) as daemon:  # whoever waited has been answered by the next one
+            assert daemon.call("about", {})["pid"] != before
+    finally:
+        is_over.set()
+        for agent in agents:
+            agent.join(60)
+    _stop(home)
+
+
+def test_a_start_that_hangs_does_not_keep_a_daemon_from_being_stopped(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Connection(home).close()
+    monkeypatch.setattr(processes, "_START_S", 0.2)
+    with (home / "run" / START_LOCK).open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert processes.stop(home)
+    assert processes_of(home) == []
 
 
 def _send_to_the_number_of_another(pid: int) -> None:
