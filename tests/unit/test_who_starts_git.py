@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import recollect
+from recollect.errors import Unavailable
+from recollect.sync import git_process
 
 _SOURCE = Path(recollect.__file__).parent
 _STARTS_GIT = "sync/git_process.py"
@@ -151,3 +153,9 @@ def test_the_module_that_starts_git_keeps_its_reading_commands_from_the_files_of
         "archive",
         "blame",
     }
+
+
+def test_a_git_that_takes_too_long_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"git ls-files took longer than 0 s") as caught:
+        git_process.run(["--literal-pathspecs", "ls-files", "-z"], tmp_path, None, timeout_s=0.0)
+    assert "git status" in caught.value.hint

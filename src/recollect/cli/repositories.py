@@ -330,7 +330,8 @@ def _status(found: dict[str, Any]) -> None:
     when = f", next look {_until(found['next_sync_at'])}" if found["next_sync_at"] else ""
     line(f"  kept      {kept}{when}{', auto-sync is paused' if found['paused'] else ''}")
     if found["failing_since"]:
-        line(f"  failing   since {ago(found['failing_since'])}, {found['attempts']} attempts")
+        attempts = "1 attempt" if found["attempts"] == 1 else f"{found['attempts']} attempts"
+        line(f"  failing   since {ago(found['failing_since'])}, {attempts}")
     last = found["last_sync"]
     if last is None:
         line("  last sync never")

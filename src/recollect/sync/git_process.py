@@ -38,6 +38,9 @@ _READING: Final = frozenset(
 _NO_REPOSITORY: Final = {"GIT_DIR": os.devnull}  # nothing is looked for
 _DUBIOUS: Final = re.compile(rb"detected dubious ownership|^fatal: unsafe repository", re.MULTILINE)
 TIMEOUT_S: Final = 120.0
+_SLOW: Final = (
+    "Try `git status` there. A slow disk, or an ignore file with many stars in one pattern, takes git itself long."
+)
 _SSH_S: Final = 10.0
 
 _starting = threading.Lock()
@@ -75,7 +78,9 @@ def run(
         try:
             output, messages = git.communicate(input, timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise Unavailable(f"git {arguments[0]} took longer than {timeout_s:.0f} s", code="git_timeout") from error
+            name = next(word for word in arguments if not word.startswith("-"))
+            message = f"git {name} took longer than {timeout_s:.0f} s"
+            raise Unavailable(message, hint=_SLOW, code="git_timeout") from error
         finally:
             git.kill()  # unless it has ended
             _running.discard(git)

@@ -150,7 +150,8 @@ def _repository(item: Repository, upkeep: Upkeep, seen: Seen) -> Iterator[Findin
     errors = (item.last_sync or {}).get("errors", [])
     if item.attempts:
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(reports.failing_since(item)))
-        said = f"its last {item.attempts} syncs failed, since {since}: {reports.failure_of(item)}"
+        syncs = "last sync" if item.attempts == 1 else f"last {item.attempts} syncs"
+        said = f"its {syncs} failed, since {since}: {reports.failure_of(item)}"
         yield Finding("problem", item.name, said, f"recollect sync {item.name}")
     elif item.id in seen.failures:
         failure = seen.failures[item.id]
