@@ -7,9 +7,10 @@ import random
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -324,3 +325,51 @@ def test_a_restore_of_nothing_readable_changes_nothing(home: Path) -> None:
         with pytest.raises(UserError):
             memory.restore(str(home / "nowhere.jsonl"))
         assert listed(memory) == stored
+
+
+def test_damage_that_sqlite_cannot_tell_in_utf_8_keeps_nothing_from_starting(home: Path) -> None:
+    expected = a_home(home)
+    path = home / "memory.db"
+    data = path.read_bytes()
+    place = data.index(b"CREATE TABLE memories")
+    path.write_bytes(data[:place] + b"CR\xefATE\xff" + data[place + 7 :])
+    with memories(home) as memory:
+        assert any(finding.level == "problem" for finding in memory.findings())
+        memory.restore()
+        assert listed(memory) == expected
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda memory: memory.get(["x"]),
+        lambda memory: memory.get("\ud800"),
+        lambda memory: memory.add("new", supersedes=True),
+        lambda memory: memory.add("new", symbols=5),
+        lambda memory: memory.recall("fact", memory_type=["note"]),
+        lambda memory: memory.recall(["fact"]),
+        lambda memory: memory.recall("fact", limit="many"),
+        lambda memory: memory.page(filters={"memory_type": {}}),
+    ],
+)
+def test_a_wrong_argument_is_no_damage(home: Path, call: Callable[[Any], object]) -> None:
+    a_home(home)
+    with memories(home) as memory:
+        with pytest.raises(UserError):
+            call(memory)
+        assert memory.notices() == []
+    assert not list(home.glob("memory.damaged-*"))
+
+
+def test_a_backup_s_name_is_on_the_disk_before_it_is_said_to_be_made(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[set[str]] = []
+    monkeypatch.setattr(
+        "recollect.memory.backups.sync_folder", lambda folder: synced.append({item.name for item in folder.iterdir()})
+    )
+    with memories(home) as memory:
+        memory.add("something to keep")
+        made = Path(memory.backup()["path"]).name
+        assert synced
+        assert made in synced[-1]

@@ -18,6 +18,7 @@ from recollect.errors import RecollectError, Unavailable, UserError
 from recollect.home import make_folder
 from recollect.memory import exchange
 from recollect.memory.store import MemoryStore
+from recollect.private import sync_folder
 
 DAYS: Final = 7  # days with a good backup, of which the files stay
 _EVERY_S: Final = 86_400.0
@@ -113,6 +114,7 @@ class Backups:
         if is_whole and target.exists() and (before is None or written < before):
             target.rename(self._folder / f"memory-{time.strftime('%Y%m%d-%H%M%S')}.jsonl")
         spare.replace(target)
+        sync_folder(self._folder)  # else a power cut may leave it under the name that it was written under
         if is_whole and written:
             self._rotate()
         return {"path": str(target), "memories": written}

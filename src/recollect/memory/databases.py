@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from recollect.errors import UserError
 from recollect.memory.imports import MAX_FILE, MAX_RECORD, Item, foreign_metadata, normal
+from recollect.store.database import DamageAware
 
 _STEP: Final = 10_000  # instructions of SQLite's machine between two looks at …
 _MAX_STEPS: Final = 20_000  # … how often a statement was looked at: a few seconds
@@ -30,9 +31,9 @@ def read(path: Path) -> Iterator[Item]:
 def _connected(path: Path) -> sqlite3.Connection:
     address = path.absolute().as_uri()
     try:
-        return _guarded(sqlite3.connect(f"{address}?mode=ro", uri=True))
+        return _guarded(sqlite3.connect(f"{address}?mode=ro", uri=True, factory=DamageAware))
     except sqlite3.OperationalError:  # its log cannot be opened where the folder may not be written
-        return _guarded(sqlite3.connect(f"{address}?immutable=1", uri=True))
+        return _guarded(sqlite3.connect(f"{address}?immutable=1", uri=True, factory=DamageAware))
 
 
 def _guarded(database: sqlite3.Connection) -> sqlite3.Connection:

@@ -16,6 +16,7 @@ from recollect.errors import Corrupt, RecollectError, Unavailable, UserError
 from recollect.memory import schema, seals
 from recollect.memory.store import MemoryStore, content_hash
 from recollect.records import dataclass
+from recollect.store.database import DamageAware
 
 RESTORE: Final = "recollect memory restore brings back the newest backup; recollect memory accept goes on without it."
 _SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
@@ -199,7 +200,7 @@ def _copy(aside: Path, store: MemoryStore) -> tuple[list[tuple[Any, str]], int, 
     """Copy what can be trusted; (damaged rows with the reason, changes and memories that were recorded there)."""
     damaged: list[tuple[Any, str]] = []
     sequence, recorded = 0, None
-    with closing(sqlite3.connect(f"{aside.absolute().as_uri()}?mode=ro", uri=True)) as old:
+    with closing(sqlite3.connect(f"{aside.absolute().as_uri()}?mode=ro", uri=True, factory=DamageAware)) as old:
         with suppress(sqlite3.Error, TypeError):
             values = old.execute("SELECT sequence, count, checksum FROM state").fetchone()
             if values[2] == seals.checksum(values[:2], ()):

@@ -518,6 +518,7 @@ class MemoryStore:
 
     def _wanted(self, key: str, deleted_too: bool = False) -> tuple[Any, ...]:
         """By id or content hash. Raises UserError: unknown."""
+        validate.check_text(key, "the id of a memory")
         alive = "" if deleted_too else " AND m.deleted_at IS NULL"
         row = self._row(f"(m.id = ? OR m.content_hash = ?){alive}", key, key)
         if row is None:

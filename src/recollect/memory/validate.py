@@ -268,6 +268,20 @@ def _short(value: str, where: str, longest: int = MAX_NAME) -> str:
     return clean
 
 
+def names(value: Any, where: str) -> list[str]:
+    """A list of texts, with halves of characters mended. Raises UserError."""
+    items = _list(value, where)
+    if not all(isinstance(item, str) for item in items):
+        raise UserError(f"{where} must be a list of texts", code="wrong_type")
+    return [str(text.mended(item)) for item in items]
+
+
+def check_text(value: Any, where: str) -> None:
+    """Raises UserError: no text that the database could hold."""
+    if not isinstance(value, str) or text.mended(value) != value:
+        raise UserError(f"{where} must be a valid text", code="wrong_type")
+
+
 def _name(value: Any, where: str) -> str | None:
     if value is None or value == "":
         return None

@@ -7,12 +7,32 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from recollect.errors import Corrupt, RecollectError, Unavailable
+from recollect.errors import Corrupt, RecollectError, Unavailable, UserError
 from recollect.home import make_folder
 from recollect.store import pages
 
 BUSY_S = 10.0  # how long a statement waits for another process's short transaction
+
+
+class DamageAware(sqlite3.Connection):
+    """Raises sqlite3.Error also where what SQLite says quotes damaged names that are no UTF-8.
+
+    Python decodes the message while it makes the error, and raises UnicodeDecodeError in its place.
+    """
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        try:
+            return super().execute(sql, parameters)
+        except UnicodeDecodeError as error:
+            raise sqlite3.DatabaseError("what is wrong cannot be told: it holds damaged text") from error
+
+    def executescript(self, sql: str, /) -> sqlite3.Cursor:
+        try:
+            return super().executescript(sql)
+        except UnicodeDecodeError as error:
+            raise sqlite3.DatabaseError("what is wrong cannot be told: it holds damaged text") from error
 
 
 def open_database(path: Path, schema: str, version: int, steps: Mapping[int, str] = {}) -> sqlite3.Connection:
@@ -22,7 +42,9 @@ def open_database(path: Path, schema: str, version: int, steps: Mapping[int, str
     """
     make_folder(path.parent)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=BUSY_S, factory=DamageAware
+    )
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
@@ -83,6 +105,8 @@ def translated(error: sqlite3.Error | pages.Error | OSError, name: str) -> Recol
         return Unavailable(f"{name}: {error.strerror}", code="storage")
     if "readonly" in said or "unable to open" in said:
         return Unavailable(f"{name} cannot be {'opened' if 'open' in said else 'written'}: {said}", code="storage")
+    if "binding parameter" in said:
+        return UserError("an argument has a wrong type", code="wrong_type")  # and says nothing of the file
     if "locked" in said:
         return Unavailable(f"{name} is in use by another process", code="locked")
     return Corrupt(f"{name} cannot be read: {said}")

@@ -15,7 +15,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from recollect import text
 from recollect.errors import Corrupt, RecollectError, Unavailable, UserError
 from recollect.jobs.library import Library
 from recollect.memory import brief, exchange, validate, when
@@ -104,7 +103,8 @@ class Memories:
         given = validate.metadata(metadata)
         named = [*validate.tag_list(tags), *validate.tag_list(given.pop("tags", ()))]
         kind = memory_type or given.pop("type", None) or "note"
-        content, symbols = validate.content(content), [str(text.mended(name)) for name in symbols]
+        content = validate.content(content)
+        files, symbols = validate.names(files, "files"), validate.names(symbols, "symbols")
         refers = self._references(content, repository, files, symbols)
         stored = self._store.add(
             content,
@@ -137,6 +137,9 @@ class Memories:
         max_tokens: int | None = None,
     ) -> RecalledMemories:
         """What answers a question; see `memory.recall`. `repository` narrows to one, `here` prefers one."""
+        (query,) = validate.names([query], "query")
+        if not isinstance(limit, int) or not isinstance(max_tokens, int | None):
+            raise UserError("limit and max_tokens must be whole numbers", code="wrong_type")
         wanted = self.filter(tags, tag_match, memory_type, after, before, repository)
         now = datetime.now().astimezone()
         most = max(1, min(limit, _MOST))
@@ -289,6 +292,8 @@ class Memories:
     ) -> Filter:
         if tag_match not in ("any", "all"):
             raise UserError('tag_match is "any" or "all"', code="invalid_argument")
+        if memory_type is not None:
+            validate.check_text(memory_type, "memory_type")
         return Filter(
             tuple(validate.tag_list(tags)),
             tag_match,
