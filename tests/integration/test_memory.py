@@ -406,6 +406,10 @@ def test_memories_belong_to_a_repository_and_not_to_its_name(
     assert workspace.memory.page(filters={"repository": "api"}).total == 0
     assert "secret_gateway" not in workspace.memory.brief(workspace._registry.by_name("api"), 800)["text"]
     assert workspace.recall("secret_gateway").count == 1
+    backup = workspace.memory.backup()["path"]
+    workspace.memory.delete(filters={"tags": ["api"]}, hard=True)
+    assert workspace.memory.restore(backup)["imported"] == 1
+    assert workspace.recall("secret_gateway", repository="api").count == 0
     workspace.forget("api")
     moved = first.rename(tmp_path / "moved")
     workspace.sync(moved, name="again")

@@ -245,7 +245,7 @@ def test_an_older_version_s_bad_times_and_numbers_are_mended_or_named(tmp_path: 
         store.add(f"memory {number}")
     store.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as old:  # as version 2 left it
-        for table in ("belongs", "checks", "state", "unsealed", "damaged", "losses", "owners", "owned"):
+        for table in ("belongs", "checks", "state", "unsealed", "damaged", "losses"):
             old.execute(f"DROP TABLE {table}")
         old.execute("PRAGMA user_version = 2")
         old.execute("UPDATE memories SET created_at = 1700000000123 WHERE number = 1")

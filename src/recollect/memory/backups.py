@@ -110,7 +110,7 @@ class Backups:
         partial = "" if is_whole else "-partial"
         target = self._folder / f"memory-{time.strftime('%Y%m%d')}{partial}.jsonl"
         before = self._count(target) if target.exists() else 0
-        written = exchange.export(store, spare := target.with_suffix(".new"), _verified)
+        written = exchange.export(store, spare := target.with_suffix(".new"), _verified, owners=True)
         if is_whole and target.exists() and (before is None or written < before):
             target.rename(self._folder / f"memory-{time.strftime('%Y%m%d-%H%M%S')}.jsonl")
         spare.replace(target)

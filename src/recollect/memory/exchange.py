@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -37,9 +38,11 @@ class LoadReport:
     redactions: dict[str, int]
 
 
-def export(store: MemoryStore, path: Path, verify: Callable[[Path, int], None] | None = None) -> int:
+def export(
+    store: MemoryStore, path: Path, verify: Callable[[Path, int], None] | None = None, owners: bool = False
+) -> int:
     """Write everything as JSON Lines; whole or not at all. How many."""
-    lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in store.everything())
+    lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in store.everything(owners))
     count = write(path, lines, verify)
     sync_folder(path.resolve().parent)
     return count
@@ -99,7 +102,12 @@ def load(store: MemoryStore, path: Path, strict: bool = False, keep_secrets: boo
 
 
 def load_items(
-    store: MemoryStore, items: Iterable[Item], path: Path, strict: bool = False, keep_secrets: bool = False
+    store: MemoryStore,
+    items: Iterable[Item],
+    path: Path,
+    strict: bool = False,
+    keep_secrets: bool = False,
+    owners: bool = False,
 ) -> LoadReport:
     """`load` of what was read already."""
     records: list[tuple[str, MemoryRecord]] = []
@@ -108,7 +116,8 @@ def load_items(
         try:
             if item.raw is None:
                 raise UserError(item.reason)
-            records.append((item.label, store.checked(item.raw, keep_secrets)))
+            record = store.checked(item.raw, keep_secrets)
+            records.append((item.label, record if owners else replace(record, owner=None)))
         except UserError as error:
             skipped.append({"record": item.label, "reason": error.message})
         if strict and skipped:

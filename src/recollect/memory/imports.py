@@ -25,7 +25,7 @@ MAX_DOCUMENT: Final = 64 << 20  # of one JSON text, which is in memory as a whol
 MAX_RECORD: Final = 16 << 20  # a line, a note, a row
 MAX_RECORDS: Final = 200_000
 _MAX_VALUES: Final = 5_000_000  # of one JSON text
-_FIELDS: Final = {field.name for field in fields(Memory)} | {"versions", "identity"}
+_FIELDS: Final = {field.name for field in fields(Memory)} | {"versions", "owner"}
 _DERIVED: Final = {"content_hash", "similarity_score", "truncated", "embedding", "created_at_iso", "updated_at_iso"}
 _TIMES: Final = {
     "created_at": ("created_at", "created_at_iso", "created", "date", "timestamp"),

@@ -215,7 +215,7 @@ def _copy(aside: Path, store: MemoryStore) -> tuple[list[tuple[Any, str]], int, 
                 damaged.append((row, error.message))
             except (RecollectError, sqlite3.Error, ValueError, TypeError) as error:
                 damaged.append((row, seals.unreadable(error)))
-        for table in ("losses", "damaged", "owners", "owned"):
+        for table in ("losses", "damaged"):
             with suppress(sqlite3.Error):
                 store.take_table(table, old.execute(f"SELECT * FROM {table}").fetchall())
     return damaged, sequence, recorded

@@ -24,9 +24,6 @@ CREATE TABLE IF NOT EXISTS unsealed (number INTEGER PRIMARY KEY); -- of a versio
 -- What could not be trusted any longer, as it was read; and what was lost, until a person has accepted it.
 CREATE TABLE IF NOT EXISTS damaged (id TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL, raw TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS losses (at REAL NOT NULL, message TEXT NOT NULL, accepted_at REAL);
--- Repositories that memories belong to; see workspace/owners.py.
-CREATE TABLE IF NOT EXISTS owners (id TEXT PRIMARY KEY, name TEXT NOT NULL, place TEXT, url TEXT, commits TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS owned (repository_id TEXT PRIMARY KEY, owner TEXT NOT NULL);
 """
 SCHEMA: Final = f"""
 CREATE TABLE memories (

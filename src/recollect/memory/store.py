@@ -415,8 +415,11 @@ class MemoryStore:
         with self._lock:
             return dict(self._faults)
 
-    def everything(self) -> Iterator[dict[str, Any]]:
-        """Every memory with its versions, as `load` takes it, oldest first; deleted ones that can still be restored too."""
+    def everything(self, owners: bool = False) -> Iterator[dict[str, Any]]:
+        """Every memory with its versions, as `load` takes it, oldest first; deleted ones that can still be restored too.
+
+        `owners`: with what their repositories are known by on this machine.
+        """
         with self._lock:
             sql = "SELECT number FROM memories ORDER BY created_at, number"
             for (number,) in self._db.execute(sql).fetchall():
@@ -428,7 +431,8 @@ class MemoryStore:
                 if problem is not None:
                     self._note(memory.id, problem)
                 versions = [{"at": at, **json.loads(record)} for at, record in rows] if problem is None else []
-                yield {**memory.to_dict(), "deleted_at": memory.deleted_at, "versions": versions}
+                owner = {"owner": self.owner_of(memory.id)} if owners else {}
+                yield {**memory.to_dict(), "deleted_at": memory.deleted_at, "versions": versions, **owner}
 
     def checked(self, raw: Mapping[str, Any], keep_secrets: bool = False) -> MemoryRecord:
         """A record of `everything`, or of an import, as it may be stored; `keep_secrets` as of `add`. Raises UserError."""
@@ -476,6 +480,7 @@ class MemoryStore:
         for version in record.versions:
             old = {key: value for key, value in version.items() if key != "at"}
             self._seals.add_version(number, float(version.get("at") or record.created_at or now), _json(old))
+        self._belong(number, record.owner)
         return identity, True
 
     def _set_superseded(self, identity: str, by: str, ids: Mapping[str, str], label: str) -> list[str]:

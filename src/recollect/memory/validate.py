@@ -39,6 +39,7 @@ _LONGEST_TIME: Final = 64
 class MemoryRecord:
     """A memory that may be stored. `id` and `superseded_by` are as its source has them; None: the store decides.
 
+    `owner`: what its repository is known by on the machine of its source, whatever its name.
     `redactions`: how many secrets of each kind were replaced.
     """
 
@@ -54,6 +55,7 @@ class MemoryRecord:
     superseded_by: str | None
     id: str | None
     versions: tuple[dict[str, Any], ...]
+    owner: str | None
     redactions: dict[str, int]
 
     @property
@@ -88,6 +90,7 @@ def checked(raw: Mapping[str, Any], redacts: bool) -> MemoryRecord:
         superseded_by=_name(raw.get("superseded_by"), "superseded_by"),
         id=_name(raw.get("id"), "id"),
         versions=tuple(versions),
+        owner=_name(raw.get("owner"), "owner"),
         redactions=dict(redactions),
     )
 

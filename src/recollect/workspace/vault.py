@@ -179,7 +179,8 @@ class Vault:
     def restore(self, path: Path) -> LoadReport:
         """Bring back what a backup holds, also where the database cannot be opened: whatever is there is set aside.
 
-        A backup is our own file: secrets that a person had kept come back as they were.
+        A backup is our own file: secrets that a person had kept come back as they were, and a memory goes to the
+        repository that it was of, not to one that took its name since.
 
         Raises UserError: the backup cannot be read; nothing was changed.
         """
@@ -189,7 +190,7 @@ class Vault:
                 self._begin_anew()
             elif self._opened.faults():
                 self._reopen()
-            report = exchange.load_items(self.store, items, path, keep_secrets=True)
+            report = exchange.load_items(self.store, items, path, keep_secrets=True, owners=True)
             self._accept()
         return report
 
