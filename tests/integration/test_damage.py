@@ -227,6 +227,31 @@ def test_a_catalog_without_checksums_gets_them_and_keeps_everything(home: Path) 
     assert (home / "catalog.db").read_bytes()[20] == 8
 
 
+@pytest.mark.parametrize("version", [4, 5])  # one of version 4 was cut short when it got its checksums
+def test_a_catalog_with_checksums_of_an_older_version_keeps_everything(home: Path, version: int) -> None:
+    home.mkdir(exist_ok=True)
+    pages.make(home / "catalog.db", catalog._SCHEMA, version)
+    with closing(pages.connect(home / "catalog.db", version, writing=True)) as older:
+        older.execute(
+            "INSERT INTO repositories (id, path, name, type, added_at) VALUES ('a', '/nowhere', 'old', 'git', 1)"
+        )
+    for _ in range(2):
+        again = Catalog(home / "catalog.db")
+        assert [(item.name, item.admitted_by) for item in again.repositories()] == [("old", None)]
+        again.update("a", admitted_by=None)
+        again.close()
+    assert (home / "catalog.db").read_bytes()[20] == 8
+
+
+def test_a_catalog_whose_making_was_cut_short_is_made(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    (home / "catalog.db").touch()
+    for _ in range(2):
+        again = Catalog(home / "catalog.db")
+        assert again.repositories() == []
+        again.close()
+
+
 def test_the_index_of_a_repository_that_is_not_known_any_more_is_removed(home: Path) -> None:
     (home / "repositories" / "0123456789abcdef").mkdir(parents=True)
     with Workspace(home):

@@ -41,6 +41,7 @@ CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE sync_runs (repository_id TEXT NOT NULL, started_at REAL NOT NULL, result TEXT NOT NULL);
 CREATE INDEX sync_runs_repository ON sync_runs (repository_id, started_at);
 {clones.SCHEMA}{_USAGE}"""
+_ADMITTED: Final = "ALTER TABLE repositories ADD COLUMN admitted_by TEXT;"
 _STEPS: Final = {
     1: """
 ALTER TABLE repositories DROP COLUMN checked_at;
@@ -55,13 +56,17 @@ CREATE INDEX sync_runs_repository ON sync_runs (repository_id, started_at);
 """,
     2: clones.SCHEMA,
     3: _USAGE,
+    4: "",  # checksums
+    5: _ADMITTED,
 }
-_TABLES: Final = Tables(_SCHEMA, 5, ("repositories", "settings", "sync_runs", "clones", "followed", "usage"), _STEPS)
+_TABLES: Final = Tables(
+    _SCHEMA + _ADMITTED, 6, ("repositories", "settings", "sync_runs", "clones", "followed", "usage"), _STEPS, 5
+)
 _HISTORY: Final = 50  # syncs of a repository
 _PRUNED_EVERY: Final = 16  # of them
 _COLUMNS: Final = (
     "id, path, name, url, type, added_at, last_access, tracked, missing, wanted, "
-    "attempts, next_sync_at, last_sync, untracked, asked_for, sync_interval, place, language, size_bytes"
+    "attempts, next_sync_at, last_sync, untracked, asked_for, sync_interval, place, language, size_bytes, admitted_by"
 )
 
 
@@ -77,6 +82,7 @@ _COPIED: Final = (
     "asked_for",
     "sync_interval",
     "place",
+    "admitted_by",
 )
 
 
@@ -86,7 +92,8 @@ class Repository:
 
     `untracked`: somebody said that it is not to be kept in step; `asked_for`: somebody had it synced, however large it
     is. `place`: what its `.git` is on the disk, by which it is known again where it was moved. `language` and
-    `size_bytes`: what is known without its index.
+    `size_bytes`: what is known without its index. `admitted_by`: what allowed an agent to register it (`places`); None: it
+    is a person's.
     """
 
     id: str
@@ -108,6 +115,7 @@ class Repository:
     place: str | None
     language: str | None
     size_bytes: int
+    admitted_by: str | None = None
 
 
 class Catalog:
@@ -143,7 +151,7 @@ class Catalog:
     def get(self, repository_id: str) -> Repository | None:
         return self._repositories.get(repository_id)
 
-    def add(self, path: Path, name: str, url: str | None, kind: str) -> Repository:
+    def add(self, path: Path, name: str, url: str | None, kind: str, admitted_by: str | None = None) -> Repository:
         """Register a folder under `name`, or `name-2` and so on where that is taken. A known folder is returned as it is."""
         with self._lock:
             known = next((item for item in self._repositories.values() if item.path == path), None)
@@ -154,8 +162,8 @@ class Catalog:
             number = 2
             while unique in taken:
                 unique, number = f"{name}-{number}", number + 1
-            row = (os.urandom(8).hex(), os.fsencode(path), unique, url, kind, time.time())
-            sql = "INSERT OR REPLACE INTO repositories (id, path, name, url, type, added_at) VALUES (?,?,?,?,?,?)"
+            row = (os.urandom(8).hex(), os.fsencode(path), unique, url, kind, time.time(), admitted_by)
+            sql = "INSERT OR REPLACE INTO repositories (id, path, name, url, type, added_at, admitted_by) VALUES (?,?,?,?,?,?,?)"
             self._file.write(lambda db: db.execute(sql, row), durable=True)
             return self._reread(row[0])
 

@@ -19,12 +19,13 @@ _SETTINGS: Final = ("synchronous=NORMAL",)
 
 
 class Tables(NamedTuple):
-    """What a database holds. `steps`: from each version before there were checksums to the next one."""
+    """What a database holds. `steps`: from each older version to the next one. `checksums_since`: that version."""
 
     schema: str
     version: int
     names: tuple[str, ...]
     steps: Mapping[int, str]
+    checksums_since: int
 
 
 class HealingDatabase:
@@ -118,8 +119,12 @@ def _opened(path: Path, tables: Tables) -> pages.Connection:
         except Corrupt as error:
             if error.code != "database_version" or (pages.has_checksums(path) and error.hint):
                 raise  # damaged, or of a newer Recollect
-        open_database(path, tables.schema, tables.version - 1, tables.steps).close()
-        pages.add_checksums(path, tables.version)
+        if pages.is_empty(path):  # its making was cut short
+            pages.make(path, tables.schema, tables.version)
+        if not pages.has_checksums(path):
+            open_database(path, "", tables.checksums_since - 1, tables.steps).close()
+            pages.add_checksums(path, tables.checksums_since)
+        pages.upgrade(path, tables.version, tables.steps)
         return pages.connect(path, tables.version, writing=True, settings=_SETTINGS)
     except pages.Error as error:
         raise translated(error, path.name) from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -84,6 +84,12 @@ def make(path: Path, schema: str, version: int, *, page_size: int = 4096) -> Non
         connection.execute(f"BEGIN;{schema}PRAGMA user_version={version};COMMIT")
 
 
+def is_empty(path: Path) -> bool:
+    """Whether a file holds no table yet. Raises `Error`."""
+    with closing(look(path)) as connection:
+        return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+
+
 def has_checksums(path: Path) -> bool:
     """Whether a file says that its pages carry checksums. Nobody may have it open."""
     with open(path, "rb") as file:
@@ -99,6 +105,16 @@ def add_checksums(path: Path, version: int) -> None:
         connection.execute("VACUUM").fetchall()
         connection.execute("PRAGMA journal_mode=WAL").fetchall()
         connection.execute(f"PRAGMA user_version={version}")  # last: until then it is an older one
+
+
+def upgrade(path: Path, version: int, steps: Mapping[int, str]) -> None:
+    """Take a file with checksums from its version on to this one, as far as steps lead. Raises `Error`."""
+    _load()
+    with closing(apsw.Connection(str(path), vfs=_VFS)) as connection:
+        found: Any = connection.execute("PRAGMA user_version").fetchall()[0][0]
+        while found < version and found in steps:
+            connection.execute(f"BEGIN IMMEDIATE;{steps[found]}PRAGMA user_version={found + 1};COMMIT")
+            found += 1
 
 
 def look(path: Path) -> Connection:

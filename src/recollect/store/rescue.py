@@ -58,12 +58,14 @@ def refill(aside: Path, path: Path, schema: str, version: int, tables: Sequence[
 def _copy_rows(work: Path, new: pages.Connection, table: str) -> bool:
     """Copy the rows that can be read, from either end; whether those were all."""
     names = [row[1] for row in new.execute(f"PRAGMA table_info({table})").fetchall()]
-    columns, marks = ", ".join(names), ", ".join("?" * len(names))
     order = "rowid" if table != "usage" else "day"  # which has no rowid
     whole = True
     for direction in ("ASC", "DESC"):
         try:
             with closing(pages.look(work)) as old:
+                there = {row[1] for row in old.execute(f"PRAGMA table_info({table})").fetchall()}
+                shared = [name for name in names if name in there]  # an older version has fewer
+                columns, marks = ", ".join(shared), ", ".join("?" * len(shared))
                 rows: Iterator[Any] = iter(old.execute(f"SELECT {columns} FROM {table} ORDER BY {order} {direction}"))
                 for row in rows:
                     with suppress(pages.Error):  # a row that cannot be one

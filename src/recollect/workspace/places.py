@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
+from typing import Final
 
 from recollect.errors import Refused, UserError
 from recollect.records import dataclass
 from recollect.secrets import folders
+
+
+OWN_FOLDER: Final = "own folder"
+HOME: Final = "home"
+SCAN_PATH: Final = "scan path"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,8 @@ def absolute(path: str, caller: Caller) -> Path:
     return Path(os.path.realpath(expanded))
 
 
-def check_allowed(path: Path, caller: Caller, scan_paths: Sequence[str] = (), home: Path | None = None) -> None:
-    """Raise Refused where `path` may not be indexed or read for this caller."""
+def check_allowed(path: Path, caller: Caller, scan_paths: Sequence[str] = (), home: Path | None = None) -> str | None:
+    """Raise Refused where `path` may not be indexed or read for this caller; else what allows it to an agent."""
     home = Path(os.path.realpath(home if home is not None else Path.home()))
     if path == Path(path.anchor):
         raise Refused(f"{path} is the whole file system", hint="Name the folder of a repository.")
@@ -56,14 +63,31 @@ def check_allowed(path: Path, caller: Caller, scan_paths: Sequence[str] = (), ho
             hint="Name the folder inside it that is meant; a git repository is indexed without them.",
         )
     if not caller.agent:
-        return
+        return None
     places = (caller.cwd, caller.project_dir, *caller.roots)
-    allowed = [str(home), *scan_paths, *(place for place in places if place)]
-    if not any(_within(path, Path(os.path.realpath(os.path.expanduser(place)))) for place in allowed):
-        raise Refused(
-            f"{path} lies outside the user's home, the scan paths and the client's folders",
-            hint="A person can add it once with: recollect add PATH",
-        )
+    own = [place for place in places if place]
+    for reason, allowed in ((OWN_FOLDER, own), (HOME, [str(home)]), (SCAN_PATH, scan_paths)):
+        if any(_within(path, Path(os.path.realpath(os.path.expanduser(place)))) for place in allowed):
+            return reason
+    raise Refused(
+        f"{path} lies outside the user's home, the scan paths and the client's folders",
+        hint="A person can add it once with: recollect add PATH",
+    )
+
+
+def check_admission(path: Path, admitted_by: str | None, caller: Caller, scan_paths: Sequence[str]) -> str | None:
+    """Raise Refused where an agent registered `path`, and nothing allows it to agents now; else what does.
+
+    A folder of a client stays allowed: a person started that client there.
+    """
+    if admitted_by is None or admitted_by == OWN_FOLDER:
+        return admitted_by
+    try:
+        return check_allowed(path, caller, scan_paths)
+    except Refused as error:
+        said = f"an agent added it when its {admitted_by} allowed that, and now {error.message}"
+        hint = f"To keep it, make it yours: recollect add {shlex.quote(str(path))}"
+        raise Refused(f"{said}; a person who adds or syncs it makes it theirs", hint=hint, code="withdrawn") from error
 
 
 def check_may_keep_secrets(keep_secrets: bool, caller: Caller | None) -> None:

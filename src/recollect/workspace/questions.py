@@ -102,7 +102,7 @@ class Questions:
         targets = self._registry.targets(repositories, caller)
         if not targets:
             raise _nothing_known()
-        with self._answering(targets) as (sources, freshness):
+        with self._answering(targets, caller) as (sources, freshness):
             chosen, failures = self._narrowed(filters, targets, sources, changed_since)
             if failures:
                 more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
@@ -136,7 +136,7 @@ class Questions:
         targets = self._registry.targets(repositories, caller)
         if not targets:
             raise _nothing_known()
-        with self._answering(targets) as (sources, freshness):
+        with self._answering(targets, caller) as (sources, freshness):
             found = symbol_hits(
                 asked, [source for _, source in sources], kind, references, max(1, min(limit, arguments.MOST_HITS))
             )
@@ -149,7 +149,7 @@ class Questions:
         started = time.perf_counter()
         found, given = self._place_of_file(path, repository, caller)
         inside = reading.inside(found, given)
-        with self._answering([Target(found)]) as (sources, freshness):
+        with self._answering([Target(found)], caller) as (sources, freshness):
             if not sources:
                 raise _nothing_indexed(freshness)
             info = sources[0][1].snapshot.find(inside)
@@ -181,7 +181,7 @@ class Questions:
         found, given = self._place_of_file(path, None if everywhere else repository, caller)
         inside = reading.inside(found, given)
         targets = self._registry.targets("*", caller) if everywhere else [Target(found)]
-        with self._answering(targets) as (sources, freshness):
+        with self._answering(targets, caller) as (sources, freshness):
             own = next((source for target, source in sources if target.repository.id == found.id), None)
             if own is None:
                 raise _nothing_indexed(freshness)
@@ -261,6 +261,7 @@ class Questions:
         if not isinstance(path, str) or not path.strip():
             raise UserError("no path was given")
         found, inside = self._place_of_file(path, repository, caller)
+        self._registry.check_admission(found, caller)
         self._catalog.touch([found.id])
         with self._library.reading(found.id) as snapshot:
             return self._upkeep.looks.one(found.id, lambda: reading.read(found, snapshot, inside, start_line, end_line))
@@ -269,6 +270,7 @@ class Questions:
     def why(self, path: str, query: str | None = None, *, caller: Caller = Caller()) -> dict[str, Any]:
         """Why a file is not found: `{repository, path, status, reason, message, …}`, with `query` also where it ranks."""
         repository, given = self._place_of_file(path, None, caller)
+        self._registry.check_admission(repository, caller)
         relative = reading.inside(repository, given)
         with self._library.reading(repository.id) as snapshot:
             info = snapshot.find(relative) if snapshot is not None else None
@@ -306,7 +308,7 @@ class Questions:
             raise UserError(
                 "a map is of one repository", hint="Name it; recollect list shows all.", code="no_repository"
             )
-        with self._answering(targets) as (sources, freshness):
+        with self._answering(targets, caller) as (sources, freshness):
             if not sources or not sources[0][1].snapshot.generation:
                 raise _nothing_indexed(freshness)
             target, source = sources[0]
@@ -317,7 +319,9 @@ class Questions:
             yield target, source, graph, freshness
 
     @contextmanager
-    def _answering(self, targets: Sequence[Target]) -> Iterator[tuple[list[tuple[Target, Source]], Freshness]]:
+    def _answering(
+        self, targets: Sequence[Target], caller: Caller
+    ) -> Iterator[tuple[list[tuple[Target, Source]], Freshness]]:
         """The snapshots of what a question is about, kept whole while it is answered, and what they reflect."""
         started = time.perf_counter()
         seen = self._upkeep.freshen([target.repository for target in targets])
@@ -329,6 +333,7 @@ class Questions:
                 repository = self._catalog.get(target.repository.id) or target.repository
                 watch = self._upkeep.watch(repository, seen)
                 try:
+                    self._registry.check_admission(repository, caller)
                     snapshot = stack.enter_context(self._library.reading(repository.id))
                     if snapshot is None and self._library.is_damaged(
                         repository.id

@@ -106,6 +106,9 @@ class Registry:
 
     def to_sync(self, path: str | None, name: str | None, caller: Caller) -> Repository:
         """The repository to sync: a known one, or exactly the folder that was given."""
+        return self.admit(self._to_sync(path, name, caller), caller)
+
+    def _to_sync(self, path: str | None, name: str | None, caller: Caller) -> Repository:
         if path is None:
             return self.known(name, caller) if name is not None else self.here(caller)
         known = self.by_name(path)
@@ -135,14 +138,29 @@ class Registry:
     def register(self, said: str, caller: Caller, name: str | None = None) -> Repository:
         """Register exactly this folder. Raises UserError, Refused."""
         path = self.absolute(said, caller)
-        self._check(path, caller)
+        admitted_by = self._check(path, caller)
         places.existing_folder(path, said)
         if git.is_bare(path):
             hint = "Name a work tree of it, or clone it."
             raise UserError(
                 f"{said}: a bare repository, which has no files of its own", hint=hint, code="bare_repository"
             )
-        return self._known_again(path) or self._added(path, name)
+        return self.admit(self._known_again(path) or self._added(path, name, admitted_by), caller)
+
+    def admit(self, repository: Repository, caller: Caller) -> Repository:
+        """Make what an agent registered a person's, or note what allows it to this agent now. Raises Refused: nothing."""
+        admitted_by: str | None = None
+        if caller.agent:
+            admitted_by = self.check_admission(repository, caller)
+        if admitted_by == repository.admitted_by:
+            return repository
+        return self._catalog.update(repository.id, admitted_by=admitted_by) or repository
+
+    def check_admission(self, repository: Repository, caller: Caller) -> str | None:
+        """Raise Refused where an agent asks about what an agent registered, and may not any longer; else what allows it."""
+        if not caller.agent:
+            return repository.admitted_by
+        return places.check_admission(repository.path, repository.admitted_by, caller, self._scan_paths())
 
     def adopt(self, info: RepositoryInfo) -> Repository | None:
         """Register what a search found; None where it may not be, or cannot be indexed."""
@@ -163,9 +181,11 @@ class Registry:
             changes.pop("size_bytes", None)  # a matter of each edit, and not asked for any longer
         return self._catalog.update(known.id, **changes) if changes else known
 
-    def _added(self, path: Path, name: str | None) -> Repository:
+    def _added(self, path: Path, name: str | None, admitted_by: str | None) -> Repository:
         url = git.remote_url(path) if git.work_tree_root(path) == path else None
-        added = self._catalog.add(path, name or git.repository_name(path, url), url, git.repository_type(path))
+        added = self._catalog.add(
+            path, name or git.repository_name(path, url), url, git.repository_type(path), admitted_by
+        )
         return self._catalog.update(added.id, place=git.place(path)) or added
 
     def _known_again(self, path: Path) -> Repository | None:
@@ -179,11 +199,12 @@ class Registry:
                 return self._catalog.update(item.id, path=os.fsencode(path), missing=0)
         return None
 
-    def _check(self, path: Path, caller: Caller) -> None:
-        places.check_allowed(path, caller, self._scan_paths())
+    def _check(self, path: Path, caller: Caller) -> str | None:
+        admitted_by = places.check_allowed(path, caller, self._scan_paths())
         inside = path == self._private or self._private in path.parents
         if inside or (path in self._private.parents and not self._is_ignored(path)):
             raise Refused(f"{path} holds Recollect's own data or lies in it", hint="Name the folder of a repository.")
+        return admitted_by
 
     def _is_ignored(self, root: Path) -> bool:
         """Whether our own data directory, which lies below `root`, is left out of it by git."""

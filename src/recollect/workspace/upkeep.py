@@ -254,10 +254,13 @@ class Upkeep:
         return bool(repository.attempts) and not reports.is_too_large(repository)
 
     def reach(self, repository: Repository) -> Repository | None:
-        """`present`, and that the folder can be listed; what failed is looked at more closely. Raises Unavailable."""
+        """`present`, and that the folder can be listed; what failed is looked at more closely. Raises Unavailable,
+        and Refused where an agent registered it that may not any longer.
+        """
         there = self.present(repository)
         if there is None:
             return None
+        self._check_admission(there)
         if self.is_failing(there) or not os.access(there.path, os.R_OK | os.X_OK):
             disk.check_listable(there.path)
             git.work_tree_root(there.path)
@@ -484,6 +487,13 @@ class Upkeep:
         managed = self._catalog.clones.of(run.repository_id)
         if managed is None:
             places.check_allowed(run.root, places.Caller())
+        repository = self._catalog.get(run.repository_id)
+        if repository is not None:
+            self._check_admission(repository)
+
+    def _check_admission(self, repository: Repository) -> None:
+        agent, scan_paths = places.Caller(agent=True), self.settings.auto_sync_paths
+        places.check_admission(repository.path, repository.admitted_by, agent, scan_paths)
 
     def _committed(self, repository_id: str) -> None:
         self.library.publish(repository_id)

@@ -502,6 +502,7 @@ class Workspace(Questions):
     def files(self, name: str, *, caller: Caller = Caller()) -> tuple[FileReport, ...]:
         """Every file of the tree with what became of it."""
         found = self._registry.known(name, caller)
+        self._registry.check_admission(found, caller)
         with self._library.reading(found.id) as snapshot:
             infos = snapshot.files.values() if snapshot is not None else ()
             rows = [reports.file_report(info) for info in sorted(infos, key=lambda info: info.path)]
