@@ -314,3 +314,43 @@ def test_what_cannot_be_compared_is_said(make_repository: MakeRepository, tmp_pa
     git(tmp_path, "clone", "-q", "--filter=tree:0", source.as_uri(), "partial")
     with pytest.raises(Unavailable):
         changed_since(tmp_path / "partial", "HEAD~1")
+
+
+def _configured(root: Path) -> Path:
+    git(root, "config", "core.excludesFile", os.fspath(root / "pipe"))
+    return root / "pipe"
+
+
+PIPES = {
+    "excludes of the repository": lambda root: root / ".git" / "info" / "exclude",
+    "its settings": lambda root: root / ".git" / "config",
+    "an ignore file below": lambda root: root / "shop" / ".gitignore",
+    "what its settings name": _configured,
+}
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="a process that waits is told by /proc")
+@pytest.mark.parametrize("place", PIPES)
+def test_a_pipe_that_git_opens_holds_nothing_up_for_long(
+    make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    root = make_repository({"shop/cart.py": "a = 1\n"})
+    pipe = PIPES[place](root)
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    monkeypatch.setattr(git_process, "_STUCK_S", 0.3)
+    monkeypatch.setattr(git_process, "_LOOK_S", 0.1)
+    with pytest.raises(Unavailable, match=r"git [a-z-]+ waits for a file") as failure:
+        changed_since(root, "HEAD")
+    assert failure.value.code == "git_stuck"
+
+
+def test_a_git_that_works_or_reads_is_waited_for(
+    make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_repository({f"f{number}.py": "a = 1\n" for number in range(300)})
+    monkeypatch.setattr(git_process, "_LOOK_S", 0.0001)
+    assert len(git_process.run(["ls-files", "-z"], root, root).stdout.split(b"\0")) == 301
+    asked = b"\0".join(b"f%d.py" % number for number in range(300))
+    said = git_process.run(["check-attr", "-z", "--stdin", "text"], root, root, input=asked)
+    assert said.stdout.count(b"unspecified") == 300

@@ -42,6 +42,8 @@ _SLOW: Final = (
     "Try `git status` there. A slow disk, or an ignore file with many stars in one pattern, takes git itself long."
 )
 _SSH_S: Final = 10.0
+_STUCK_S: Final = 3.0  # asleep without having worked: on a pipe, that is, for no disk is waited for like that
+_LOOK_S: Final = 0.5
 
 _starting = threading.Lock()
 _running: set[subprocess.Popen[bytes]] = set()
@@ -76,17 +78,56 @@ def run(
     where = _NO_REPOSITORY if work_tree is None else _only(work_tree)
     with _started(command, folder, environment() | _OFFLINE | where, input is not None) as git:
         try:
-            output, messages = git.communicate(input, timeout=timeout_s)
-        except subprocess.TimeoutExpired as error:
-            name = next(word for word in arguments if not word.startswith("-"))
-            message = f"git {name} took longer than {timeout_s:.0f} s"
-            raise Unavailable(message, hint=_SLOW, code="git_timeout") from error
+            output, messages = _communicate(git, input, timeout_s, _name(arguments))
         finally:
             git.kill()  # unless it has ended
             _running.discard(git)
     if git.returncode and work_tree is not None and _DUBIOUS.search(messages):
         raise dubious(work_tree)
     return subprocess.CompletedProcess(command, git.returncode, output, messages)
+
+
+def _communicate(git: subprocess.Popen[bytes], input: bytes | None, timeout_s: float, name: str) -> tuple[bytes, bytes]:
+    """What a process says. One that waits for what never comes is not waited for: git opens a pipe that a repository has
+    in the place of an ignore file, or names as one. Raises Unavailable.
+    """
+    ended, stuck = threading.Event(), threading.Event()
+    threading.Thread(target=_end_if_stuck, args=(git, ended, stuck), name="git", daemon=True).start()
+    try:
+        said = git.communicate(input, timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(f"{name} took longer than {timeout_s:.0f} s", hint=_SLOW, code="git_timeout") from error
+    finally:
+        ended.set()
+    if stuck.is_set():
+        hint = "Look for named pipes among .git/info, .gitignore, .gitattributes and what git's settings name."
+        raise Unavailable(f"{name} waits for a file that does not end, probably a pipe", hint=hint, code="git_stuck")
+    return said
+
+
+def _end_if_stuck(git: subprocess.Popen[bytes], ended: threading.Event, stuck: threading.Event) -> None:
+    looks, worked = 0, None  # counted, for after a pause of this process the time says nothing
+    while not ended.wait(_LOOK_S):
+        before, worked = worked, _worked_asleep(git.pid)
+        looks = looks + 1 if worked is not None and worked == before else 0
+        if looks * _LOOK_S >= _STUCK_S:
+            stuck.set()
+            git.kill()
+            return
+
+
+def _name(arguments: Sequence[str]) -> str:
+    return f"git {next((word for word in arguments if not word.startswith('-')), '')}"
+
+
+def _worked_asleep(pid: int) -> int | None:
+    """The processor time of a process that sleeps; None where it does not, or that cannot be told (outside of Linux)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return int(fields[11]) + int(fields[12]) if fields[0] == b"S" else None
 
 
 def start(

@@ -13,7 +13,6 @@ from recollect.errors import Refused, UserError
 from recollect.records import dataclass
 from recollect.secrets import folders
 
-
 OWN_FOLDER: Final = "own folder"
 HOME: Final = "home"
 SCAN_PATH: Final = "scan path"

@@ -320,7 +320,7 @@ class Questions:
 
     @contextmanager
     def _answering(
-        self, targets: Sequence[Target], caller: Caller
+        self, targets: Sequence[Target], caller: Caller = Caller()
     ) -> Iterator[tuple[list[tuple[Target, Source]], Freshness]]:
         """The snapshots of what a question is about, kept whole while it is answered, and what they reflect."""
         started = time.perf_counter()
@@ -333,7 +333,8 @@ class Questions:
                 repository = self._catalog.get(target.repository.id) or target.repository
                 watch = self._upkeep.watch(repository, seen)
                 try:
-                    self._registry.check_admission(repository, caller)
+                    if caller.agent:
+                        self._registry.check_admission(repository, caller)
                     snapshot = stack.enter_context(self._library.reading(repository.id))
                     if snapshot is None and self._library.is_damaged(
                         repository.id
