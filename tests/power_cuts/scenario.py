@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from recollect import client
+from recollect import client, processes
 from recollect.errors import RecollectError
 from recollect.workspace import Workspace
 from tests.chaos.test_crash_points import answers, edit, sources
@@ -76,11 +76,11 @@ def run(home: Path, repository: Path, promises: Path) -> None:
             git(repository, "worktree", "add", "-q", "--detach", str(tree))
             call("sync", path=str(tree))  # starts from a copy of the other index
             call("memory_backup")
-            call("stop")
+            processes.stop(home)
             call = _Run(home, descriptor)
     call("forget", repository="tree")
     call("memory_backup")
-    call("stop")
+    processes.stop(home)
 
 
 def _remember(call: _Run, number: int) -> str:
@@ -96,6 +96,7 @@ def check(home: Path, repository: Path, promises: Sequence[Promise], scratch: di
     try:
         with closing(_Checked(home)) as workspace:
             broken = _memories_broken(workspace, promises)
+            broken += _false_alarms(workspace)
             broken += _backups_broken(home, promises)
             broken += _settings_broken(workspace, promises)
             broken += _index_broken(workspace, repository, promises, scratch)
@@ -122,6 +123,18 @@ def _memories_broken(workspace: Workspace, promises: Sequence[Promise]) -> list[
                 broken.append(f"memory {key} was never stored: {content[:40]!r}")
         elif (content, tuple(tags), metadata.get("number")) not in states:
             broken.append(f"memory {key} is not as it was stored: {content[:40]!r} {tags}")
+    return broken
+
+
+def _false_alarms(workspace: Workspace) -> list[str]:
+    """Losses or damage that are reported, though a power cut causes none; and a count that is none."""
+    stats = workspace.memory.stats()
+    reported = [*stats["damaged"], *stats["losses"], *stats["notices"]]
+    broken = [f"reported without cause: {said}" for said in reported]
+    total = stats["memories"] + stats["deleted"]
+    findings = workspace.memory.findings()
+    if not any(item.level == "ok" and item.message.startswith(f"{total} memories") for item in findings):
+        broken.append(f"{total} memories are there, and doctor says: {findings}")
     return broken
 
 
