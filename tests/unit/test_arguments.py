@@ -48,3 +48,7 @@ def test_lists_and_revisions_without_end_are_refused() -> None:
     with pytest.raises(UserError):
         arguments.revision("x" * 1_000_000)
     assert arguments.revision("HEAD~2") == "HEAD~2"
+
+
+def test_half_a_character_in_a_name_is_replaced() -> None:
+    assert arguments.names_of(["a\udcff", "\ud800"], "focus") == ["a?", "?"]

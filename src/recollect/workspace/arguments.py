@@ -63,7 +63,7 @@ def names_of(said: str | Sequence[str] | None, name: str) -> list[str]:
     if len(items) > _MOST_NAMES or sum(map(len, items)) > _LONGEST_NAMES:
         most = f"{_MOST_NAMES} entries of {_LONGEST_NAMES:,} characters together"
         raise UserError(f"{name} may have at most {most}", hint="Ask several times.", code="out_of_range")
-    return [item for item in items if item.strip()]
+    return [item.encode("utf-8", "replace").decode() for item in items if item.strip()]  # JSON has half characters
 
 
 def shape(limit: int, snippet_lines: int, max_tokens: int | None, chunks: bool, explain: bool) -> Shape:
