@@ -92,3 +92,8 @@ def test_a_content_that_is_a_secret_is_left_out_whatever_it_is_called(name: str,
 )  # fmt: skip
 def test_a_content_that_only_speaks_of_secrets_is_kept(name: str, content: str) -> None:
     assert not secret(name, content.encode())
+
+
+@pytest.mark.parametrize("mark", ["kind: Config", "PrivateKey =", "kind: Secret\n"])
+def test_empty_lines_without_end_are_read_in_linear_time(mark: str) -> None:
+    assert not secret("notes.txt", mark.encode() + b"\n" * 400_000)  # took minutes

@@ -50,7 +50,7 @@ _SHOWN: Final = (  # what is none of a template, a variable or a placeholder sta
     rb"\"terraform_version\"\s*:[\s\S]{0,200}?\"(?:serial|lineage)\"\s*:",
     rb"ClearTextPassword\"\s+value=\"(?![%$<{])[^\"]+\"",
     rb"<(?:password|passphrase|privateKey)>(?!\s*[\$<{])[^<\s][^<]*</",
-    rb"(?m)^\s*PrivateKey\s*=\s*[A-Za-z0-9+/]{43}=",
+    rb"(?m)^[ \t]*PrivateKey[ \t]*=[ \t]*[A-Za-z0-9+/]{43}=",
     rb"AGE-SECRET-KEY-1[0-9A-Z]{50,}",
     rb"(?m)^Private-Lines: [0-9]",
     rb"\"private_key\"\s*:\s*\"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:\\+[nr])*[A-Za-z0-9+/=]",
@@ -66,7 +66,8 @@ _ASCIIDOC: Final = re.compile(
     rb"\[(?:source|NOTE|TIP|WARNING|quote)[,\]]|={4,}$|-{4,}$|\.\w.+\n-{4}$)"
 )
 _MANIFEST: Final = re.compile(  # documents that speak of secrets by name
-    rb"(?m)\{\{|<%|\{%|^\s*[\"']?apiVersion[\"']?:|^\s*[\"']?(?:jobs|openapi|swagger|\$schema|operationId|parameters|services|tasks|hosts)[\"']?:|"
+    rb"(?m)\{\{|<%|\{%|^[ \t]*[\"']?apiVersion[\"']?:|"
+    rb"^[ \t]*[\"']?(?:jobs|openapi|swagger|\$schema|operationId|parameters|services|tasks|hosts)[\"']?:|"
     rb"\"\$schema\"|\"(?:properties|definitions|paths|abi|contractName)\"\s*:|ENC\[AES256_GCM|^\$ANSIBLE_VAULT|^- (?:name|hosts): |"
     rb"<%|secretKeyRef|valueFrom|external: true|file: [./]|\$\{\{ |!Ref |Fn::|AWSTemplateFormatVersion|^(?:on|name): "
 )
@@ -126,7 +127,7 @@ def _is_login(data: bytes) -> bool:
     return b"kind: Config" in data and _LOGIN.search(data) is not None
 
 
-_LOGIN: Final = re.compile(rb"(?m)^\s+(?:- )?(?:token|password):\s*[\"']?[^\s\"'<>${}]{6,}")
+_LOGIN: Final = re.compile(rb"(?m)^[ \t]+(?:- )?(?:token|password):[ \t]*[\"']?[^\s\"'<>${}]{6,}")
 _LONG: Final = re.compile(rb"[A-Za-z0-9+/=]{40}")
 
 

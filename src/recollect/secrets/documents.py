@@ -29,7 +29,7 @@ def key_blocks(data: bytes) -> Iterator[Secret]:
 
 def _is_key(body: bytes) -> bool:
     """Whether the lines between BEGIN and END are those of a key: no prose, no code."""
-    plain = re.sub(rb"(?m)^\s*[A-Za-z-]+: [^\n]*$|\\[nr]|[\"'+,>|\\]", b" ", body)
+    plain = re.sub(rb"(?m)^[ \t]*[A-Za-z-]+: [^\n]*$|\\[nr]|[\"'+,>|\\]", b" ", body)
     if len(plain.strip()) < 3 or re.search(rb"[^A-Za-z0-9+/=\s-]", plain):
         return False
     return bool(re.search(rb"[A-Za-z0-9/=]{24}", plain)) or not re.search(rb"\S[ \t]+\S", plain)
@@ -74,7 +74,7 @@ def _of_kubernetes(data: bytes) -> Iterator[Secret]:
     """Values below `data` and `stringData` of documents whose kind is Secret."""
     at = 0
     for document in re.split(rb"(?m)(?=^---)", data):
-        if re.search(rb"(?m)^\s*[\"']?kind[\"']?:\s*[\"']?Secret\b", document):
+        if re.search(rb"(?m)^[ \t]*[\"']?kind[\"']?:\s*[\"']?Secret\b", document):
             inside = -1
             offset = at
             for line in document.splitlines(keepends=True):
