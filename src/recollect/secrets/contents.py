@@ -1,4 +1,4 @@
-"""Which files hold keys by their content, and which only look so by their name. ADR 0028 has what was measured.
+"""Which files hold keys by their content, and which only look so by their name. ADR 0024 has what was measured.
 
 A file that *is* a key, or that keeps one among its settings, holds secrets. Source code and documentation that merely
 quote one do not, unless the key is most of what there is.

@@ -1,4 +1,4 @@
-"""Which files hold keys or passwords by their name and place, in whatever spelling. ADR 0028 says what is on the list and why.
+"""Which files hold keys or passwords by their name and place, in whatever spelling. ADR 0024 says what is on the list and why.
 
 A name counts without what editors, backups and copies add to it: `id_rsa.bak`, `.env~`, `prod.env (copy)`.
 """

@@ -1,7 +1,7 @@
 """Secrets in a text: where they stand and what they are. Linear in the text's length: each rule is one pass of RE2.
 
 Three kinds of evidence: a form of its own (`tokens.py`), a place that only a secret has (a URL's user part, a header, a
-key file), and a name beside a value that can be one (`words.py`). ADR 0027 has the measurements.
+key file), and a name beside a value that can be one (`words.py`). ADR 0023 has the measurements.
 """
 
 from __future__ import annotations

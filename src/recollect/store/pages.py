@@ -1,4 +1,4 @@
-"""SQLite files of which every page carries a checksum, verified whenever a page is read from the disk (ADR 0023).
+"""SQLite files of which every page carries a checksum, verified whenever a page is read from the disk (ADR 0021).
 
 The checksums are SQLite's own (its `cksumvfs` extension, eight bytes at the end of each page); `apsw` brings them together
 with a SQLite that can load them, which Python's own often cannot.
