@@ -124,7 +124,7 @@ def test_an_index_that_a_kill_left_with_a_journal_is_made_again(home: Path, make
 
 
 def test_a_segment_that_cannot_be_opened_now_is_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none_left(*_: object) -> None:
+    def none_left(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     with pytest.raises(Corrupt):

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from recollect.errors import Unavailable
+from recollect.index.mapped import MappedFile
 from recollect.index.writer import IndexWriter
 from recollect.jobs.pool import ParsePool
 from recollect.jobs.synchronise import Control, Options, synchronise
@@ -307,3 +308,29 @@ def test_a_file_that_can_be_read_again_is_indexed_though_its_stat_did_not_change
     assert [(problem.path, problem.kind) for problem in found.problems] == [("a.py", "unreadable")]
     again = scan(root, found.tree, signature=found.signature)
     assert (again.problems, again.tree.root_hash) == ((), scan(root).tree.root_hash)
+
+
+@pytest.mark.parametrize("kind", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+@pytest.mark.parametrize("name", ["index.db", "index.db-wal"])
+def test_what_is_no_file_in_the_place_of_an_index_is_made_again_and_waited_for_by_nobody(
+    home: Path, roots: dict[str, Path], name: str, kind: Callable[[Path], None]
+) -> None:
+    with Workspace(home) as opened:
+        for root in roots.values():
+            opened.sync(root)
+        broken = next(item.id for item in opened._catalog.repositories() if item.name == "broken")
+        folder = home / "repositories" / broken
+    for path in folder.glob(f"{name}*"):
+        path.unlink()
+    kind(folder / name)
+    with Workspace(home) as opened:
+        for operation in OPERATIONS:
+            operation(opened)
+        opened.sync("broken")
+        assert {hit.repository for hit in opened.search("shopping cart", "*").hits} == {*HEALTHY, "broken"}
+
+
+def test_a_pipe_in_the_place_of_a_segment_is_waited_for_by_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "segment")
+    with pytest.raises((OSError, ValueError)):
+        MappedFile(tmp_path / "segment")

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from recollect.errors import Corrupt
 from recollect.store.cache import ParseCache
 from recollect.store.catalog import Catalog
+from recollect.store.database import translated
 
 
 def test_repositories_survive_and_names_stay_unique(tmp_path: Path) -> None:
@@ -73,3 +77,23 @@ def test_a_cached_value_is_given_for_its_own_key_alone_and_never_with_a_wrong_bi
     cache.put_many([(b"one" * 5, b"first value")])
     assert cache.get(b"one" * 5) == b"first value"
     cache.close()
+
+
+def test_a_disk_that_fails_is_not_taken_for_a_full_one() -> None:
+    for error in (apsw.IOError("disk I/O error"), sqlite3.OperationalError("disk I/O error")):
+        failure = translated(error, "the index").to_dict()
+        assert (failure["code"], "no space" in failure["message"]) == ("storage", False)
+    for error in (apsw.FullError("full"), sqlite3.OperationalError("database or disk is full")):
+        assert translated(error, "the index").to_dict()["code"] == "disk_full"
+
+
+@pytest.mark.parametrize("kind", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_in_the_place_of_a_catalog_is_set_aside(tmp_path: Path, kind: Callable[[Path], None]) -> None:
+    kind(tmp_path / "catalog.db")
+    with pytest.raises(Corrupt, match="no ordinary file") as damage:
+        Catalog(tmp_path / "catalog.db")
+    opened = Catalog.rescued(tmp_path / "catalog.db", damage.value)
+    assert opened.repositories() == []
+    assert "no ordinary file" in " ".join(opened.notices)
+    opened.close()
+    assert (tmp_path / "catalog.db").is_file()

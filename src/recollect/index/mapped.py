@@ -10,12 +10,16 @@ from recollect.errors import Corrupt
 from recollect.index import packing
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe in its place is never waited for
+
+
 class MappedFile:
     """A file of one packed block, mapped into memory; what is written to it by others shows there at once."""
 
     def __init__(self, path: Path) -> None:
         """Raises OSError, ValueError (it is empty)."""
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             self._path = path
             self._version = _version(os.fstat(file.fileno()))
             self.contents = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)

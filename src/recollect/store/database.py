@@ -41,6 +41,7 @@ def open_database(path: Path, schema: str, version: int, steps: Mapping[int, str
     Raises Corrupt: damaged, or of a newer version.
     """
     make_folder(path.parent)
+    pages.check_kind(path)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, timeout=BUSY_S, factory=DamageAware
@@ -98,9 +99,12 @@ def translated(error: sqlite3.Error | pages.Error | OSError, name: str) -> Recol
     if isinstance(error, pages.Error):
         return pages.translated(error, name)
     said = str(error)
-    if (isinstance(error, OSError) and error.errno == 28) or "disk is full" in said or "disk I/O error" in said:
+    if (isinstance(error, OSError) and error.errno == 28) or "disk is full" in said:
         hint = "Free some space; nothing that was committed is lost, and the next sync goes on from it."
         return Unavailable(f"no space left for {name}", hint=hint, code="disk_full")
+    if "disk I/O error" in said:
+        hint = "The disk that holds it fails or is full; nothing that was committed is lost."
+        return Unavailable(f"{name} cannot be read or written: {said}", hint=hint, code="storage")
     if isinstance(error, OSError):
         return Unavailable(f"{name}: {error.strerror}", code="storage")
     if "readonly" in said or "unable to open" in said:

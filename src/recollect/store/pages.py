@@ -9,6 +9,7 @@ Open such a file in one process through this module alone: another SQLite that c
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -51,6 +52,7 @@ class Connection(Protocol):
 def connect(path: Path, version: int, *, writing: bool, settings: Sequence[str] = ()) -> Connection:
     """Open a file that `make` made; usable from any thread, one at a time. Raises Corrupt, `Error`."""
     _load()
+    check_kind(path)
     if is_damaged(path):
         raise Corrupt(f"the log of {path.name} is damaged")
     flags = apsw.SQLITE_OPEN_READWRITE if writing else apsw.SQLITE_OPEN_READONLY
@@ -69,6 +71,17 @@ def connect(path: Path, version: int, *, writing: bool, settings: Sequence[str] 
         connection.close()
         raise
     return connection
+
+
+def check_kind(path: Path) -> None:
+    """Raise Corrupt where a folder, pipe or device has taken the place of a database or its log: SQLite would wait at a pipe."""
+    for suffix in ("", "-wal", "-shm"):
+        try:
+            mode = os.stat(f"{path}{suffix}").st_mode
+        except OSError:
+            continue  # what SQLite then says of it
+        if not stat.S_ISREG(mode):
+            raise Corrupt(f"{path.name}{suffix} is no ordinary file")
 
 
 def make(path: Path, schema: str, version: int, *, page_size: int = 4096) -> None:
@@ -118,8 +131,9 @@ def upgrade(path: Path, version: int, steps: Mapping[int, str]) -> None:
 
 
 def look(path: Path) -> Connection:
-    """Read what can be read of a file, whatever is wrong with it. Raises `Error`."""
+    """Read what can be read of a file, whatever is wrong with it. Raises `Error`; Corrupt where it is no file."""
     _load()
+    check_kind(path)
     return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=_VFS)
 
 
@@ -149,9 +163,12 @@ def translated(error: Error, name: str) -> RecollectError:
     extended = getattr(error, "extendedresult", 0)
     if extended in (apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_CORRUPTFS):
         return Corrupt(f"{name} is damaged: the checksum of a page is wrong")
-    if isinstance(error, (apsw.FullError, apsw.IOError)):
+    if isinstance(error, apsw.FullError) or extended == apsw.SQLITE_IOERR_SHMSIZE:
         hint = "Free some space; nothing that was committed is lost, and the next sync goes on from it."
         return Unavailable(f"no space left for {name}", hint=hint, code="disk_full")
+    if isinstance(error, apsw.IOError):
+        hint = "The disk that holds it fails or is full; nothing that was committed is lost."
+        return Unavailable(f"{name} cannot be read or written: {error}", hint=hint, code="storage")
     if extended == apsw.SQLITE_READONLY_ROLLBACK:
         return Corrupt(f"{name} was left half made")  # nothing but the making of one ever has a journal to undo
     if isinstance(error, (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError)):

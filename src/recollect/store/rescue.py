@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from recollect.errors import Corrupt
 from recollect.store import log, pages
 
 _PAGE_BYTES: Final = 4096
@@ -35,6 +36,11 @@ def refill(aside: Path, path: Path, schema: str, version: int, tables: Sequence[
     """Make a database anew from one that was set aside: from its pages, whose wrong bits are mended where one is wrong in a
     page, else row by row. Returns whether all of it could be had.
     """
+    try:
+        pages.check_kind(aside)
+    except Corrupt:  # nothing can be had of a folder, and a pipe is never read to its end
+        pages.make(path, schema, version)
+        return False
     work = path.with_name(f"{path.name}.rescue")
     for suffix in ("", "-wal", "-shm"):
         Path(f"{work}{suffix}").unlink(missing_ok=True)
