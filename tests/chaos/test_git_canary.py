@@ -188,6 +188,29 @@ def with_a_work_tree_elsewhere(make: MakeRepository, tmp_path: Path, marks: Mark
     return root, root / ".git"
 
 
+def included_by_conditions(make: MakeRepository, tmp_path: Path, marks: Marks) -> tuple[Path, Path]:
+    root = make(FILES, "conditions")
+    places = (f"gitdir:{root}/.git", "onbranch:**", "hasconfig:remote.*.url:https://**")
+    for number, condition in enumerate(places):
+        poison(root / f".git/conditional{number}", marks, hooks=tmp_path / "hooks")
+        git(root, "config", f"includeIf.{condition}.path", f"conditional{number}")
+    git(root, "config", "remote.other.url", "https://example.org/x")
+    return root, root / ".git"
+
+
+def with_a_sparse_index(make: MakeRepository, tmp_path: Path, marks: Marks) -> tuple[Path, Path]:
+    root = make({**FILES, "other/deep/y.py": "def y(): pass\n"}, "sparse")
+    git(root, "sparse-checkout", "set", "--cone", "--sparse-index", "shop")
+    return root, root / ".git"
+
+
+def with_its_repository_outside(make: MakeRepository, tmp_path: Path, marks: Marks) -> tuple[Path, Path]:
+    root, outside = make(FILES, "outside"), tmp_path / "outside.git"
+    (root / ".git").rename(outside)
+    (root / ".git").write_text(f"gitdir: {outside}\n")
+    return root, outside
+
+
 LAYOUTS = [
     ordinary,
     linked,
@@ -199,6 +222,9 @@ LAYOUTS = [
     another_helper,
     around_a_bare_one,
     with_a_work_tree_elsewhere,
+    included_by_conditions,
+    with_a_sparse_index,
+    with_its_repository_outside,
 ]
 
 
