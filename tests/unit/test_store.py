@@ -10,6 +10,7 @@ import apsw
 import pytest
 
 from recollect.errors import Corrupt
+from recollect.store import rescue
 from recollect.store.cache import ParseCache
 from recollect.store.catalog import Catalog
 from recollect.store.database import translated
@@ -97,3 +98,22 @@ def test_what_is_no_file_in_the_place_of_a_catalog_is_set_aside(tmp_path: Path, 
     assert "no ordinary file" in " ".join(opened.notices)
     opened.close()
     assert (tmp_path / "catalog.db").is_file()
+
+
+def test_a_log_is_set_aside_before_its_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for suffix in ("", "-wal"):
+        (tmp_path / f"catalog.db{suffix}").write_text(suffix)
+    renamed: list[str] = []
+    rename = Path.rename
+
+    def noting(self: Path, target: Path) -> Path:
+        result = rename(self, target)
+        renamed.append(self.name)
+        return result
+
+    monkeypatch.setattr(Path, "rename", noting)
+    aside = rescue.set_aside(tmp_path / "catalog.db")
+    # Whatever ends us between the two, no log is left that would be played into the database begun next.
+    assert renamed == ["catalog.db-wal", "catalog.db"]
+    assert (aside.read_text(), Path(f"{aside}-wal").read_text()) == ("", "-wal")
+    assert not list(tmp_path.glob("catalog.db*"))

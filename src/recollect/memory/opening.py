@@ -6,7 +6,6 @@ import hashlib
 import logging
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -16,10 +15,10 @@ from recollect.errors import Corrupt, RecollectError, Unavailable, UserError
 from recollect.memory import schema, seals
 from recollect.memory.store import MemoryStore, content_hash
 from recollect.records import dataclass
+from recollect.store import rescue
 from recollect.store.database import DamageAware
 
 RESTORE: Final = "recollect memory restore brings back the newest backup; recollect memory accept goes on without it."
-_SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
 log = logging.getLogger("recollect.memory")
 
 
@@ -48,8 +47,7 @@ def open_memories(path: Path, make: Open, expected: Expected, has_backups: bool)
     if not _is_there(path):
         if expected.count or has_backups:
             raise _missing(path, expected)
-        for name in _SUFFIXES[1:]:
-            _rename_aside(path, name, _stamp())  # a log without its database would be played into the new one
+        rescue.set_log_aside(path, rescue.aside_of(path))
         return Opened(make(path), [])
     clean = is_closed(path)
     changed = clean and expected.file_hash is not None and file_hash(path) != expected.file_hash
@@ -90,37 +88,17 @@ def is_closed(path: Path) -> bool:
     return True
 
 
-def set_aside(path: Path) -> Path:
-    """Rename whatever is there, with its log; where it is now. Raises OSError."""
-    stamp = _stamp()
-    for name in _SUFFIXES[1:]:  # the log first: it must never meet another database
-        _rename_aside(path, name, stamp)
-    return _rename_aside(path, "", stamp)
-
-
-def _stamp() -> str:
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000:06d}"
-
-
-def _rename_aside(path: Path, suffix: str, stamp: str) -> Path:
-    source, aside = Path(f"{path}{suffix}"), path.with_name(f"memory.damaged-{stamp}.db{suffix}")
-    with suppress(FileNotFoundError):
-        source.rename(aside)
-    return aside
-
-
 def _copied_aside(path: Path) -> str:
     """A copy of the database and its log as they are, before anything is written over them: their name."""
-    stamp = _stamp()
+    aside = rescue.aside_of(path)
     try:
         for name in ("", "-wal"):
             if os.path.exists(f"{path}{name}"):
-                aside = path.with_name(f"memory.damaged-{stamp}.db{name}")
-                with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
+                with open(os.open(f"{aside}{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
                     target.write(Path(f"{path}{name}").read_bytes())
     except OSError as error:
         log.warning("no copy of the damaged memories could be made: %s", error)
-    return f"memory.damaged-{stamp}.db"
+    return aside.name
 
 
 def _is_there(path: Path) -> bool:
@@ -132,7 +110,7 @@ def _is_there(path: Path) -> bool:
     except OSError as error:
         raise _unreadable(path, error) from error
     if not os.path.isfile(path):
-        aside = set_aside(path)
+        aside = rescue.set_aside(path)
         raise Unavailable(f"{path.name} was no file; it is {aside.name} now", hint=RESTORE, code="memory_unavailable")
     try:
         with open(path, "r+b"):
@@ -161,11 +139,11 @@ def _carried_over(path: Path, make: Open, expected: Expected, reason: str) -> Op
     """Set a damaged database aside and begin a new one with those of its memories whose checksums are right."""
     log.warning("memory.db is damaged: %s", reason)
     try:
-        aside = set_aside(path)
+        aside = rescue.set_aside(path)
     except OSError as error:
         raise Unavailable(f"memory.db is damaged ({reason}) and cannot be renamed: {error.strerror}") from error
     fresh = path.with_name("memory.db.rebuilding")
-    for name in _SUFFIXES:
+    for name in ("", *rescue.BESIDE):
         Path(f"{fresh}{name}").unlink(missing_ok=True)  # of a crash
     store = make(fresh)
     try:
@@ -182,7 +160,7 @@ def _carried_over(path: Path, make: Open, expected: Expected, reason: str) -> Op
         store.note_losses(damaged, message, max(expected.sequence, sequence))
     except BaseException:
         store.close()
-        for name in _SUFFIXES:
+        for name in ("", *rescue.BESIDE):
             Path(f"{fresh}{name}").unlink(missing_ok=True)
         raise
     store.close()

@@ -16,20 +16,33 @@ from numpy.typing import NDArray
 from recollect.errors import Corrupt
 from recollect.store import log, pages
 
+BESIDE: Final = ("-wal", "-shm", "-journal")  # files of SQLite's own beside a database
 _PAGE_BYTES: Final = 4096
 _BITS: Final = 2 ** np.arange(32, dtype=np.uint64)
 
 
+def aside_of(path: Path) -> Path:
+    """Where a damaged database goes: `name.damaged-TIME.db` beside it, a name that nothing has."""
+    stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000:06d}"
+    return path.with_name(f"{path.stem}.damaged-{stamp}{path.suffix}")
+
+
 def set_aside(path: Path) -> Path:
-    """Rename a database and its log, so that a new one can be begun: `name.damaged-TIME.db`. Nobody may have it open."""
-    stamp = int(time.time())
-    while (aside := path.with_name(f"{path.stem}.damaged-{stamp}{path.suffix}")).exists():
-        stamp += 1
+    """Rename whatever is there, with its log, so that a new database can be begun; where it is now. Raises OSError.
+
+    Nobody may have it open.
+    """
+    aside = aside_of(path)
+    set_log_aside(path, aside)
     path.rename(aside)
-    with suppress(FileNotFoundError):
-        Path(f"{path}-wal").rename(f"{aside}-wal")
-    Path(f"{path}-shm").unlink(missing_ok=True)
     return aside
+
+
+def set_log_aside(path: Path, aside: Path) -> None:
+    """Rename what belongs to a database, before it: its log would be played into whatever is begun in its place."""
+    for suffix in BESIDE:
+        with suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
 
 
 def refill(aside: Path, path: Path, schema: str, version: int, tables: Sequence[str]) -> bool:

@@ -18,7 +18,7 @@ from recollect.memory import exchange, imports, opening
 from recollect.memory.exchange import LoadReport
 from recollect.memory.opening import Expected
 from recollect.memory.store import MemoryStore
-from recollect.store import pages
+from recollect.store import pages, rescue
 from recollect.store.catalog import Catalog
 from recollect.store.database import translated
 
@@ -206,7 +206,7 @@ class Vault:
     def _begin_anew(self) -> None:
         expected = self._expected()
         if os.path.lexists(self._path):
-            opening.set_aside(self._path)
+            rescue.set_aside(self._path)
         self._opened = opening.open_memories(self._path, self._make, Expected(), False).store
         self._opened.note_losses([], None, expected.sequence)
 
