@@ -208,6 +208,7 @@ class MemoryStore:
             "memory_type": memory_type,
             "metadata": metadata,
             "repository": repository,
+            "owner": owner,
             "refers_to": list(refers_to),
             "created_at": created_at,
         }
@@ -224,7 +225,6 @@ class MemoryStore:
             else:
                 identity = os.urandom(8).hex()
                 number = self._insert(identity, digest, record, now)
-                self._belong(number, owner)
             similar = [] if known is not None else self._similar(number, record.content)
             if superseded is not None and superseded != number:
                 self._db.execute("UPDATE memories SET superseded_by = ? WHERE number = ?", (identity, superseded))
@@ -233,11 +233,6 @@ class MemoryStore:
         said += f"; {summary(record.redactions)}" if record.redactions else ""
         done = (identity, digest, known is not None, tuple(similar), record.redacted, said)
         return StoredMemory(True, *done, redactions=record.redactions)
-
-    def _belong(self, number: int, owner: str | None) -> None:
-        if owner is not None:
-            self._db.execute("INSERT OR REPLACE INTO belongs VALUES (?, ?)", (number, owner))
-            self._seals.seal(number)
 
     def assign_owners(self, owners: Mapping[str, str]) -> None:
         """Give memories that have the name of a repository alone its owner (name → owner); others, one that nobody is."""
@@ -251,7 +246,9 @@ class MemoryStore:
             with self._transaction():
                 for number, name in rows:
                     if self._read(number) is not None:
-                        self._belong(number, owners.get(name, f"name:{name}"))
+                        owner = owners.get(name, f"name:{name}")
+                        self._db.execute("INSERT INTO belongs VALUES (?, ?)", (number, owner))
+                        self._seals.seal(number)
 
     def owner_of(self, identity: str) -> str | None:
         """What the repository of a memory is known by."""
@@ -421,8 +418,9 @@ class MemoryStore:
         `owners`: with what their repositories are known by on this machine.
         """
         with self._lock:
-            sql = "SELECT number FROM memories ORDER BY created_at, number"
-            for (number,) in self._db.execute(sql).fetchall():
+            owner_of = "(SELECT owner FROM belongs b WHERE b.number = m.number)"
+            sql = f"SELECT number, {owner_of} FROM memories m ORDER BY created_at, number"
+            for number, owner in self._db.execute(sql).fetchall():
                 memory = self._read(number)
                 if memory is None:
                     continue
@@ -431,8 +429,8 @@ class MemoryStore:
                 if problem is not None:
                     self._note(memory.id, problem)
                 versions = [{"at": at, **json.loads(record)} for at, record in rows] if problem is None else []
-                owner = {"owner": self.owner_of(memory.id)} if owners else {}
-                yield {**memory.to_dict(), "deleted_at": memory.deleted_at, "versions": versions, **owner}
+                owned = {"owner": owner} if owners else {}
+                yield {**memory.to_dict(), "deleted_at": memory.deleted_at, "versions": versions, **owned}
 
     def checked(self, raw: Mapping[str, Any], keep_secrets: bool = False) -> MemoryRecord:
         """A record of `everything`, or of an import, as it may be stored; `keep_secrets` as of `add`. Raises UserError."""
@@ -480,7 +478,6 @@ class MemoryStore:
         for version in record.versions:
             old = {key: value for key, value in version.items() if key != "at"}
             self._seals.add_version(number, float(version.get("at") or record.created_at or now), _json(old))
-        self._belong(number, record.owner)
         return identity, True
 
     def _set_superseded(self, identity: str, by: str, ids: Mapping[str, str], label: str) -> list[str]:
@@ -599,6 +596,8 @@ class MemoryStore:
         number = int(self._db.execute(sql, row).lastrowid or 0)
         self._index(number, record.content)
         self._tag(number, record.tags)
+        if record.owner is not None:
+            self._db.execute("INSERT INTO belongs VALUES (?, ?)", (number, record.owner))
         self._seals.seal(number)
         self._seals.add(1)
         return number
