@@ -52,10 +52,6 @@ class FanOut(Generic[K]):
         self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._idle = 0
 
-    def hangs_since(self, key: K) -> float | None:
-        """Since when (UTC epoch seconds) a look at this one has not returned; None where none hangs."""
-        return self._hanging.get(key)
-
     def each(self, keys: Iterable[K], look: Callable[[K], T]) -> Looked[K, T]:
         """`look(key)` of every key. Returns after about twice `hangs_s` at the latest, whatever the looks do."""
         batch: _Batch[K, T] = _Batch(dict.fromkeys(keys), look)
