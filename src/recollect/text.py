@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, AnyStr
 
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
@@ -91,15 +91,16 @@ def to_json(value: Any, **options: Any) -> str:
     try:
         return json.dumps(value, allow_nan=False, **options)
     except ValueError:
-        return json.dumps(_finite(value), allow_nan=False, **options)
+        return json.dumps(finite(value, lambda _: None), allow_nan=False, **options)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any, replacement: Callable[[float], Any]) -> Any:
+    """A value of JSON in which `replacement` was called for each number that is not finite, which JSON cannot hold."""
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return value if math.isfinite(value) else replacement(value)
     if isinstance(value, dict):
-        return {_finite(key): _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+        return {finite(key, replacement): finite(item, replacement) for key, item in value.items()}
+    return [finite(item, replacement) for item in value] if isinstance(value, list | tuple) else value
 
 
 def has_longer_line(text: AnyStr, newline: AnyStr, longest: int) -> bool:

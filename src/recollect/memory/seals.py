@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
+from recollect import text
 from recollect.errors import UserError
 from recollect.memory import validate
 from recollect.memory.schema import COLUMNS, FIELDS, PLACES
@@ -52,17 +52,9 @@ def mended(row: Row, content_hash: str) -> Row:
         raise UserError("its metadata or references are not JSON") from error
     if not isinstance(metadata, dict) or not isinstance(references, list):
         raise UserError("its metadata or references are not what they should be")
-    values["metadata"] = json.dumps(_finite(metadata), ensure_ascii=False, allow_nan=False)
+    metadata = text.finite(metadata, str)  # older versions stored numbers that are not finite
+    values["metadata"] = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
     return tuple(values.values())
-
-
-def _finite(value: Any) -> Any:
-    """With numbers that are not finite as texts: older versions let them in."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list) else value
 
 
 class Reader:
