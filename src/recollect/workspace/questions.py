@@ -39,6 +39,7 @@ from recollect.workspace.upkeep import Upkeep
 
 _FIRST_MAP_S: Final = 10.0
 _DAMAGES: Final = 2  # that one question gets over
+_MOST_MAP_TOKENS: Final = 200_000  # more than any model reads at once
 Repositories = str | Sequence[str] | None
 Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
@@ -55,9 +56,6 @@ def _patient(question: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
         return question(*arguments, **options)
 
     return ask
-
-
-_MOST_MAP_TOKENS = 200_000  # more than any model reads at once
 
 
 class Questions:
