@@ -137,8 +137,8 @@ class Listener:
         return line
 
     def enter(self, role: str) -> None:
-        """Count a connection that is served from now on, until `leave`. Raises Unavailable where there are too many."""
-        most = _MOST_OF_ROLE["mcp" if role == "mcp" else "client"]
+        """Count a connection ("mcp" or "client") that is served until `leave`. Raises Unavailable: there are too many."""
+        most = _MOST_OF_ROLE[role]
         if self._served.get(role, 0) >= most:
             raise Unavailable(
                 f"the daemon serves {most} connections of this kind already",
