@@ -263,13 +263,18 @@ def trials(
     for bit in bits(path, count, 7):
         asking = live() if live is not None else ask
         flip(path, bit)
-        said = verdict(asking, expected, subset=subset)
-        if said.split()[0] in ("WRONG", "raw"):
-            print(f"  {path.name} bit {bit}: {said}", file=sys.stderr)
-        found[said.split()[0]] += 1
+        _note(found, path, bit, verdict(asking, expected, subset=subset))
         _restore(kept, home)
     shutil.rmtree(kept)
     return found
+
+
+def _note(verdicts: Counter[str], path: Path, bit: int, said: str) -> None:
+    """Count a verdict by its first word, and print it if it is a bad one."""
+    kind = said.split()[0]
+    if kind in ("WRONG", "raw"):
+        print(f"  {path.name} bit {bit}: {said}", file=sys.stderr)
+    verdicts[kind] += 1
 
 
 def _sockets(folder: str, names: list[str]) -> list[str]:
@@ -318,10 +323,7 @@ def whole(work: Path, home: Path, names: Sequence[str], count: int) -> Counter[s
         path = home / name if "/" not in name else index_folder(home) / name.split("/")[1]
         for bit in bits(path, count, 11):
             flip(path, bit)
-            said = _program_verdict(home, expected, settings)
-            if said.split()[0] in ("WRONG", "raw"):
-                print(f"  {path.name} bit {bit}: {said}", file=sys.stderr)
-            found[said.split()[0]] += 1
+            _note(found, path, bit, _program_verdict(home, expected, settings))
             _restore(kept, home)
     shutil.rmtree(kept)
     return found
