@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -532,11 +533,11 @@ def test_a_content_that_comes_back_is_not_analysed_again(tmp_path: Path, make_re
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have priorities of their own on Linux only")
 def test_what_was_edited_is_analysed_ahead_of_the_rest_of_the_machine(tmp_path: Path) -> None:
     def threads() -> dict[int, tuple[int, int]]:
-        """Of the worker, by how nice they are: (id, nanoseconds on a processor)."""
+        """Of the worker, by id: (how nice it is, nanoseconds on a processor)."""
         found = {}
         for folder in Path(f"/proc/{process.pid}/task").iterdir():
             nice = int((folder / "stat").read_text().rpartition(")")[2].split()[16])
-            found[nice] = int(folder.name), int((folder / "schedstat").read_text().split()[0])
+            found[int(folder.name)] = nice, int((folder / "schedstat").read_text().split()[0])
         return found
 
     pool = ParsePool(tmp_path / "cache.db", 1)
@@ -550,9 +551,11 @@ def test_what_was_edited_is_analysed_ahead_of_the_rest_of_the_machine(tmp_path: 
         job = pool.submit([Task(str(tmp_path), "a.py", b"", 1, 1_000_000, use_cache=False, nice=nice)])
         assert [answer.outcome for answer in job.answers() if answer is not None] == ["done"]
         after = threads()
-        spent = {level: ran - before.get(level, (0, 0))[1] for level, (_, ran) in after.items()}
+        spent: Counter[int] = Counter()  # by level: several threads share one where the tests run under `nice`
+        for thread, (level, ran) in after.items():
+            spent[level] += ran - before.get(thread, (0, 0))[1]
         assert max(spent, key=lambda level: spent[level]) == max(nice, at_first)
-    assert after[at_first][0] == process.pid
+    assert after[process.pid][0] == at_first
     pool.close()
 
 
