@@ -25,23 +25,33 @@ class RecollectError(Exception):
     exit_code: ClassVar[int] = 3
     retry: ClassVar[bool] = False
 
-    def __init__(self, message: str | None = None, *, hint: str = "", code: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        hint: str = "",
+        code: str | None = None,
+        call: dict[str, Any] | None = None,
+    ) -> None:
+        """`hint`: what to do now; `call`: the call that does it (`recollect.calls`), which each surface spells."""
         said = message if message is not None else (type(self).__doc__ or "").strip()
         self.message = escape.line(without_credentials(said))  # it names files, URLs, branches: others chose them
         self.hint = escape.line(hint)
+        self.call = call
         if code is not None:
             self.code = code
         super().__init__(self.message)
 
     def to_dict(self) -> dict[str, Any]:
-        """`{code, message, hint, exit_code, retry}`: the shape that crosses the socket and reaches agents."""
-        return {
+        """`{code, message, hint, exit_code, retry, call?}`: the shape that crosses the socket and reaches agents."""
+        shape = {
             "code": self.code,
             "message": self.message,
             "hint": self.hint,
             "exit_code": self.exit_code,
             "retry": self.retry,
         }
+        return shape if self.call is None else {**shape, "call": self.call}
 
 
 class UserError(RecollectError):
@@ -96,4 +106,9 @@ _BY_EXIT_CODE: dict[int, type[RecollectError]] = {
 def from_dict(error: dict[str, Any]) -> RecollectError:
     """The exception that `to_dict` described, on the other side of a socket."""
     cls = _BY_EXIT_CODE.get(int(error.get("exit_code", 3)), RecollectError)
-    return cls(str(error.get("message", "")), hint=str(error.get("hint", "")), code=str(error.get("code", cls.code)))
+    return cls(
+        str(error.get("message", "")),
+        hint=str(error.get("hint", "")),
+        code=str(error.get("code", cls.code)),
+        call=error.get("call"),
+    )

@@ -121,6 +121,35 @@ _BY_EXTENSION: Final = {extension: item for item in LANGUAGES.values() for exten
 _BY_NAME: Final = {name: item for item in LANGUAGES.values() for name in item.names}
 _BY_INTERPRETER: Final = {name: item for item in LANGUAGES.values() for name in item.interpreters}
 _BY_ALIAS: Final = {alias: item for item in LANGUAGES.values() for alias in (item.name, *item.aliases)}
+_ALSO_ASKED_FOR: Final = {  # as editors and people write them; what a notebook says of itself is read by `lookup`
+    "python3": "python",
+    "node": "javascript",
+    "nodejs": "javascript",
+    "ecmascript": "javascript",
+    "javascriptreact": "javascript",
+    "typescriptreact": "tsx",
+    "c-sharp": "csharp",
+    "c sharp": "csharp",
+    "dotnet": "csharp",
+    "cplusplus": "cpp",
+    "c plus plus": "cpp",
+    "cuda": "cpp",
+    "f-sharp": "fsharp",
+    "objective c": "objectivec",
+    "objectivec++": "objectivec",
+    "shellscript": "bash",
+    "visual basic": "visualbasic",
+    "vb.net": "visualbasic",
+    "restructured text": "restructuredtext",
+    "plaintext": "text",
+    "plain text": "text",
+    "jsonc": "json",
+    "properties": "ini",
+    "viml": "vimscript",
+    "emacs lisp": "emacslisp",
+    "proto3": "protobuf",
+    "jupyter notebook": "notebook",
+}
 _SHEBANG: Final = re.compile(rb"#!\s*(?:\S*/)?(?:env\s+(?:-\S+\s+)*(?:\S*/)?)?([\w.+-]+)")
 _VERSION: Final = re.compile(r"[\d.]+$")
 _OBJECTIVE_C: Final = re.compile(rb"^\s*(@interface|@implementation|@protocol|#import)\b", re.MULTILINE)
@@ -152,3 +181,21 @@ def detect(path: str, head: bytes = b"") -> Language:
 def lookup(name: str) -> Language | None:
     """A language by its name or a common other one (`ts`, `c++`, `golang`)."""
     return _BY_ALIAS.get(name.strip().lower())
+
+
+def asked_for(name: str) -> Language | None:
+    """A language as someone asks for it: `lookup`, another common spelling, or an extension (`.kt`, `*.hpp`)."""
+    wanted = name.strip().lower()
+    extension = wanted.removeprefix("*").removeprefix(".")
+    return lookup(_ALSO_ASKED_FOR.get(wanted, wanted)) or _BY_EXTENSION.get(extension)
+
+
+def usual_name(name: str) -> str:
+    """The name that a language has in answers; `name` itself if no language goes by it."""
+    found = asked_for(name)
+    return found.name if found is not None else name
+
+
+def all_names() -> tuple[str, ...]:
+    """Every name that a language goes by, its usual one first."""
+    return (*LANGUAGES, *_BY_ALIAS.keys() - LANGUAGES.keys(), *_ALSO_ASKED_FOR)

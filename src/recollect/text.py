@@ -9,8 +9,9 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, AnyStr
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, AnyStr, Final
 
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _IDENTIFIER_UNICODE = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
@@ -19,6 +20,10 @@ _PARTS_UNICODE = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\
 _PARTS_AND_ENDS = re.compile(_PARTS.pattern + r"|\n")
 _HALVES = re.compile("[\ud800-\udfff]")
 MAX_IDENTIFIER = 200  # longer runs of word characters are data (base64, hashes), not names
+_CLOSE: Final = 0.6  # share of letters that a misspelt word has in common with the right one
+_SWAPPED: Final = 0.2  # closer by so much, if only the order of the letters differs
+_LEAST_HELD: Final = 3  # letters of a word that says something where it is part of another
+_MOST_COMPARED: Final = 4_000  # candidates: some 50 ms
 
 # Words that carry no meaning in a question about code.
 STOP_WORDS = frozenset(
@@ -101,6 +106,42 @@ def finite(value: Any, replacement: Callable[[float], Any]) -> Any:
     if isinstance(value, dict):
         return {finite(key, replacement): finite(item, replacement) for key, item in value.items()}
     return [finite(item, replacement) for item in value] if isinstance(value, list | tuple) else value
+
+
+def nearest(word: str, candidates: Iterable[str], limit: int = 3) -> list[str]:
+    """The candidates that a misspelt `word` may mean, best first; none if none is close. At most some thousands are compared.
+
+    Case, underscores and hyphens do not count. A candidate that holds the word, or is held by it, is close.
+    """
+    from difflib import SequenceMatcher
+
+    asked = _folded(word)
+    matcher = SequenceMatcher(autojunk=False)
+    matcher.set_seq2(asked)
+    ranked = []
+    for candidate in islice(dict.fromkeys(candidates), _MOST_COMPARED):
+        other = _folded(candidate)
+        shorter, longer = sorted((asked, other), key=len)
+        if asked == other:
+            closeness = 2.0
+        elif len(shorter) >= _LEAST_HELD and shorter in longer:
+            closeness = (
+                1.0 + len(shorter) / len(longer) if longer.startswith(shorter) else 0.7 + len(shorter) / len(longer)
+            )
+        else:
+            matcher.set_seq1(other)
+            if matcher.real_quick_ratio() < _CLOSE or matcher.quick_ratio() < _CLOSE:
+                continue
+            closeness = matcher.ratio()
+            if sorted(asked) == sorted(other):
+                closeness += _SWAPPED
+        if closeness >= _CLOSE:
+            ranked.append((-closeness, candidate))
+    return [candidate for _, candidate in sorted(ranked)[:limit]]
+
+
+def _folded(word: str) -> str:
+    return word[:MAX_IDENTIFIER].lower().replace("_", "").replace("-", "")
 
 
 def has_longer_line(text: AnyStr, newline: AnyStr, longest: int) -> bool:

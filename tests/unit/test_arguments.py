@@ -52,3 +52,50 @@ def test_lists_and_revisions_without_end_are_refused() -> None:
 
 def test_half_a_character_in_a_name_is_replaced() -> None:
     assert arguments.names_of(["a\udcff", "\ud800"], "focus") == ["a?", "?"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [("C++", "cpp"), ("js", "javascript"), ("golang", "go"), ("C#", "csharp"), ("NodeJS", "javascript"), ("py", "python"),
+     (".kt", "kotlin"), ("*.hpp", "cpp"), ("TypeScriptReact", "tsx"), ("shell", "bash"), ("objective-c", "objectivec"),
+     ("yml", "yaml"), (" Python3 ", "python")],
+)  # fmt: skip
+def test_a_language_goes_by_many_names(asked: str, name: str) -> None:
+    assert name in arguments.filters(asked, None, "all", "hybrid").languages
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("pyhton", "python"),
+        ("jvascript", "javascript"),
+        ("typscript", "typescript"),
+        ("Kotlni", "kotlin"),
+        ("rsut", "rust"),
+    ],
+)
+def test_a_misspelt_language_is_answered_with_the_one_that_is_meant(asked: str, meant: str) -> None:
+    with pytest.raises(UserError) as caught:
+        arguments.filters(asked, None, "code", "hybrid")
+    assert caught.value.hint.startswith(f"Did you mean {meant}")
+
+
+def test_a_misspelt_content_or_mode_is_answered_with_those_that_there_are() -> None:
+    with pytest.raises(UserError) as caught:
+        arguments.filters(None, None, "doc", "hybrid")
+    assert caught.value.hint == "Did you mean docs? content is one of: code, docs, config, all."
+    with pytest.raises(UserError) as caught:
+        arguments.filters(None, None, "code", "regexp")
+    assert caught.value.hint.startswith("Did you mean regex?")
+    assert arguments.filters(None, None, " Docs", "REGEX").content == "docs"
+
+
+def test_a_kind_of_symbols_goes_by_other_words_too() -> None:
+    assert [arguments.kind(word) for word in ("def", " Func", "cls", "Trait", "", None)] == [
+        "function",
+        "function",
+        "class",
+        "trait",
+        None,
+        None,
+    ]

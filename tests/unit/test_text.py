@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,3 +57,24 @@ def test_an_answer_is_json_whatever_numbers_it_holds() -> None:
     import json
 
     assert json.loads(text.to_json({"a": [1.5, float("inf")], "b": float("nan")})) == {"a": [1.5, None], "b": None}
+
+
+@pytest.mark.parametrize(
+    ("word", "candidates", "meant"),
+    [
+        ("querry", ["query", "limit", "repository"], ["query"]),
+        ("repositry", ["query", "limit", "repository"], ["repository"]),
+        ("searchcode", ["find_symbol", "search_code"], ["search_code"]),
+        ("SignCookie", ["sign_cookie", "cookie"], ["sign_cookie", "cookie"]),
+        ("zzz", ["query", "limit"], []),
+        ("", ["query"], []),
+        ("query", [], []),
+    ],
+)
+def test_the_nearest_words_are_those_that_were_meant(word: str, candidates: list[str], meant: list[str]) -> None:
+    assert text.nearest(word, candidates) == meant
+
+
+def test_the_nearest_of_very_many_and_very_long_words_are_found_within_a_bound() -> None:
+    assert len(text.nearest("name", (f"name{n}" for n in range(10_000_000)))) == 3
+    assert text.nearest("x" * 10_000_000, ["x" * 10_000_000]) == ["x" * 10_000_000]

@@ -44,11 +44,12 @@ def run(arguments: list[str] | None = None) -> int:
 def _said(error: RecollectError, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(json.dumps({"error": error.to_dict()}) + "\n")
+    from recollect.calls import as_command, told
     from recollect.cli.output import note
 
     note(f"recollect: {error.message}")
-    if error.hint:
-        note(error.hint)
+    if said := told(error.hint, error.call, as_command):
+        note(said)
     return error.exit_code
 
 

@@ -20,7 +20,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.runner import serve_dual_era_loop
 from mcp.shared.message import SessionMessage
 
-from recollect import __version__, text
+from recollect import __version__, calls, escape, text
 from recollect.errors import RecollectError, Unavailable, UserError
 from recollect.model import Progress
 from recollect.server import schema, tools
@@ -101,8 +101,7 @@ class Mcp:
         try:
             tool = tools.BY_NAME.get(params.name)
             if tool is None:
-                known = ", ".join(item.name for item in tools.listed(None))
-                raise UserError(f"there is no tool {params.name}", hint=f"Known: {known}", code="unknown_tool")
+                raise _unknown_tool(params.name)
             if self._calls >= _MOST_CALLS:
                 raise Unavailable("too many calls wait already", hint="Ask again in a moment.", code="busy")
             self._calls += 1
@@ -193,9 +192,17 @@ def _described(tool: Tool) -> types.Tool:
     )
 
 
+def _unknown_tool(name: str) -> UserError:
+    close = text.nearest(name, tools.BY_NAME)
+    listed = ", ".join(item.name for item in tools.listed(None))
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {listed}"
+    return UserError(f"there is no tool {name[:200]}", hint=hint, code="unknown_tool")
+
+
 def _failure(error: RecollectError) -> types.CallToolResult:
     said = {key: value for key, value in error.to_dict().items() if key in ("code", "message", "hint", "retry")}
-    told = f"{said['code']}: {said['message']}" + (f"\n{said['hint']}" if said["hint"] else "")
+    hint = escape.line(calls.told(error.hint, error.call, calls.as_tool))
+    told = f"{said['code']}: {said['message']}" + (f"\n{hint}" if hint else "")
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=told)], structured_content=said, is_error=True
     )

@@ -15,7 +15,26 @@ LONGEST_QUERY: Final = 2_000_000  # characters; a pasted file is a question, too
 _MOST_NAMES: Final = 100  # globs, languages, names of repositories in one question
 _LONGEST_REVISION: Final = 1_000
 _LONGEST_NAMES: Final = 10_000  # characters of all of them together
+MODES: Final = ("hybrid", "regex")
 _CONTENTS: Final = ("code", "docs", "config", "all")
+_KINDS: Final = {  # other words for kinds of symbols
+    "func": "function",
+    "fn": "function",
+    "def": "function",
+    "functions": "function",
+    "methods": "method",
+    "cls": "class",
+    "classes": "class",
+    "iface": "interface",
+    "var": "variable",
+    "const": "constant",
+    "ctor": "constructor",
+    "prop": "property",
+    "mod": "module",
+    "typedef": "type",
+    "alias": "type",
+    "heading": "section",
+}
 
 
 def question(query: str) -> str:
@@ -31,23 +50,42 @@ def question(query: str) -> str:
 def filters(
     language: str | Sequence[str] | None, path_glob: str | Sequence[str] | None, content: str, mode: str
 ) -> Filters:
-    if mode not in ("hybrid", "regex"):
-        raise UserError(f"mode {mode!r} is not available", hint='"hybrid" and "regex" are.', code="unknown_mode")
-    if content not in _CONTENTS:
-        raise UserError(f"content {content!r} is not one of {', '.join(_CONTENTS)}", code="unknown_content")
+    mode, content = one_of(mode, "mode", MODES), one_of(content, "content", _CONTENTS)
     names = names_of(language, "language")
-    found = {name: languages.lookup(name) for name in names}
+    found = {name: languages.asked_for(name) for name in names}
     unknown = [name for name, item in found.items() if item is None]
     if unknown:
-        raise UserError(
-            f"unknown language: {', '.join(unknown)}", hint="See docs/languages.md.", code="unknown_language"
-        )
+        close = list(dict.fromkeys(map(languages.usual_name, text.nearest(unknown[0], languages.all_names()))))
+        hint = did_you_mean(close) or "Leave it out, or say which files are meant by path_glob (--glob), e.g. *.abc"
+        raise UserError(f"unknown language: {', '.join(unknown)}", hint=hint, code="unknown_language")
     wanted = frozenset(item.name for item in found.values() if item is not None)
     if "typescript" in wanted:
         wanted |= {"tsx"}
     if wanted and content == "code" and all(languages.LANGUAGES[name].content != "code" for name in wanted):
         content = "all"  # whoever asks for markdown wants markdown
     return Filters(wanted, tuple(names_of(path_glob, "path_glob")), content)
+
+
+def one_of(given: str, name: str, allowed: Sequence[str]) -> str:
+    """A value that is one of few, whatever its case. Raises UserError."""
+    if isinstance(given, str) and given.strip().lower() in allowed:
+        return given.strip().lower()
+    close = text.nearest(given, allowed, 1) if isinstance(given, str) else []
+    hint = " ".join(filter(None, (did_you_mean(close), f"{name} is one of: {', '.join(allowed)}.")))
+    raise UserError(f"{name} cannot be {str(given)[:100]!r}", hint=hint, code=f"unknown_{name}")
+
+
+def did_you_mean(close: Sequence[str]) -> str:
+    """The question in a hint; empty if nothing is close."""
+    return f"Did you mean {' or '.join(close)}?" if close else ""
+
+
+def kind(given: str | None) -> str | None:
+    """A kind of symbols as the index calls it."""
+    if given is None or not given.strip():
+        return None
+    wanted = given.strip().lower()
+    return _KINDS.get(wanted, wanted)
 
 
 def revision(given: str | None) -> str | None:

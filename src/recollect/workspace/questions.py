@@ -136,7 +136,11 @@ class Questions:
             raise _nothing_known()
         with self._answering(targets, caller) as (sources, freshness):
             found = symbol_hits(
-                asked, [source for _, source in sources], kind, references, max(1, min(limit, arguments.MOST_HITS))
+                asked,
+                [source for _, source in sources],
+                arguments.kind(kind),
+                references,
+                max(1, min(limit, arguments.MOST_HITS)),
             )
         return SymbolResult(asked[:500], _since(started), freshness, *found)
 

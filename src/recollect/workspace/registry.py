@@ -6,8 +6,10 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from recollect import text
+from recollect.calls import next_call
 from recollect.errors import RecollectError, Refused, Unavailable, UserError
 from recollect.model import RepositoryInfo
 from recollect.records import dataclass
@@ -16,9 +18,11 @@ from recollect.sync import disk, git
 from recollect.sync.fan_out import FanOut
 from recollect.sync.ignore import GitNames
 from recollect.sync.tree import printable
-from recollect.workspace import places
+from recollect.workspace import arguments, places
 from recollect.workspace.places import Caller
 
+_NAMED: Final = 8  # known repositories named to someone who asks for another
+_LEAST_PART: Final = 3  # letters of a part of a path
 log = logging.getLogger("recollect.registry")
 
 
@@ -302,14 +306,30 @@ class Registry:
         return self._place(os.path.join(caller.cwd, said))[1]
 
     def _unknown(self, said: str) -> UserError:
-        names = [item.name for item in self._catalog.repositories()]
-        from difflib import get_close_matches
-
-        close = get_close_matches(said, names, n=3, cutoff=0.5)
-        hint = (
-            f"Did you mean {', '.join(close)}?" if close else "recollect list shows all; recollect sync PATH adds one."
+        known = self._catalog.repositories()
+        close = _nearest(said, known)
+        listed = ", ".join(item.name for item in known[:_NAMED])
+        more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+        hint = arguments.did_you_mean(close) or f"Known: {listed or 'none'}{more}."
+        return UserError(
+            f"no repository is called {said[:200]!r}",
+            hint=f"{hint} A folder that is not known yet is added by its path",
+            code="unknown_repository",
+            call=next_call("sync_repository", path="/path/to/folder"),
         )
-        return UserError(f"no repository is called {said[:200]!r}", hint=hint, code="unknown_repository")
+
+
+def _nearest(said: str, known: Sequence[Repository]) -> list[str]:
+    """Names of the repositories that a word may mean: by name, by the end of the path, or by a part of path or URL."""
+    by_word: dict[str, str] = {}
+    for item in known:
+        words = (item.name, item.path.name, "/".join(item.path.parts[-2:]))
+        by_word |= {printable(word): item.name for word in words}
+    wanted = said.strip().lower()
+    if len(wanted) >= _LEAST_PART:
+        places = ((item, f"{printable(os.fspath(item.path))} {item.url or ''}".lower()) for item in known)
+        by_word |= {f"{wanted}{item.name}": item.name for item, place in places if wanted in place}
+    return list(dict.fromkeys(by_word[word] for word in text.nearest(said, by_word)))
 
 
 def _may_be_there(path: Path) -> bool:
