@@ -456,6 +456,7 @@ class Memory(Record):
     similarity_score: float | None = None
     deleted_at: float | None = _optional()
     truncated: bool | None = _optional()
+    content_length: int | None = _optional()  # characters of the whole content, where it is truncated
     redactions: dict[str, int] | None = _optional()  # of an update: kind of secret → how many were replaced
 
 
@@ -469,11 +470,19 @@ class StoredMemory(Record):
     redacted: int
     message: str
     redactions: dict[str, int] = field(default_factory=dict)  # kind of secret → how many were replaced
+    repository: str | None = _optional()  # to which it belongs
+    notice: str | None = _optional()  # why it belongs to none
 
 
 @dataclass(frozen=True, slots=True)
 class RecalledMemories(Record):
-    """`mode`: hybrid or lexical. `time_range`: what was understood of a time in the question, ISO, in the user's zone."""
+    """`mode`: hybrid or lexical, or exact (contents that hold the query), or id (the memory that the query names).
+
+    `time_range`: what was understood of a time in the question, ISO, in the user's zone.
+    `ignored_time_range`: the same, of a phrase that left nothing and was ignored.
+    `total`: how many match, or (not `total_is_exact`) at least that many. `next_offset`: where the rest begins.
+    `hint`: why there is nothing.
+    """
 
     query: str
     time_range: dict[str, str | None] | None
@@ -481,6 +490,11 @@ class RecalledMemories(Record):
     count: int
     memories: tuple[Memory, ...]
     notice: str | None = _optional()  # what is missing or damaged
+    total: int = 0
+    total_is_exact: bool = True
+    next_offset: int | None = _optional()
+    ignored_time_range: dict[str, str | None] | None = _optional()
+    hint: str | None = _optional()
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,17 +505,20 @@ class MemoryList(Record):
     total: int
     has_more: bool
     notice: str | None = _optional()
+    next_offset: int | None = _optional()  # where the rest begins
+    hint: str | None = _optional()  # why there is nothing
 
 
 @dataclass(frozen=True, slots=True)
 class DeletedMemories(Record):
-    """`ids` went, or (`dry_run`) would go; soft deletes can be undone for thirty days."""
+    """`ids` went, or (`dry_run`) would go; soft deletes can be undone for thirty days. `hint`: why there is none."""
 
     success: bool
     deleted_count: int
     ids: tuple[str, ...]
     dry_run: bool
     message: str
+    hint: str | None = _optional()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -89,6 +90,15 @@ def mended(value: Any) -> Any:
     if isinstance(value, dict):
         return {mended(key): mended(item) for key, item in value.items()}
     return [mended(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def folded(value: Any) -> Any:
+    """Return a text such that texts which differ in case, or in Unicode's ways of writing the same, are equal."""
+    if not isinstance(value, str):
+        return value
+    if value.isascii():
+        return value.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", value).casefold())
 
 
 def to_json(value: Any, **options: Any) -> str:

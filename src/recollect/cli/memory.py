@@ -43,7 +43,9 @@ def remember(
     if json_:
         as_json(found)
         return
-    line(f"{found['id']}  {found['message']}")
+    where = f"  {found['repository']}" if found.get("repository") else ""
+    line(f"{found['id']}  {found['message']}{where}")
+    _warn(found)
     for other in found["similar"]:
         note(f"  similar: {other['id']} ({other['similarity']:.2f})")
 
@@ -64,13 +66,18 @@ def recall(
     if json_:
         as_json(found)
         return
-    span = found["time_range"]
+    span, ignored = found["time_range"], found.get("ignored_time_range")
     if span:
         note(f"({span['after'] or 'ever'} to {span['before'] or 'now'})")
+    if ignored:
+        note(f"nothing of {ignored['after'] or 'ever'} to {ignored['before'] or 'now'}; without the time:")
     for memory in found["memories"]:
         _show(memory)
     if not found["memories"]:
         note("nothing is remembered of that")
+    if found.get("next_offset") is not None:
+        least = "" if found["total_is_exact"] else "at least "
+        note(f"{found['count']} of {least}{found['total']}; -n {min(found['total'], 100)} shows more")
     _warn(found)
 
 
@@ -113,11 +120,13 @@ def update(
     key: Annotated[str, typer.Argument(help="Id or content hash.")],
     content: Annotated[str | None, typer.Option(help="The new text.")] = None,
     tag: Tags = None,
+    clear_tags: Annotated[bool, typer.Option("--clear-tags", help="Take all its tags away.")] = False,
     type_: Type = None,
     keep_secrets: KeepSecrets = False,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
-    """Change a memory; what it was before is kept as a version."""
+    """Change a memory; what it was before is kept as a version. Tags that are given replace those that it has."""
+    tag = [] if clear_tags else tag
     params = {"key": key, "content": content, "tags": tag, "memory_type": type_, "keep_secrets": keep_secrets}
     with Connection() as daemon:
         found = daemon.call("memory_update", params)
@@ -136,7 +145,7 @@ def delete(
     json_: Annotated[bool, JSON] = False,
 ) -> None:
     """Forget one memory, or all with a tag or of a time. Undone within thirty days by `memory undelete`."""
-    filters = {"tags": tag or [], "before": before, "after": after}
+    filters = {"tags": tag, "before": before, "after": after}
     params = {"key": key, "filters": filters, "dry_run": dry_run, "hard": hard}
     with Connection() as daemon:
         found = daemon.call("memory_delete", params)
@@ -144,6 +153,7 @@ def delete(
         as_json(found)
         return
     line(found["message"])
+    _warn(found)
     for identity in found["ids"]:
         line(f"  {identity}")
 
@@ -259,8 +269,9 @@ def stats(json_: Annotated[bool, JSON] = False) -> None:
 
 
 def _warn(found: dict[str, Any]) -> None:
-    if found.get("notice"):
-        note(style(found["notice"], fg="yellow"))
+    for name in ("hint", "notice"):
+        if found.get(name):
+            note(style(found[name], fg="yellow"))
 
 
 def _show_import(found: dict[str, Any], new: str, known: str) -> None:

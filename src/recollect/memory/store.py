@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -50,13 +51,17 @@ _REMADE: Final = 50  # memories whose vectors are made again in one transaction:
 _SEALED: Final = 500  # memories that are sealed in one transaction
 _MOST_FAULTS: Final = 1_000
 _MOST_INDEXED_AGAIN: Final = 1_000
+_TAGS_COUNTED: Final = 50
 DAMAGED_HINT: Final = "recollect memory restore brings it back from a backup."
 _FEW: Final = 5_000  # memories, among which all words of a question are looked for
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which memories are meant. `tag_match`: "any" or "all" of `tags`; times in epoch seconds, `before` exclusive."""
+    """Which memories are meant. `tag_match`: "any" or "all" of `tags`; times in epoch seconds, `before` exclusive.
+
+    Tags and types match whatever their case; so does `contains`, a text that the content holds.
+    """
 
     tags: tuple[str, ...] = ()
     tag_match: str = "any"
@@ -65,6 +70,7 @@ class Filter:
     before: float | None = None
     repository: str | None = None  # a name
     owner: str | None = None  # what a repository is known by, whatever its name
+    contains: str | None = None
 
     def __bool__(self) -> bool:
         return bool(self.tags) or self.memory_type is not None or self.after is not None or self.before is not None
@@ -78,9 +84,12 @@ class Filter:
         """The memories that each condition means, deleted ones too: what is meant is in all of them."""
         found: list[Numbers] = []
         for tags in [(tag,) for tag in self.tags] if self.tag_match == "all" else [self.tags] if self.tags else []:
-            found.append((f"SELECT number FROM tags WHERE tag IN ({','.join('?' * len(tags))})", tags))
+            found.append(
+                (f"SELECT number FROM tags WHERE tag IN ({_spellings('tags', 'tag', len(tags))})", _folded(tags))
+            )
         if self.memory_type is not None:
-            found.append(("SELECT number FROM memories WHERE memory_type = ?", (self.memory_type,)))
+            sql = f"SELECT number FROM memories WHERE memory_type IN ({_spellings('memories', 'memory_type', 1)})"
+            found.append((sql, _folded([self.memory_type])))
         if self.repository is not None:
             found.append(("SELECT number FROM memories WHERE repository = ?", (self.repository,)))
         if self.owner is not None:
@@ -91,6 +100,9 @@ class Filter:
                 self.before if self.before is not None else math.inf,
             )
             found.append(("SELECT number FROM memories WHERE created_at >= ? AND created_at < ?", span))
+        if self.contains is not None:
+            sql = "SELECT number FROM memories WHERE instr(folded(content), ?) OR content_hash = ?"
+            found.append((sql, (text.folded(self.contains), content_hash(self.contains))))
         return found
 
     def where(self) -> tuple[str, list[Any]]:
@@ -98,6 +110,22 @@ class Filter:
         sets = self.sets()
         condition = "m.deleted_at IS NULL" + "".join(f" AND m.number IN ({sql})" for sql, _ in sets)
         return condition, [value for _, values in sets for value in values]
+
+
+def _spellings(table: str, column: str, count: int) -> str:
+    """SQL for the values of an indexed column that equal one of `count` folded texts, whatever their case.
+
+    It goes from one distinct value to the next by the index, which reads far less than all rows.
+    """
+    next_value = f"(SELECT min({column}) FROM {table} WHERE {column} > spelling.value)"
+    return (
+        f"WITH RECURSIVE spelling (value) AS (SELECT min({column}) FROM {table} UNION ALL SELECT {next_value} FROM spelling "
+        f"WHERE spelling.value IS NOT NULL) SELECT value FROM spelling WHERE folded(value) IN ({','.join('?' * count)})"
+    )
+
+
+def _folded(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(text.folded(value) for value in values)
 
 
 class Candidate(NamedTuple):
@@ -144,6 +172,7 @@ class MemoryStore:
         self._remaking: threading.Thread | None = None
         try:
             self._db.execute("PRAGMA synchronous=FULL")  # an answer means that it is on the disk
+            self._db.create_function("folded", 1, text.folded, deterministic=True)
             self._seals = Seals(self._db)
             self._words = Words(self._db)
             self._meaning = Meaning(self._db)
@@ -353,15 +382,33 @@ class MemoryStore:
             row = self._wanted(key)
             return row[0], row[1]
 
-    def page(self, wanted: Filter, page: int, page_size: int) -> tuple[list[Memory], int]:
-        """(memories of a page, newest first; how many there are)."""
+    def newest(self, wanted: Filter, limit: int, offset: int = 0) -> tuple[list[Memory], int]:
+        """Return some of the memories that a filter means, newest first, and how many there are in all.
+
+        Those that hold `wanted.contains` as it is written come before those with another case.
+        """
         condition, values = wanted.where()
         with self._lock:
-            total = self._db.execute(f"SELECT count(*) FROM memories m WHERE {condition}", values).fetchone()[0]
-            order = "ORDER BY m.created_at DESC, m.number DESC LIMIT ? OFFSET ?"
-            sql = f"SELECT m.number FROM memories m WHERE {condition} {order}"
-            numbers = self._db.execute(sql, (*values, page_size, (page - 1) * page_size)).fetchall()
-            return self.memories([number for (number,) in numbers]), int(total)
+            total = self.total(wanted)
+            order = "m.created_at DESC, m.number DESC LIMIT ? OFFSET ?"
+            if wanted.contains is not None:
+                order, values = f"instr(m.content, ?) = 0, {order}", [*values, wanted.contains]
+            sql = f"SELECT m.number FROM memories m WHERE {condition} ORDER BY {order}"
+            numbers = self._db.execute(sql, (*values, limit, offset)).fetchall()
+            return self.memories([number for (number,) in numbers]), total
+
+    def total(self, wanted: Filter) -> int:
+        """Return how many memories a filter means."""
+        condition, values = wanted.where()
+        with self._lock:
+            return int(self._db.execute(f"SELECT count(*) FROM memories m WHERE {condition}", values).fetchone()[0])
+
+    def values(self, name: str) -> dict[str, int]:
+        """Return the tags ("tag") or types ("memory_type") of all memories, the most frequent first, and how many have each."""
+        table = "tags JOIN memories m USING (number)" if name == "tag" else "memories m"
+        sql = f"SELECT {name}, count(*) FROM {table} WHERE m.deleted_at IS NULL GROUP BY 1 ORDER BY 2 DESC, 1"
+        with self._lock:
+            return dict(self._db.execute(sql))
 
     def candidates(self, query: str, wanted: Filter, limit: int) -> list[Candidate]:
         """What may answer a question: the best by words and the nearest by meaning, `limit` of each; the filter holds
@@ -494,20 +541,13 @@ class MemoryStore:
             one = "SELECT count(*), min(created_at), max(created_at) FROM memories WHERE deleted_at IS NULL"
             total, first, last = self._db.execute(one).fetchone()
             deleted = self._db.execute("SELECT count(*) FROM memories WHERE deleted_at IS NOT NULL").fetchone()[0]
-            of_types = (
-                "SELECT memory_type, count(*) FROM memories WHERE deleted_at IS NULL GROUP BY 1 ORDER BY 2 DESC, 1"
-            )
-            of_tags = (
-                "SELECT tag, count(*) FROM tags JOIN memories USING (number) WHERE deleted_at IS NULL "
-                "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 50"
-            )
             return {
                 "memories": total,
                 "deleted": deleted,
                 "first_at": first,
                 "last_at": last,
-                "types": dict(self._db.execute(of_types)),
-                "tags": dict(self._db.execute(of_tags)),
+                "types": self.values("memory_type"),
+                "tags": dict(islice(self.values("tag").items(), _TAGS_COUNTED)),
             }
 
     # -- inside -------------------------------------------------------------------------------------------------------
@@ -524,7 +564,7 @@ class MemoryStore:
         alive = "" if deleted_too else " AND m.deleted_at IS NULL"
         row = self._row(f"(m.id = ? OR m.content_hash = ?){alive}", key, key)
         if row is None:
-            hint = "recollect memory list shows them."
+            hint = "list_memories shows their ids; in a terminal: recollect memory list"
             raise UserError(f"there is no memory {key[:100]!r}", hint=hint, code="unknown_memory")
         self._check(row, self._seals.tags(row[0]))
         return row
@@ -619,7 +659,8 @@ class MemoryStore:
         if revive:
             self._db.execute("UPDATE memories SET deleted_at = NULL WHERE number = ?", (row[0],))
             self._meaning.touch(row[0])
-        self._tag(row[0], tags)
+        has = {text.folded(tag) for tag in self._seals.tags(row[0])}
+        self._tag(row[0], [tag for tag in tags if text.folded(tag) not in has])
         self._seals.seal(row[0])
 
     def _tag(self, number: int, tags: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -182,11 +183,14 @@ def _tags_of_text(value: str) -> list[Any]:
 
 
 def metadata(value: Any) -> dict[str, Any]:
-    """A JSON object of finite numbers and valid texts, of bounded depth and size. Raises UserError."""
-    if value is None:
+    """A JSON object (or its text) of finite numbers and valid texts, of bounded depth and size. Raises UserError."""
+    if value is None or value == "":
         return {}
+    if isinstance(value, str) and len(value) <= MAX_METADATA:
+        with suppress(ValueError, RecursionError):
+            value = json.loads(value)
     if not isinstance(value, Mapping):
-        raise UserError("metadata must be an object", code="wrong_type")
+        raise UserError("metadata must be an object, or the JSON text of one", code="wrong_type")
     clean: dict[str, Any] = json_value(value, "metadata")
     if len(json.dumps(clean, ensure_ascii=False, allow_nan=False).encode()) > MAX_METADATA:
         raise UserError(f"metadata is longer than {MAX_METADATA:,} bytes", code="too_long")

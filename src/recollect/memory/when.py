@@ -87,6 +87,8 @@ def _calendar(unit: str, offset: int, now: datetime) -> Range:
 
 
 def _count(said: str) -> int:
+    if not said:
+        return 1  # "the past hour"
     return int(said) if said.isdigit() else _NUMBERS[said.strip()]
 
 
@@ -244,6 +246,7 @@ _RULES: Final[tuple[tuple[str, Handler], ...]] = (
         _edge,
     ),
     (rf"(?:(?:in|during|earlier) )?(?:the )?{_LAST} (?P<unit>week|fortnight|month|quarter|year)", _period),
+    (r"(?:(?:in|over|within|during) )?(?:the )?(?:last|past) (?P<n>)(?P<unit>hour|day)", _rolling),
     (rf"(?:on )?{_LAST} {_DAY}(?: {_PART})?", _weekday),
     (rf"(?:on )?{_DAY}(?: {_PART})?", _weekday),
     (rf"(?:on )?{_YEAR}[-/.](?P<mm>1[0-2]|0?[1-9])[-/.](?P<dd>[12]\d|3[01]|0?[1-9])", _date),
@@ -261,6 +264,7 @@ _RULES: Final[tuple[tuple[str, Handler], ...]] = (
     (_VAGUE, _recently),
 )
 _BARE: Final[tuple[tuple[str, Handler], ...]] = (
+    (r"now", lambda m, now: Range(now, now)),
     (_MONTH, _month),
     (_YEAR, _year),
     (_SEASON, _season),
@@ -270,6 +274,7 @@ _BEFORE: Final = re.compile(r"(?:before|until|till|prior to|up to) (?:the )?")
 _BETWEEN: Final = re.compile(r"between (?:the )?")
 _JOIN: Final = re.compile(r" (?:and|to|until|till|-|–) (?:the )?")
 _WORD: Final = re.compile(r"\w")
+_POSSESSIVE: Final = re.compile(r"\A(?:['’]s\b)?[ ,]*")  # "last week's decisions"
 
 
 @functools.cache  # when the first question is asked: a daemon's start should not wait for it
@@ -340,22 +345,46 @@ def parse(phrase: str, now: datetime) -> Range:
     return found[0]
 
 
+_LONE: Final = re.compile(r"(?:on )?(?:mon|tue|tues|wed|weds|thu|thurs|fri|sat|sun)|(?:in )?(?:mar|may|sept?)")
+_EXPLICIT: Final = re.compile(
+    r"(?:on|in|during|over|at|since|after|from|starting|before|until|till|prior to|up to|between|within|earlier|about|around) "
+    r"|(?:the )?(?:last|past|previous|this|current|day before yesterday)\b|today|yesterday|tonight|.* ago$"
+)
+_TOPIC: Final = re.compile(  # "after the friday deploy", "in the morning", "the weekend"
+    rf"(?:\w+ |prior to |up to )the (?:{_DAY}|{_MONTH})(?!\w)|(?:in the {_PART}|the weekend)$"
+)
+
+
 def find(query: str, now: datetime) -> tuple[Range | None, str]:
-    """(range, rest of the query) for the first phrase in a query that can only mean a time. "Recently" and the like, which
-    mean no range in particular, do so only where nothing else is asked.
+    """Return the range of the first phrase in a query that says a time, and the query without it.
+
+    Words that name a topic as well ("Friday", "Q3", "May 4", "recently") say a time only after a
+    preposition ("on Friday", "since May 4") or where nothing else is asked.
     """
-    text = query.lower()
+    text = "".join(" " if letter.isspace() else _lower(letter) for letter in query)
     for start in re.finditer(r"(?<!\w)\w", text):
-        found = _phrase(re.sub(r"\s", " ", text), start.start(), now, False)
-        if found is not None and _is_plain(text[start.start() : found[1]]):
-            rest = f"{query[: start.start()].rstrip()} {query[found[1] :].lstrip(' ,')}".strip()
-            if not rest or not re.fullmatch(_VAGUE, text[start.start() : found[1]]):
-                return found[0], rest
+        found = _phrase(text, start.start(), now, False)
+        if found is None:
+            continue
+        span, end = found
+        rest = f"{query[: start.start()].rstrip()} {_POSSESSIVE.sub('', query[end:])}".strip()
+        if not _WORD.search(rest):
+            return span, ""
+        if _is_explicit(text[start.start() : end], text[end:]):
+            return span, rest
     return None, query
 
 
-def _is_plain(phrase: str) -> bool:
-    """Whether a phrase inside other words means a time: short names of days and a lone word such as "sun" or "mar" do not."""
-    return not re.fullmatch(
-        r"(?:on )?(?:mon|tue|tues|wed|weds|thu|thurs|fri|sat|sun)|(?:in )?(?:mar|may|sept?)", phrase
-    )
+def _lower(letter: str) -> str:
+    """Return the letter in lower case, as long as it was: "İ" would become two."""
+    lower = letter.lower()
+    return lower if len(lower) == 1 else letter
+
+
+def _is_explicit(phrase: str, after: str) -> bool:
+    """Return whether a phrase amid other words says a time, and is no part of a name or topic."""
+    if _LONE.fullmatch(phrase) or re.fullmatch(_VAGUE, phrase) or _TOPIC.match(phrase):
+        return False
+    if after.startswith(" of "):
+        return False  # "last month of the fiscal year"
+    return _EXPLICIT.match(phrase) is not None

@@ -12,25 +12,28 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from recollect.errors import Corrupt, RecollectError, Unavailable, UserError
 from recollect.jobs.library import Library
-from recollect.memory import brief, exchange, validate, when
+from recollect.memory import brief, exchange, recall, validate, when
 from recollect.memory.backups import Backups
 from recollect.memory.exchange import LoadReport
-from recollect.memory.recall import recall
 from recollect.memory.redact import redact
 from recollect.memory.store import Filter, MemoryStore, content_hash
 from recollect.model import DeletedMemories, Finding, Memory, MemoryList, RecalledMemories, StoredMemory
 from recollect.store.catalog import Catalog, Repository
+from recollect.text import folded
 from recollect.workspace import reading
 from recollect.workspace.vault import Vault, guarded
 
 _LISTED: Final = 200  # bad records of an import
 _MOST: Final = 100
 _MOST_PAGES: Final = 1_000_000
+_LONGEST_TIME: Final = 64
+_NAMED: Final = 10  # tags or types that an answer names
 _BRIEFED: Final = 50  # memories that are looked at for the start of a session
 _OFFERS: Final = 20
 _NAMES: Final = 30  # names of code that are looked for in one memory
@@ -118,7 +121,7 @@ class Memories:
             keep_secrets=keep_secrets,
         )
         self._backups.changed()
-        return stored
+        return replace(stored, repository=self._store.get(stored.id).repository)
 
     @guarded
     def recall(
@@ -132,23 +135,84 @@ class Memories:
         time_phrase: str | None = None,
         after: str | float | None = None,
         before: str | float | None = None,
+        until: str | float | None = None,
         repository: str | None = None,
         here: str | None = None,
         max_tokens: int | None = None,
+        offset: int = 0,
+        mode: str = "hybrid",
     ) -> RecalledMemories:
-        """What answers a question; see `memory.recall`. `repository` narrows to one, `here` prefers one."""
+        """What answers a question; see `memory.recall`. `repository` narrows to one, `here` prefers one.
+
+        A query that is the id of a memory means that one. `mode` "exact": contents that hold the query.
+        """
         (query,) = validate.names([query], "query")
-        if not isinstance(limit, int) or not isinstance(max_tokens, int | None):
-            raise UserError("limit and max_tokens must be whole numbers", code="wrong_type")
-        wanted = self.filter(tags, tag_match, memory_type, after, before, repository)
+        if not all(isinstance(one, int) for one in (limit, max_tokens or 0, offset)) or offset < 0:
+            raise UserError("limit, offset and max_tokens must be whole numbers", code="wrong_type")
+        wanted = self.filter(tags, tag_match, memory_type, after, before, repository, until)
         now = datetime.now().astimezone()
         most = max(1, min(limit, _MOST))
-        known = self._owner_named(here) if here is not None else None
-        found = recall(
-            self._store, query, wanted, most, now=now, time_phrase=time_phrase, here=known, max_tokens=max_tokens
-        )
+        timed = wanted.within(when.parse(time_phrase, now)) if time_phrase else wanted
+        if mode == "exact" and query.strip():
+            found = recall.exact(self._store, query, timed, most, max_tokens=max_tokens, offset=offset)
+        elif (named := self._named_by(query)) is not None:
+            found = recall.by_id(query, named, max_tokens)
+        else:
+            known = self._owner_named(here) if here is not None else None
+            how: dict[str, Any] = {"here": known, "max_tokens": max_tokens, "offset": offset}
+            found = recall.recall(self._store, query, wanted, most, now=now, time_phrase=time_phrase, **how)
+        if not found.total:
+            found = replace(found, hint=self._why_nothing(timed))
         shown = tuple(self._with_changes(memory) for memory in found.memories)
         return replace(found, memories=shown, notice=self._vault.notice())
+
+    def _named_by(self, query: str) -> Memory | None:
+        """The memory whose id or content hash the query is, where that cannot be an ordinary word."""
+        key = query.strip()
+        if not (re.fullmatch(r"[\w-]{4,64}", key, re.ASCII) and re.search(r"\d", key)):
+            return None
+        with suppress(UserError):
+            return self._store.get(key) if self._store.number_of(key) else None
+        return None
+
+    def _why_nothing(self, wanted: Filter) -> str | None:
+        """What keeps a filter from meaning any memory, in a sentence or two; None where it means some."""
+        store = self._store
+        if not store.total(Filter()):
+            return "Nothing is remembered yet."
+        lines = [
+            line
+            for kind, column, asked in (
+                ("tag", "tag", wanted.tags),
+                ("type", "memory_type", [wanted.memory_type or ""]),
+            )
+            for line in self._unknown_names(kind, column, [name for name in asked if name])
+        ]
+        timeless = replace(wanted, after=None, before=None)
+        if not lines and timeless != wanted and not store.total(wanted):
+            lines = [f"Without the time, {store.total(timeless)} match."]
+        elif not lines and wanted.tag_match == "all" and not store.total(wanted):
+            count = store.total(replace(wanted, tag_match="any"))
+            lines = [f"No memory has all these tags; {count} have one of them."]
+        return " ".join(lines) or None
+
+    def _unknown_names(self, kind: str, column: str, asked: Sequence[str]) -> list[str]:
+        """A sentence for each tag or type that no memory has, with those that are meant perhaps."""
+        if not asked:
+            return []
+        names = self._store.values(column)
+        known = {folded(name): name for name in reversed(names)}
+        lines = []
+        for name in asked:
+            if folded(name) not in known:
+                close = [known[one] for one in get_close_matches(folded(name), known, n=3, cutoff=0.6)]
+                there = (
+                    f"did you mean {', '.join(close)}?"
+                    if close
+                    else f"{kind}s here: {', '.join(list(names)[:_NAMED]) or 'none'}."
+                )
+                lines.append(f"No memory has the {kind} {name}; {there}")
+        return lines
 
     @guarded
     def page(
@@ -158,14 +222,23 @@ class Memories:
         filters: Mapping[str, Any] | None = None,
         *,
         time_phrase: str | None = None,
+        offset: int | None = None,
+        max_tokens: int | None = None,
     ) -> MemoryList:
-        """Memories by time, newest first."""
+        """Memories by time, newest first. `offset`: how many to leave out, instead of a page."""
         if not 1 <= page <= _MOST_PAGES or not 1 <= page_size <= 1000:
             said = f"page must be between 1 and {_MOST_PAGES:,}, page_size between 1 and 1,000"
             raise UserError(said, code="out_of_range")
-        memories, total = self._store.page(self._filter(time_phrase, filters or {}), page, page_size)
-        shown = tuple(self._with_changes(memory) for memory in memories)
-        return MemoryList(shown, page, page_size, total, page * page_size < total, self._vault.notice())
+        start = (page - 1) * page_size if offset is None else offset
+        wanted = self._filter(time_phrase, filters or {})
+        memories, total = self._store.newest(wanted, page_size, start)
+        fitting = recall.fitted(memories, max_tokens)
+        after = recall.next_offset(start, page_size, total, len(memories) - len(fitting))
+        shown = tuple(self._with_changes(memory) for memory in fitting)
+        hint = self._why_nothing(wanted) if not total else None
+        if total and start >= total:
+            hint = f"There are {total}: the last is number {total} and this begins after {start}."
+        return MemoryList(shown, page, page_size, total, after is not None, self._vault.notice(), after, hint)
 
     @guarded
     def get(self, key: str) -> Memory:
@@ -173,10 +246,20 @@ class Memories:
 
     @guarded
     def update(self, key: str, *, keep_secrets: bool = False, **changes: Any) -> Memory:
-        """Change content, tags, memory_type, metadata; or undo a delete (`restore`). `keep_secrets`: as of `add`."""
+        """Change content, tags, memory_type, metadata; or undo a delete (`restore`). `keep_secrets`: as of `add`.
+
+        None and "" change nothing; an empty list of tags takes all tags away. `metadata` may hold `tags` and `type`.
+        """
         if changes.pop("restore", False):
             self._store.restore(key)
-        given = {name: value for name, value in changes.items() if value is not None}
+        given = {name: value for name, value in changes.items() if value is not None and value != ""}
+        if "metadata" in given:
+            given["metadata"] = metadata = validate.metadata(given["metadata"])
+            for inside, name in (("tags", "tags"), ("type", "memory_type")):
+                if (value := metadata.pop(inside, None)) not in (None, ""):
+                    given.setdefault(name, value)
+        if not validate.tag_list(given.get("tags")) and given.get("tags") != []:
+            given.pop("tags", None)  # "," or [""] names none and takes none away
         return self._with_changes(
             self._store.update(key, keep_secrets=keep_secrets, **given) if given else self._store.get(key)
         )
@@ -191,10 +274,18 @@ class Memories:
         hard: bool = False,
     ) -> DeletedMemories:
         """Delete one by id or content hash, or all that a filter means. A filter without conditions is refused."""
+        wanted: Filter | None = None
         if key is not None:
             found = [self._store.number_of(key)]
         else:
             wanted = self._filter(None, filters or {})
+            tags = (filters or {}).get("tags")
+            if tags not in (None, "") and tags != () and not wanted.tags:
+                raise UserError(
+                    "tags names no tag, so nothing was deleted",
+                    hint="Name the tags, or leave tags out to delete by time alone.",
+                    code="empty_filter",
+                )
             if not wanted:
                 raise UserError(
                     "a filter without conditions would delete everything",
@@ -212,7 +303,8 @@ class Memories:
             else "deleted; update_memory(restore=true) undoes it"
         )
         ids = tuple(identity for _, identity in found)
-        return DeletedMemories(True, len(found), ids, dry_run, f"{len(found)} memories {verb}")
+        hint = self._why_nothing(wanted) if wanted is not None and not found else None
+        return DeletedMemories(True, len(found), ids, dry_run, f"{len(found)} memories {verb}", hint)
 
     @guarded
     def export(self, path: str) -> dict[str, Any]:
@@ -289,17 +381,20 @@ class Memories:
         after: str | float | None = None,
         before: str | float | None = None,
         repository: str | None = None,
+        until: str | float | None = None,
     ) -> Filter:
+        """`before` ends where its day or time begins, `until` where it ends."""
         if tag_match not in ("any", "all"):
             raise UserError('tag_match is "any" or "all"', code="invalid_argument")
         if memory_type is not None:
             validate.check_text(memory_type, "memory_type")
+        ends = [end for end in (moment(before, "before"), moment(until, "end_date", at_end=True)) if end is not None]
         return Filter(
             tuple(validate.tag_list(tags)),
             tag_match,
-            memory_type,
+            memory_type or None,
             moment(after, "after"),
-            moment(before, "before"),
+            min(ends, default=None),
             owner=self._owner_named(repository) if repository is not None else None,
         )
 
@@ -384,12 +479,12 @@ class Memories:
         name = repository.name if repository is not None else None
         found: list[Memory] = []
         for wanted in () if name is None else (self.filter(repository=name), self.filter(tags=[name])):
-            found += self._store.page(wanted, 1, _BRIEFED)[0]  # those from elsewhere are told by their tags alone
+            found += self._store.newest(wanted, _BRIEFED)[0]  # those from elsewhere are told by their tags alone
         if repository is not None:  # … but not those of another repository that had this name
             own = _owner(repository)
             found = [one for one in found if one.repository != name or self._store.owner_of(one.id) == own]
         for kind in brief.EVERYWHERE:
-            general = self._store.page(self.filter(memory_type=kind), 1, _BRIEFED)[0]
+            general = self._store.newest(self.filter(memory_type=kind), _BRIEFED)[0]
             found += [memory for memory in general if memory.repository is None]
         known = {memory.id: memory for memory in found}.values()
         best = [self._with_changes(memory) for memory in brief.ranked(known, time.time())[:_BRIEFED]]
@@ -448,13 +543,31 @@ def _owner(repository: Repository) -> str:
     return f"place:{repository.place}" if repository.place is not None else f"entry:{repository.id}"
 
 
-def moment(given: Any, name: str) -> float | None:
-    """Epoch seconds of a bound in a filter: as `validate.moment` reads it; other finite numbers are far away."""
-    if given is None:
+def moment(value: Any, name: str, *, at_end: bool = False) -> float | None:
+    """Epoch seconds of a bound in a filter; None and "" are no bound. Raises UserError ("bad_time").
+
+    As `validate.moment` reads it, or a phrase of `memory.when`, of which the beginning is meant (`at_end`: the end).
+    Other finite numbers are far away.
+    """
+    if value is None or value == "":
         return None
-    try:
-        return validate.moment(given, name)
-    except UserError:
-        if isinstance(given, (int, float)) and not isinstance(given, bool) and abs(given) < 1e15:
-            return float(given)
-        raise
+    readings: list[Callable[[Any], float | None]] = [lambda given: validate.moment(given, name)]
+    if isinstance(value, str) and len(value) <= _LONGEST_TIME:
+        readings.insert(0 if at_end else 1, lambda phrase: _of_phrase(phrase, at_end))
+        with suppress(ValueError):
+            number = float(value)
+            value = value if 1e7 <= number < 1e8 else number  # "20240131" is a day
+    for read in readings:
+        with suppress(UserError):
+            return read(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15:
+        return float(value)
+    hint = 'As 2024-05-01, 2024-05-01T12:00+02:00, "yesterday", "last week", or seconds or milliseconds since 1970.'
+    raise UserError(f"{name}: not understood as a time: {value!r:.100}", hint=hint, code="bad_time")
+
+
+def _of_phrase(phrase: Any, at_end: bool) -> float:
+    """The beginning or end of what a phrase means; of "since march" the one that it has. Raises UserError."""
+    span = when.parse(str(phrase), datetime.now().astimezone())
+    ends = (span.before, span.after) if at_end else (span.after, span.before)
+    return next(end for end in ends if end is not None).timestamp()

@@ -287,15 +287,39 @@ class Registry:
             path, is_folder = self._place(place) if place else (None, False)
             if path is None or not is_folder:
                 continue
-            target = self._holding(path)
-            if target is not None:
-                return [Target(target.repository)]
             try:
-                if git.work_tree_root(path) is not None:
-                    return [Target(self._enclosing(path, caller).repository)]
+                repository = self._of_folder(path, caller)
             except (Refused, UserError, Unavailable):
                 continue
+            if repository is not None:
+                return [Target(repository)]
         return self._all()
+
+    def _of_folder(self, path: Path, caller: Caller) -> Repository | None:
+        """The repository that a folder lies in; a git work tree that is not known yet is registered.
+
+        Raises Refused, UserError, Unavailable: it may not be registered, or cannot be.
+        """
+        target = self._holding(path)
+        if target is None and git.work_tree_root(path) is not None:
+            target = self._enclosing(path, caller)
+        return target.repository if target is not None else None
+
+    def at_hand(self, caller: Caller) -> tuple[Repository | None, str | None]:
+        """The repository of the caller's place, as a first question would register it; or why there is none."""
+        refusal: str | None = None
+        for place in (caller.project_dir, caller.cwd, *caller.roots):
+            path, is_folder = self._place(place) if place else (None, False)
+            if path is None or not is_folder:
+                continue
+            try:
+                repository = self._of_folder(path, caller)
+            except (Refused, UserError, Unavailable) as error:
+                refusal = refusal or error.message
+                continue
+            if repository is not None:
+                return repository, None
+        return None, refusal
 
     def _all(self) -> list[Target]:
         return [Target(item) for item in self._catalog.repositories()]

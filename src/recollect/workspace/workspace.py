@@ -8,6 +8,8 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -368,9 +370,26 @@ class Workspace(Questions):
     def remember(
         self, content: str, *, repository: str | None = None, caller: Caller | None = None, **details: Any
     ) -> StoredMemory:
-        """Keep something for all agents and sessions; by default it belongs to the repository at hand. See `Memories.add`."""
+        """Keep something for all agents and sessions; by default it belongs to the repository at hand. See `Memories.add`.
+
+        A git work tree that is not known yet is registered, and synced in the background.
+        """
         check_may_keep_secrets(bool(details.get("keep_secrets")), caller)
-        return self.memory.add(content, repository=self._at_hand(repository, caller), **details)
+        caller = caller if caller is not None else Caller(cwd=os.getcwd())
+        started, refusal = time.time(), None
+        if repository is None:
+            owner, refusal = self._registry.at_hand(caller)
+        elif places.looks_like_path(repository):
+            owner = self._registry.target(repository, caller).repository
+        else:
+            owner = self._registry.known(repository, caller)
+        stored = self.memory.add(content, repository=owner, **details)
+        if owner is not None and owner.added_at >= started:
+            with suppress(RecollectError):
+                self._upkeep.request(owner, Urgency.BACKGROUND)
+        if refusal is not None and stored.repository is None:
+            stored = replace(stored, notice=f"it belongs to no repository: {refusal}")
+        return stored
 
     def recall(
         self, query: str, limit: int = 5, *, repository: str | None = None, caller: Caller | None = None, **details: Any
