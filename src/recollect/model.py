@@ -20,7 +20,8 @@ class RepositoryState(StrEnum):
 
     KNOWN = "known"  # registered, nothing of it is indexed yet
     CLONING = "cloning"  # its managed clone is being made
-    READY = "ready"  # at least one generation answers
+    PARTIAL = "partial"  # some of it is indexed and answers: its first sync has not ended
+    READY = "ready"  # its first sync has ended: the index is complete and answers
     MISSING = "missing"  # its root is gone or unreadable; the index is kept
     TOO_LARGE = "too_large"  # beyond the limits; synced only when asked for
     FAILED = "failed"  # the last sync failed as a whole and nothing is indexed
@@ -176,6 +177,12 @@ class FileError(Record):
 
 @dataclass(frozen=True, slots=True)
 class SyncResult(Record):
+    """What a sync did. Of one that was cancelled or failed: what it had committed until then.
+
+    `total_files`: of the repository; of a sync that is not completed, the files that it has to process. `success_rate`:
+    percent of files without an error; 0.0 before any was processed.
+    """
+
     repository: str
     status: str
     total_files: int = 0
@@ -188,7 +195,7 @@ class SyncResult(Record):
     chunks_total: int = 0
     chunks_new: int = 0
     chunks_deleted: int = 0
-    success_rate: float = 100.0
+    success_rate: float = 0.0
     errors: tuple[FileError, ...] = ()
     root_hash: str = ""
     generation: int = 0
@@ -199,7 +206,9 @@ class SyncResult(Record):
 
 @dataclass(frozen=True, slots=True)
 class Progress(Record):
-    """`percentage` never goes back and never reads 100 before the commit; it is 0.0 until the total is known."""
+    """`percentage` never goes back within a sync and is 100 once that is completed, not before its last commit; it is 0.0
+    until the total is known. `phase` of what has ended: completed, cancelled or failed; the percentage is where it stopped.
+    """
 
     phase: str = "idle"
     percentage: float = 0.0
@@ -364,6 +373,7 @@ class RepositorySummary(Record):
     fresh: bool
     last_sync_at: float | None
     failure: str | None = None  # why its syncs fail, and when it is tried again
+    notice: str | None = None  # what of it is not indexed yet, and what to do about it
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from recollect.config import Settings
 from recollect.errors import RecollectError
 from recollect.jobs import library, syncs
 from recollect.jobs.library import Library
-from recollect.jobs.synchronise import Ended, Options
+from recollect.jobs.synchronise import CommittedFiles, Ended, Options
 from recollect.jobs.syncs import Run, Syncs, Urgency
 from recollect.model import SyncResult
 from recollect.store.catalog import Repository
@@ -71,6 +71,7 @@ class _Snapshot(Used):
     files: dict[str, int]
     folders: set[str]
     complete: bool = True
+    n_files: int = 0
 
     def of_this_index(self) -> bool:
         return True
@@ -90,7 +91,7 @@ class _Index:
     def __init__(self, turns: Turns, files: Files, chance: random.Random) -> None:
         self.turns, self._world, self._chance = turns, files, chance
         self.generation, self.files, self.folders = 1, dict[str, int](), {""}
-        self.going: list[tuple[Options, Callable[[], None], Future[Ended]]] = []
+        self.going: list[tuple[Options, Callable[[CommittedFiles], None], Future[Ended]]] = []
 
     def open(self) -> _Snapshot:
         self.turns.switch()
@@ -99,7 +100,7 @@ class _Index:
         return snapshot
 
     def sync(
-        self, folder: Path, root: Path, options: Options, *, on_commit: Callable[[], None], **_: Any
+        self, folder: Path, root: Path, options: Options, *, on_commit: Callable[[CommittedFiles], None], **_: Any
     ) -> tuple[int, Future[Ended]]:
         self.going.append((options, on_commit, Future()))
         return 0, self.going[-1][2]
@@ -117,7 +118,7 @@ class _Index:
             self.generation, self.files, self.folders = self.generation + 1, seen.files, seen.folders
             self.turns.switch()
             if self._chance.random() < 0.5:
-                on_commit()
+                on_commit(CommittedFiles())
         result = SyncResult("", "completed", generation=self.generation)
         future.set_result(Ended(result, tuple(seen.told), options.dirty is not None, ()))
         return True

@@ -83,10 +83,11 @@ class _World:
             future.set_result(ENDED)
         return True
 
-    def _ended(self, run: Run, result: SyncResult) -> None:
+    def _ended(self, run: Run, result: SyncResult) -> SyncResult:
         self._turns.switch()
         if self._chance.random() < 0.1:
             raise RuntimeError("a bug")
+        return result
 
 
 REQUEST = st.tuples(st.sampled_from("ab"), st.sampled_from(Urgency), st.booleans(), st.booleans())  # join, full

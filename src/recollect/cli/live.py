@@ -89,7 +89,9 @@ def _drawn(statuses: Sequence[dict[str, Any]], auto_sync: dict[str, Any], most: 
 
 def _progress(item: dict[str, Any]) -> str:
     progress = item["progress"]
-    if item["activity"] == "idle" or not progress["total_known"]:
+    if item["activity"] == "idle":
+        return f"{progress['percentage']:.0f} %" if progress["total_known"] else ""
+    if not progress["total_known"]:
         return f"{progress['files_done']} files" if progress["files_done"] else ""
     filled = int(progress["percentage"] / 10)
     eta = f", {progress['eta_s']:.0f} s left" if progress["eta_s"] is not None else ""

@@ -174,8 +174,9 @@ def _exit_code(result: dict[str, Any]) -> int:
 
 def _result(result: dict[str, Any]) -> None:
     name = style(result["repository"], bold=True)
-    if result["status"] == "running":
-        line(f"{name}: sync runs in the background (recollect status {result['repository']})")
+    if result["status"] in ("queued", "running"):
+        does = "runs" if result["status"] == "running" else "waits for others to end,"
+        line(f"{name}: sync {does} in the background (recollect status {result['repository']})")
         return
     if result["status"] == "failed":
         line(f"{name}: failed after {result['duration_s']:.2f} s; what was committed before stays")
@@ -183,9 +184,8 @@ def _result(result: dict[str, Any]) -> None:
             note(f"  {error['kind']}: {error['path']} {error['message']}".rstrip())
         return
     changes = f"{result['new_files']} new, {result['modified_files']} changed, {result['deleted_files']} deleted"
-    counts = (
-        f"{result['total_files']} files ({changes}, {result['skipped_files']} skipped), {result['chunks_total']} chunks"
-    )
+    of = f"{result['processed_files']} of " if result["status"] != "completed" else ""
+    counts = f"{of}{result['total_files']} files ({changes}, {result['skipped_files']} skipped), {result['chunks_total']} chunks"
     line(f"{name}: {result['status']}, {counts}, {result['duration_s']:.2f} s")
     if result["nested_repositories"]:
         note(f"  repositories inside, each its own: {', '.join(result['nested_repositories'][:10])}")
@@ -287,7 +287,8 @@ def _together(daemon: Connection, history: bool, json_: bool) -> None:
     fresh = sum(item["fresh"] for item in rows)
     line(f"{listed['total']} repositories, {files:,} files, {chunks:,} chunks; {fresh} up to date")
     odd = [
-        f"{item['name']} is {item['state']}" + (f": {item['failure']}" if item.get("failure") else "")
+        f"{item['name']} is {item['state']}"
+        + (f": {said}" if (said := item.get("failure") or item.get("notice")) else "")
         for item in rows
         if item["state"] != "ready"
     ]
@@ -322,6 +323,9 @@ def _status(found: dict[str, Any]) -> None:
     if found["activity"] != "idle":
         of = progress["files_total"] or "?"
         line(f"  progress  {progress['phase']} {progress['percentage']:.0f} %, {progress['files_done']} of {of} files")
+    elif progress["phase"] in ("cancelled", "failed"):
+        stopped = f"{progress['percentage']:.0f} %, {progress['files_done']} of {progress['files_total']} files"
+        line(f"  progress  {progress['phase']} at {stopped}")
     counts = f"{found['files']} files, {found['chunks']} chunks, {size(found['size_bytes'])}"
     line(f"  holds     {counts}, mostly {found['language'] or 'no code'}; generation {found['generation']}")
     freshness = found["freshness"]
@@ -372,8 +376,9 @@ def list_(
     ]
     table(rows, ("name", "state", "language", "files", "synced", "path"))
     for item in result["repositories"]:
-        if item.get("failure"):
-            note(f"{item['name']}: {item['failure']}")
+        said = item.get("failure") or item.get("notice")
+        if said:
+            note(f"{item['name']}: {said}")
     if not rows:
         note("no repository is known yet; recollect sync PATH adds one" if query is None else f"none matches {query!r}")
 

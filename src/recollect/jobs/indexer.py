@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from recollect.errors import RecollectError, Unavailable, from_dict
 from recollect.jobs.pipe import Pipe, Started, start_indexer
-from recollect.jobs.synchronise import Ended, Options
+from recollect.jobs.synchronise import CommittedFiles, Ended, Options
 from recollect.model import EmbedderChoice, Progress
 from recollect.records import dataclass
 from recollect.sync.ignore import INDEX_CHANGED
@@ -48,7 +48,7 @@ class _Running:
     message: tuple[str, Any]
     future: Future[Any]
     on_progress: Callable[[Progress], None]
-    on_commit: Callable[[], None]
+    on_commit: Callable[[CommittedFiles], None]
     attempts: int = 1
 
 
@@ -72,7 +72,9 @@ class IndexerProcess:
         self._lock = threading.RLock()
         self._ids = itertools.count(1)
         self._running: dict[int, _Running] = {}
-        self._commits: dict[int, Callable[[], None]] = {}  # also after a sync's end: segments are merged then
+        self._commits: dict[
+            int, Callable[[CommittedFiles], None]
+        ] = {}  # also after a sync's end: segments are merged then
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Pipe | None = None
         self._reader: threading.Thread | None = None
@@ -101,7 +103,7 @@ class IndexerProcess:
         verify: bool = False,
         sibling: Path | None = None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
-        on_commit: Callable[[], None] = lambda: None,
+        on_commit: Callable[[CommittedFiles], None] = lambda files: None,
     ) -> tuple[int, Future[Ended]]:
         """Start a sync: (number to cancel it by, its future)."""
         self._foresee(root, options)
@@ -146,7 +148,7 @@ class IndexerProcess:
             number = next(self._ids)
             given = tuple(os.fspath(value) if isinstance(value, Path) else value for value in arguments)
             message = (verb, (number, *given))
-            running = _Running(message, Future(), lambda progress: None, lambda: None)
+            running = _Running(message, Future(), lambda progress: None, lambda files: None)
             self._start(number, running)
         return running.future
 
@@ -219,7 +221,7 @@ class IndexerProcess:
         if event == "committed":
             commit = self._commits.get(number)
             if commit is not None:
-                commit()
+                commit(value)
             return
         with self._lock:
             running = self._running.get(number) if event == "progress" else self._running.pop(number, None)

@@ -66,12 +66,27 @@ def never() -> bool:
     return False
 
 
+class CommittedFiles(NamedTuple):
+    """What commits of a sync brought into its index. `failed`: of `processed`, those that could not be indexed."""
+
+    processed: int = 0
+    new: int = 0
+    modified: int = 0
+    deleted: int = 0
+    failed: int = 0
+    chunks_new: int = 0
+    chunks_deleted: int = 0
+
+    def plus(self, other: CommittedFiles) -> CommittedFiles:
+        return CommittedFiles(*(mine + others for mine, others in zip(self, other, strict=True)))
+
+
 @dataclass(slots=True)
 class Control:
     """How a sync is watched and stopped. The callbacks come from the thread that syncs."""
 
     progress: Callable[[Progress], None] = lambda progress: None
-    committed: Callable[[int], None] = lambda generation: None
+    committed: Callable[[CommittedFiles], None] = lambda files: None
     cancelled: Callable[[], bool] = never
 
 
@@ -154,6 +169,18 @@ class _Batch:
     vanished: int = 0  # files that were there when the tree was scanned
     since: float = field(default_factory=time.monotonic)
 
+    def committed(self, chunks_new: int, chunks_deleted: int) -> CommittedFiles:
+        """What its commit brought."""
+        return CommittedFiles(
+            processed=len(self.analysed) + self.vanished,
+            new=sum(change.old is None and change.new is not None for change in self.changes),
+            modified=sum(None not in (change.old, change.new) and change.old != change.new for change in self.changes),
+            deleted=len(self.removed) - self.vanished,
+            failed=sum(item.status == "failed" for item in self.analysed),
+            chunks_new=chunks_new,
+            chunks_deleted=chunks_deleted,
+        )
+
 
 class _Sync:
     def __init__(self, writer: IndexWriter, root: Path, pool: ParsePool, options: Options, control: Control) -> None:
@@ -168,7 +195,7 @@ class _Sync:
         self._progress = Progress(phase="scanning")
         self._reported = 0.0
         self._total = self._total_bytes = 0
-        self._scanned_git = False
+        self._scanned_git = self._was_complete = False
         self._head: str | None = None
         self._identity: tuple[int, int] | None = None  # of the root that was scanned
         self._problems: tuple[Problem, ...] = ()
@@ -194,7 +221,8 @@ class _Sync:
         self._counts.new = sum(change.old is None and change.new is not None for change in changes)
         self._counts.modified = sum(change.old is not None and change.new is not None for change in changes)
         self._counts.deleted = len(removed)
-        in_batches = self._options.full or not self._writer.complete
+        self._was_complete = self._writer.complete
+        in_batches = self._options.full or not self._was_complete
         self._index(found, todo, removed, in_batches)
         # A dirty name may have brought along directories above it that were no part of the old tree.
         below = {old.outermost_new(path) for path in self._options.dirty or ()} if found.partial else {""}
@@ -359,7 +387,8 @@ class _Sync:
                 self._report_indexing()
                 if self._is_full(batch, in_batches) and job.left:
                     so_far = apply(so_far, batch.changes)
-                    self._commit(so_far, batch, complete=not in_batches)
+                    # Of a complete index, every batch leaves a complete one: what it has not come to is as before.
+                    self._commit(so_far, batch, complete=self._was_complete)
                     batch = _Batch()
         except BaseException:
             job.cancel()
@@ -488,7 +517,7 @@ class _Sync:
         self._counts.chunks_new += done.chunks_new
         self._counts.chunks_deleted += done.chunks_deleted
         if done.generation != before and not (last and self._options.dirty is not None):  # then the end is told at once
-            self._control.committed(done.generation)
+            self._control.committed(batch.committed(done.chunks_new, done.chunks_deleted))
         self._pool.cache.put_many(batch.cache)
 
     # -- what is said about it ----------------------------------------------------------------------------------------
@@ -556,7 +585,7 @@ class _Sync:
             chunks_total=stored["chunks"],
             chunks_new=counts.chunks_new,
             chunks_deleted=counts.chunks_deleted,
-            success_rate=_success_rate(failing, total),
+            success_rate=success_rate(failing, total) if total or failing else 100.0,
             errors=tuple(self._errors),
             root_hash=self._writer.root_hash,
             generation=self._writer.generation,
@@ -566,8 +595,10 @@ class _Sync:
         )
 
 
-def _success_rate(failing: int, total: int) -> float:
-    """Percent of all files, and of what could not be looked at, that did not fail; 100 only where nothing did."""
+def success_rate(failing: int, total: int) -> float:
+    """Percent of `total` files that did not fail: 100 only where none did, 0 where there are none yet."""
+    if not total and not failing:
+        return 0.0
     if not failing:
         return 100.0
     return max(0.0, min(99.99, round(100.0 * (1 - failing / max(total, failing)), 2)))

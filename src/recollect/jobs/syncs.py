@@ -15,7 +15,7 @@ from pathlib import Path
 
 from recollect.errors import Cancelled, RecollectError
 from recollect.jobs.indexer import IndexerProcess
-from recollect.jobs.synchronise import Ended, Options
+from recollect.jobs.synchronise import CommittedFiles, Ended, Options, success_rate
 from recollect.model import FileError, Progress, SyncResult, SyncStatus
 from recollect.sync.watch import Taken, Watcher
 
@@ -47,6 +47,7 @@ class Run:
     sibling: Path | None = None  # index folder of another work tree of the same repository
     status: SyncStatus = SyncStatus.QUEUED
     progress: Progress = Progress(phase="queued")
+    committed: CommittedFiles = CommittedFiles()
     future: Future[SyncResult] = field(default_factory=Future)
     error: RecollectError | None = None
     requested_at: float = field(default_factory=time.time)
@@ -67,12 +68,14 @@ class Syncs:
         watcher: Watcher,
         max_concurrent: int,
         on_commit: Callable[[str], None],
-        on_end: Callable[[Run, SyncResult], None],
+        on_end: Callable[[Run, SyncResult], SyncResult],
         check: Callable[[Run], None] = lambda run: None,
     ) -> None:
         """`check` raises what forbids a run, and waits for no disk.
 
-        `on_end` is called before the run's future ends; it hands what was taken back to the watcher."""
+        `on_end` is called before the run's future ends; it hands what was taken back to the watcher, and returns what is
+        said of the sync.
+        """
         self._indexer = indexer
         self._watcher = watcher
         self._most = max_concurrent
@@ -187,9 +190,15 @@ class Syncs:
         options = replace(run.options, dirty=run.taken.names) if run.taken is not None else run.options
 
         def progressed(progress: Progress) -> None:
+            if progress.percentage < run.progress.percentage:  # it began again: the index was damaged, the indexer died
+                progress = replace(progress, percentage=run.progress.percentage, total_known=True)
             run.progress = progress
             for listener in list(run.listeners):
                 listener(progress)
+
+        def committed(files: CommittedFiles) -> None:
+            run.committed = run.committed.plus(files)
+            self._on_commit(run.repository_id)
 
         try:
             self._check(run)
@@ -200,7 +209,7 @@ class Syncs:
                 verify=run.verify,
                 sibling=run.sibling,
                 on_progress=progressed,
-                on_commit=lambda: self._on_commit(run.repository_id),
+                on_commit=committed,
             )
         except RecollectError as error:
             self._finish(run, None, error)
@@ -225,7 +234,7 @@ class Syncs:
             result = failed_result(run, error)
         run.error = error
         try:
-            self._on_end(run, result)
+            result = self._on_end(run, result)
         except RecollectError as failure:  # the catalog cannot be written: the sync itself ended as it ended
             log.warning("the end of a sync cannot be noted: %s", failure.message)
         except Exception:  # whoever waits must not wait forever for a bug of ours
@@ -240,12 +249,19 @@ class Syncs:
 
 
 def failed_result(run: Run, error: RecollectError) -> SyncResult:
-    """What is said of a sync that ended by an error."""
-    cancelled = isinstance(error, Cancelled)
+    """What is said of a sync that ended by an error: what it committed is counted, what it only analysed is lost."""
+    cancelled, done = isinstance(error, Cancelled), run.committed
     return SyncResult(
         "",
         str(SyncStatus.CANCELLED if cancelled else SyncStatus.FAILED),
-        success_rate=0.0,
+        total_files=max(run.progress.files_total, done.processed),
+        processed_files=done.processed,
+        new_files=done.new,
+        modified_files=done.modified,
+        deleted_files=done.deleted,
+        chunks_new=done.chunks_new,
+        chunks_deleted=done.chunks_deleted,
+        success_rate=success_rate(done.failed, done.processed),
         errors=() if cancelled else (FileError("", error.code, error.message),),
         started_at=run.requested_at,
         duration_s=round(time.time() - run.requested_at, 4),

@@ -37,7 +37,7 @@ from recollect.jobs.indexer import Request
 from recollect.jobs.pipe import Forked, Pipe
 from recollect.jobs.pool import NICE_ASKED, ParsePool
 from recollect.jobs.resources import give_back_memory, give_way
-from recollect.jobs.synchronise import Control, Ended, new_history, synchronise
+from recollect.jobs.synchronise import CommittedFiles, Control, Ended, new_history, synchronise
 from recollect.model import EmbedderChoice, FileError, Progress
 from recollect.server import logs, worker
 from recollect.store import pages
@@ -259,8 +259,8 @@ class Indexer:
         def progress(now: Progress) -> None:
             self._send("progress", request.id, now)
 
-        def committed(generation: int) -> None:
-            self._send("committed", request.id, generation)
+        def committed(files: CommittedFiles) -> None:
+            self._send("committed", request.id, files)
 
         if request.sibling is not None:
             self._indexes.copy(request.sibling, request.folder, cancelled)
@@ -293,10 +293,10 @@ class Indexer:
             if said is not None:
                 writer.commit_history(said)
             if writer.compact() or said is not None:
-                self._send("committed", request.id, writer.generation)
+                self._send("committed", request.id, CommittedFiles())
             # The log of many edits is written over by the next one, once readers have begun anew.
             if request.options.dirty is not None and writer.settle_log():
-                self._send("committed", request.id, writer.generation)
+                self._send("committed", request.id, CommittedFiles())
         except Unavailable as error:  # git cannot be asked now; the next sync does
             log.warning("the history of %s cannot be read: %s", request.root, error.message)
         except (pages.Error, OSError, Corrupt):
@@ -314,7 +314,7 @@ class Indexer:
                     if writer is None or writer.log_bytes() <= kept_bytes:
                         return
                     writer.settle_log()
-                    self._send("committed", self._last[folder], writer.generation)
+                    self._send("committed", self._last[folder], CommittedFiles())
                 time.sleep(_READERS_S)
                 with self._indexes.lock(folder):
                     if self._indexes.opened(folder) is writer:

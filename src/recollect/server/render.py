@@ -79,10 +79,11 @@ def _numbered(text: str, first: int) -> str:
 
 
 def sync(result: SyncResult) -> str:
-    if result.status == "running":
+    if result.status in ("queued", "running"):
         done = f" {result.processed_files} of {result.total_files} files" if result.total_files else ""
-        return f"{result.repository}: sync running{done}; what is indexed answers already. Ask get_sync_status."
-    counts = f"{result.total_files} files ({result.new_files} new, {result.modified_files} changed, {result.deleted_files} deleted)"
+        return f"{result.repository}: sync {result.status}{done}; what is indexed answers already. Ask get_sync_status."
+    of = f"{result.processed_files} of " if result.status != "completed" else ""
+    counts = f"{of}{result.total_files} files ({result.new_files} new, {result.modified_files} changed, {result.deleted_files} deleted)"
     text = f"{result.repository}: {result.status}, {counts}, {result.chunks_total} chunks, {result.duration_s:.2f} s"
     if result.nested_repositories:
         text += f"\nrepositories inside, each its own: {', '.join(result.nested_repositories[:10])}"
@@ -103,6 +104,7 @@ def repositories(result: RepositoryList) -> str:
     lines = [
         f"{item.name}  {item.path}  {item.language or '-'}  {item.files} files, {item.chunks} chunks  {item.state}"
         + (f", {item.activity}" if item.activity != "idle" else "")
+        + (f" ({said})" if (said := item.failure or item.notice) else "")
         for item in result.repositories
     ]
     rest = result.total - len(lines)
@@ -237,6 +239,8 @@ def memory_stats(stats: dict[str, Any]) -> str:
 def _progress(progress: Progress) -> str:
     if progress.phase == "idle":
         return ""
+    if progress.phase == "completed":
+        return f" ({progress.percentage:.0f} %)"
     share = f" {progress.percentage:.0f} %" if progress.total_known else ""
     eta = f", {progress.eta_s:.0f} s left" if progress.eta_s is not None else ""
     return f" ({progress.phase}{share}, {progress.files_done} of {progress.files_total or '?'} files{eta})"

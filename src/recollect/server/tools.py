@@ -69,7 +69,7 @@ def _sync(call: Call, p: schema.SyncRepository) -> Answer:
 
 def _all(results: Sequence[SyncResult]) -> Answer:
     states = {result.status for result in results}
-    status = next((state for state in ("failed", "running", "cancelled") if state in states), "completed")
+    status = next((state for state in ("failed", "running", "queued", "cancelled") if state in states), "completed")
     answer = {"status": status, "repositories": [result.to_dict() for result in results]}
     return answer, render.syncs(escape.fields(results))
 

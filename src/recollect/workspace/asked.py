@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from recollect.errors import RecollectError, UserError
+from recollect.jobs.synchronise import success_rate
 from recollect.jobs.syncs import Run, Urgency
 from recollect.model import Progress, SyncResult, SyncStatus
 from recollect.store.catalog import Catalog, Repository
@@ -56,15 +57,18 @@ class AskedSyncs:
                     self._upkeep.cancel(repository)
 
     def running(self, run: Run, repository: Repository) -> SyncResult:
-        """What can be said of a sync that is not at its end."""
+        """What can be said of a sync that is not at its end: "queued" or "running"."""
+        if run.future.done():
+            return replace(run.future.result(), repository=repository.name)
         index = self._upkeep.library.summary(repository.id)
         return SyncResult(
             repository=repository.name,
-            status=str(SyncStatus.RUNNING),
+            status=str(SyncStatus.QUEUED if run.status is SyncStatus.QUEUED else SyncStatus.RUNNING),
             total_files=run.progress.files_total,
             processed_files=run.progress.files_done,
             chunks_total=index.chunks if index is not None else 0,
             root_hash=index.root_hash if index is not None else "",
+            success_rate=success_rate(run.committed.failed, run.committed.processed),
             generation=index.generation if index is not None else 0,
             started_at=run.requested_at,
             duration_s=round(time.time() - run.requested_at, 4),

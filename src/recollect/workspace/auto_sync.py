@@ -341,7 +341,7 @@ class AutoSync:
         wait = upkeep.not_before(repository) - time.time()
         return Condition(
             id=repository.id,
-            indexed=last is not None and (bool(last.get("generation")) or upkeep.library.complete(repository.id)),
+            indexed=last is not None and (reports.completed(last) or upkeep.library.complete(repository.id)),
             busy=upkeep.syncs.current(repository.id) is not None,
             missing=repository.missing,
             not_before=now + wait if 0 < wait <= 2 * max(interval, 3600.0) else 0.0,  # the clock may have been set

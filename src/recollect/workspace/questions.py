@@ -352,8 +352,8 @@ class Questions:
                     continue
                 if repository.attempts or repository.missing or repository.id in seen.failures:
                     failing.append(repository.name)
-                complete = snapshot is not None and snapshot.complete
-                parts.append((repository.name, self._upkeep.freshness(repository, complete, watch)))
+                held = reports.Held(snapshot.complete, snapshot.n_files) if snapshot is not None else reports.Held()
+                parts.append((repository.name, self._upkeep.freshness(repository, held, watch)))
                 if snapshot is not None:
                     sources.append((target, Source(repository.name, repository.path, snapshot)))
             self._catalog.touch(target.repository.id for target in targets)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat as stats
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -65,36 +65,43 @@ class Watch:
     checked_at: float | None = None
 
 
-def freshness(
-    repository: Repository, complete: bool, run: Run | None, watch: Watch, now: float | None = None
-) -> Freshness:
-    """What an answer reflects of what was written before it was asked for. `complete`: its first sync has ended."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an index holds. `complete`: its first sync has ended."""
+
+    complete: bool = False
+    files: int = 0
+
+
+def freshness(repository: Repository, held: Held, run: Run | None, watch: Watch, now: float | None = None) -> Freshness:
+    """What an answer reflects of what was written before it was asked for."""
     now = time.time() if now is None else now
     failure = failure_of(repository, now)
     progress = run.progress if run is not None and run.status is SyncStatus.RUNNING else None
     left = max(progress.files_total - progress.files_done, 0) if progress is not None else 0
     pending = max(left, watch.pending)
-    if not complete:
+    seen = f": {progress.files_done} of {progress.files_total} files" if progress and progress.files_total else ""
+    if not held.complete:
         if run is not None:
-            seen = (
-                f": {progress.files_done} of {progress.files_total} files" if progress and progress.files_total else ""
+            first = (
+                "the first sync is in progress" if progress is not None else "the first sync waits for others to end"
             )
-            what = "the first sync is in progress" if repository.last_sync is None else "its index is being made again"
+            what = "its index is being made again" if completed(repository.last_sync) else first
             damaged = "its index was damaged and is being made again"
             return Freshness(False, pending, f"{damaged if run.verify else what}{seen}")
         if is_too_large(repository):
             return Freshness(False, 0, f"too large to be synced unasked; run: recollect sync {repository.name}")
-        if failure is not None:
-            return Freshness(False, 0, f"it cannot be indexed: {failure}")
-        if repository.last_sync is not None:
-            return Freshness(False, 0, f"its index is not whole; run: recollect sync {repository.name}")
-        return Freshness(False, 0, "the first sync has not ended; run: recollect sync")
+        return _incomplete(repository, held.files, failure)
     if repository.missing:
         return Freshness(False, 0, "its folder is missing: this is what was indexed before")
     if watch.settled:
         return Freshness(True)
+    if progress is not None and run is not None and run.options.full:
+        return Freshness(False, pending, f"all files are indexed anew{seen}; the index of before answers meanwhile")
     if failure is not None:
         return Freshness(False, pending, f"the last sync failed: {failure}")
+    if run is None and (repository.last_sync or {}).get("status") == SyncStatus.CANCELLED:
+        return Freshness(False, pending, _cancelled(repository.last_sync or {}))
     if pending:
         return Freshness(False, pending, f"{pending} changed files are being indexed")
     checked = (
@@ -103,6 +110,47 @@ def freshness(
     if watch.reason is not None:
         return Freshness(False, 0, f"{watch.reason}: {checked}")
     return Freshness(False, 0, f"its files are being looked through ({checked})")
+
+
+def completed(last_sync: Mapping[str, Any] | None) -> bool:
+    """Whether the last sync came to its end, so that there is a complete index."""
+    return (
+        last_sync is not None and last_sync.get("status") == SyncStatus.COMPLETED and bool(last_sync.get("generation"))
+    )
+
+
+def _incomplete(repository: Repository, files: int, failure: str | None) -> Freshness:
+    """Of an index whose first sync did not end, and is not going on."""
+    last = repository.last_sync or {}
+    left = max(last.get("total_files", 0) - last.get("processed_files", 0), 0)
+    what = f"partly indexed: {files} files" if files else "nothing is indexed yet"
+    if failure is not None:
+        return Freshness(False, left, f"{what}; it cannot be indexed: {failure}")
+    why = "was cancelled" if last.get("status") == SyncStatus.CANCELLED else "has not ended"
+    return Freshness(False, left, f"{what}; its first sync {why}; sync it to finish: recollect sync {repository.name}")
+
+
+def _cancelled(last: Mapping[str, Any]) -> str:
+    """What is true of a complete index whose last sync was cancelled."""
+    done, total = last.get("processed_files", 0), last.get("total_files", 0)
+    if last.get("full"):
+        part = f"after {done} of {total} files" if done else "before a file was indexed anew"
+        return f"a full sync was cancelled {part}; the index of before is complete and answers for the other files"
+    part = f"after {done} of {total} changed files" if done else "before a changed file was indexed"
+    return f"the last sync was cancelled {part}; the next one goes on from there"
+
+
+def progress(repository: Repository, run: Run | None) -> Progress:
+    """How far a sync is, or where the last one stopped."""
+    last = repository.last_sync
+    if run is not None:
+        return run.progress
+    if last is None:
+        return Progress()
+    percentage = 100.0 if last["status"] == SyncStatus.COMPLETED else float(last.get("percentage", 0.0))
+    done = last.get("processed_files", 0)
+    total = done if last["status"] == SyncStatus.COMPLETED else last.get("total_files", 0)
+    return Progress(last["status"], percentage, percentage > 0, done, total, last.get("chunks_new", 0))
 
 
 def failure_of(repository: Repository, now: float | None = None) -> str | None:
@@ -167,7 +215,7 @@ def together(
 
 
 def _is_incomplete(reason: str) -> bool:
-    return "first sync" in reason or "made again" in reason
+    return "first sync" in reason or "made again" in reason or "partly indexed" in reason
 
 
 def _ago(seconds: float) -> str:
@@ -188,7 +236,7 @@ def state(repository: Repository, index: Summary | None, run: Run | None) -> Rep
     if repository.attempts and run is None:
         return RepositoryState.FAILED
     if index is not None and index.generation:
-        return RepositoryState.READY
+        return RepositoryState.READY if index.complete else RepositoryState.PARTIAL
     return RepositoryState.KNOWN
 
 
@@ -236,7 +284,7 @@ def status(repository: Repository, index: Summary | None, run: Run | None, upkep
         next_sync_at=upkept.next_sync_at,
         failing_since=failing_since(repository),
         paused=upkept.paused,
-        progress=run.progress if run is not None else Progress(),
+        progress=progress(repository, run),
         clone_status=upkept.clone,
         repo_map_status=upkept.repo_map,
     )
@@ -284,10 +332,10 @@ def being_cloned_row(name: str, record: Clone) -> RepositorySummary:
 
 
 def summary(
-    repository: Repository, index: Summary | None, run: Run | None, fresh: bool, failure: str | None = None
+    repository: Repository, index: Summary | None, run: Run | None, fresh: Freshness, failure: str | None = None
 ) -> RepositorySummary:
     """One row of a list. `failure`: why nothing can be said of its index, if so."""
-    last = repository.last_sync
+    last, now = repository.last_sync, state(repository, index, run)
     return RepositorySummary(
         name=repository.name,
         path=printable(os.fspath(repository.path)),
@@ -295,11 +343,12 @@ def summary(
         language=(index.language if index is not None else None) or repository.language,
         files=index.files if index is not None else 0,
         chunks=index.chunks if index is not None else 0,
-        state=state(repository, index, run),
+        state=now,
         activity=activity(run),
-        fresh=fresh,
+        fresh=fresh.fresh,
         last_sync_at=last["started_at"] + last["duration_s"] if last else None,
         failure=failure or failure_of(repository),
+        notice=fresh.reason if now is RepositoryState.PARTIAL else None,
     )
 
 

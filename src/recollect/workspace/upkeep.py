@@ -281,7 +281,7 @@ class Upkeep:
         run = Run(known.id, self.folder(known.id), known.path, Options(), Urgency.BACKGROUND, error=failure)
         log.warning("%s cannot be looked at: %s", known.name, failure.message)
         with suppress(RecollectError):  # the catalog cannot be written now
-            self._note(run, failed_result(run, failure))
+            self._note(run, self._with_index(known.id, failed_result(run, failure)))
 
     def watch(self, repository: Repository, seen: Seen) -> reports.Watch:
         """How a repository stands to the writes before `seen`. To be asked before its snapshot is taken: what is settled now,
@@ -294,9 +294,9 @@ class Upkeep:
             self.checked_at(repository),
         )
 
-    def freshness(self, repository: Repository, complete: bool, watch: reports.Watch) -> Freshness:
-        """What an answer from an index (`complete`: that has its first sync behind it) reflects of the writes before."""
-        return reports.freshness(repository, complete, self.syncs.current(repository.id), watch)
+    def freshness(self, repository: Repository, held: reports.Held, watch: reports.Watch) -> Freshness:
+        """What an answer from an index that holds `held` reflects of the writes before."""
+        return reports.freshness(repository, held, self.syncs.current(repository.id), watch)
 
     def _unwatched_reason(self, repository: Repository, seen: Seen) -> str | None:
         if repository.id in seen.failures:
@@ -321,7 +321,7 @@ class Upkeep:
         return unwatched and time.time() - (self.checked_at(repository) or 0.0) < _RECENTLY_S
 
     def _help(self, repository: Repository, at_once: bool) -> Run:
-        first = repository.last_sync is None
+        first = repository.last_sync is None or not self.library.complete(repository.id)
         urgency = Urgency.QUESTION if at_once and not first else Urgency.ASKED
         damaged = self.library.is_damaged(repository.id)
         return self.request(repository, urgency, join=first or damaged, everything=damaged, verify=damaged)
@@ -498,7 +498,7 @@ class Upkeep:
     def _committed(self, repository_id: str) -> None:
         self.library.publish(repository_id)
 
-    def _ended(self, run: Run, result: SyncResult) -> None:
+    def _ended(self, run: Run, result: SyncResult) -> SyncResult:
         """Publish what a sync committed, note how it ended, and tell the watcher what became of what it took."""
         self.meters.ended(result, run.progress.bytes_done)
         self._recovered.discard(run.repository_id)
@@ -508,6 +508,7 @@ class Upkeep:
             if not self._closed and self._catalog.get(run.repository_id) is not None:
                 published = self.library.publish(run.repository_id, result.generation)
                 done = published and result.status == SyncStatus.COMPLETED
+                result = self._with_index(run.repository_id, result)
                 self._note(run, result)
                 crash_point("after-note")
                 if done:
@@ -526,6 +527,19 @@ class Upkeep:
                 with suppress(RecollectError):  # it cannot be looked at any longer, as the next look finds
                     self.looks.one(run.repository_id, lambda: self.attend(repository, folders))
             self.on_change()
+        return result
+
+    def _with_index(self, repository_id: str, result: SyncResult) -> SyncResult:
+        """A result with what the index holds now, where the sync did not come to its end and could not tell."""
+        if result.status == SyncStatus.COMPLETED:
+            return result
+        try:
+            index = self.library.summary(repository_id)
+        except RecollectError:
+            index = None
+        if index is None:
+            return result
+        return replace(result, chunks_total=index.chunks, root_hash=index.root_hash, generation=index.generation)
 
     def _note(self, run: Run, result: SyncResult) -> None:
         repository = self._catalog.get(run.repository_id)
@@ -563,6 +577,8 @@ class Upkeep:
             told = changes["last_sync"] = replace(result, repository=repository.name).to_dict()
             if failed:
                 told["failing_since"] = reports.failing_since(repository) or result.started_at
+            if not done:  # how far it came, and what it was to do
+                told |= {"percentage": run.progress.percentage, "full": run.options.full}
             if run.urgency is Urgency.ASKED or code is not None:
                 changes["wanted"] = 0
         if missing and repository.last_sync is not None:

@@ -180,7 +180,8 @@ class Workspace(Questions):
     ) -> SyncResult:
         """Make the index of a folder (registered under `name` if it is new) or of a known repository equal to its files.
 
-        Waits to the end, or `wait_s`, or (`background`) not at all; then `status` is "running" and the sync goes on.
+        Waits to the end, or `wait_s`, or (`background`) not at all; then `status` is "queued" or "running", and the sync
+        goes on.
         With `cancelled` set, the sync is stopped.
         """
         caller = caller if caller is not None else Caller(cwd=os.getcwd())
@@ -242,7 +243,7 @@ class Workspace(Questions):
         if run is not None:
             return RepositorySyncStatus(repository.name, run.status, run.progress, last)
         status = SyncStatus(last.status) if last is not None else SyncStatus.IDLE
-        return RepositorySyncStatus(repository.name, status, Progress(), last)
+        return RepositorySyncStatus(repository.name, status, reports.progress(repository, None), last)
 
     def cancel(self, name: str, *, caller: Caller = Caller()) -> RepositorySyncStatus:
         """Stop the sync of a repository, within about a second; what it committed stays."""
@@ -437,7 +438,7 @@ class Workspace(Questions):
         for item in shown:
             item = self._catalog.get(item.id) or item  # what the look found out is noted there
             index, fresh, failure = self._index_of(item, seen)
-            rows.append(reports.summary(item, index, self._syncs.current(item.id), fresh.fresh, failure))
+            rows.append(reports.summary(item, index, self._syncs.current(item.id), fresh, failure))
         for record in self.clones.unregistered():
             if wanted in name_of(record).lower() or wanted in record.url.lower():
                 rows.append(reports.being_cloned_row(name_of(record), record))
@@ -460,7 +461,8 @@ class Workspace(Questions):
             index = self._library.summary(found.id)
         except RecollectError as error:
             return None, Freshness(False, 0, error.message), error.message
-        return index, self._upkeep.freshness(found, index is not None and index.complete, watch), None
+        held = reports.Held(index.complete, index.files) if index is not None else reports.Held()
+        return index, self._upkeep.freshness(found, held, watch), None
 
     def _status(self, found: Repository, seen: Seen | None = None) -> RepositoryStatus:
         """`seen`: a look at this one among others, if there was one just now."""

@@ -8,9 +8,10 @@ const byName = (a, b) => a.name.localeCompare(b.name);
 
 // -- repositories -----------------------------------------------------------------------------------------------------
 
-const STATES = { ready: "good", known: "quiet", cloning: "warn", missing: "warn", too_large: "warn", failed: "bad" };
+const STATES = { ready: "good", known: "quiet", partial: "warn", cloning: "warn", missing: "warn", too_large: "warn", failed: "bad" };
 const MENDS = {
   missing: "The folder is gone or cannot be read. The index is kept and answers; bring the folder back, or forget it.",
+  partial: "Only a part of it is indexed, and answers. Sync goes on where the first sync stopped.",
   too_large: "It is over the limits and waits to be asked for: Sync does it once, RECOLLECT_MAX_REPOSITORY_FILES lifts the limit.",
   failed: "Nothing of it is indexed yet. Sync tries again (a clone begins anew); recollect doctor looks for the cause.",
 };
@@ -59,7 +60,7 @@ function doing(one) {
 function fresh(one) {
   const f = one.freshness;
   const how = one.tracked ? (one.watching ? "watched" : "checked at intervals") : "left alone";
-  if (!f.fresh && !one.tracked) return [el("span.quiet", {}, "○ left alone"), el("span.small.quiet", {}, ": checked when it is asked about")];
+  if (!f.fresh && !one.tracked && one.state === "ready") return [el("span.quiet", {}, "○ left alone"), el("span.small.quiet", {}, ": checked when it is asked about")];
   return f.fresh ? [el("span.good", {}, "● up to date"), el("span.small.quiet", {}, `, ${how}`)] : [el("span.warn", {}, "○ "), el("span.small", {}, f.reason)];
 }
 
