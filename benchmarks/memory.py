@@ -69,7 +69,7 @@ class Session:
     """An agent's side of `recollect mcp`, reduced to what costs no time of its own."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        command = [sys.executable, "-m", "recollect", "mcp"]
+        command = [sys.executable, "-m", "recollect", "mcp", "--structured"]
         self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._number = 0
         client = {"name": "benchmark", "version": "1"}

@@ -46,9 +46,14 @@ def tools() -> str:
     from recollect.server.tools import TOOLS
 
     parts = [
-        "# Tools\n\nWhat agents are offered over MCP. Every answer is structured and, as text, the same once more; a failure is a "
-        f"tool error with `code`, `message` and `hint`. `tools/list` costs about {tools_list_tokens()} tokens. Tools of *compat* are "
-        "always understood and listed only with `recollect mcp --toolsets compat`.\n"
+        "# Tools\n\nWhat agents are offered over MCP. Every answer is one text within a budget of tokens (`max_tokens`, which every "
+        "tool accepts; four characters count as one token) that says how to have more. A failure is a tool error of one or two lines: "
+        "code and message, then what to do next. Programs get the data as well (`structuredContent`, and output schemas) with "
+        f"`recollect mcp --structured`. `tools/list` costs about {tools_list_tokens()} tokens. Tools of *compat* are always understood "
+        "and listed only with `recollect mcp --toolsets compat`.\n\n"
+        'Arguments are read liberally: `null` and blank text mean "not given" for every optional one; numbers and booleans may be text; '
+        "lists and objects may be JSON text; a list may also be one value, or text with commas; older names of parameters are "
+        "understood. An argument that no tool knows is ignored and named in the answer, but refused by tools that delete.\n"
     ]
     for tool in TOOLS:
         marks = [tool.toolset, "reads" if tool.reads else "destroys" if tool.destroys else "changes"]
@@ -60,9 +65,23 @@ def tools() -> str:
         ]
         if rows:
             parts.append("\n".join(["| parameter | type | default | meaning |", "|---|---|---|---|", *rows]) + "\n")
-        if tool.output:
-            parts.append(f"Answers with {', '.join(f'`{name}`' for name in tool.output)}.\n")
+        others = sorted(_other_names(tool.parameters))
+        if others:
+            parts.append(f"Also understood: {', '.join(others)}.\n")
+        if tool.returns is not None:
+            parts.append(
+                f"With `--structured`: [{tool.returns.__name__}](shapes.md#{tool.returns.__name__.lower()}).\n"
+            )
     return "\n".join(parts)
+
+
+def _other_names(parameters: Any) -> Iterator[str]:
+    """Each other name of a parameter, with the parameter that it means."""
+    for name, field in parameters.model_fields.items():
+        choices = getattr(field.validation_alias, "choices", [])
+        others = [f"`{other}`" for other in choices if other != name]
+        if others:
+            yield f"{', '.join(others)} for `{name}`"
 
 
 def settings() -> str:
@@ -172,7 +191,7 @@ def _type(part: dict[str, Any]) -> str:
     if "enum" in part:
         return ", ".join(f"`{one}`" for one in part["enum"])
     kind = part.get("type", "any")
-    return " or ".join(sorted(set(kind))) if isinstance(kind, list) else str(kind)
+    return kind[0] if isinstance(kind, list) else str(kind)  # beside it stands null: not given
 
 
 def _default(name: str, part: dict[str, Any], described: dict[str, Any]) -> str:

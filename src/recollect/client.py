@@ -63,7 +63,11 @@ def handed_over(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def hello(
-    role: str, *, toolsets: list[str] | None = None, environment: Mapping[str, str] = os.environ
+    role: str,
+    *,
+    toolsets: list[str] | None = None,
+    structured: bool = False,
+    environment: Mapping[str, str] = os.environ,
 ) -> dict[str, Any]:
     """First line of a connection. `role`: "client" (calls as above) or "mcp" (MCP's own lines follow)."""
     return {
@@ -73,6 +77,7 @@ def hello(
         "cwd": _working_directory(),
         "project_dir": environment.get("CLAUDE_PROJECT_DIR") or None,
         "toolsets": toolsets,
+        "structured": structured,
         "env": handed_over(environment),
         "pid": os.getpid(),
     }

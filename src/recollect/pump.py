@@ -44,8 +44,9 @@ _LAST_ANSWERS_S = 5.0  # after stdin was closed, for what was asked before
 
 
 class Pump:
-    def __init__(self, toolsets: list[str] | None) -> None:
-        self._hello = client.hello("mcp", toolsets=toolsets)
+    def __init__(self, toolsets: list[str] | None, structured: bool = False) -> None:
+        """`structured`: answers carry the data as well, for programs."""
+        self._hello = client.hello("mcp", toolsets=toolsets, structured=structured)
         self._parent = os.getppid()
         self._socket: socket.socket | None = None
         self._from_agent = bytearray()
@@ -263,14 +264,16 @@ def _write(line: bytes) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`recollect mcp [--toolsets a,b]`."""
-    toolsets = None
+    """`recollect mcp [--toolsets a,b] [--structured]`."""
+    toolsets, structured = None, False
     rest = list(arguments)
     while rest:
         given = rest.pop(0)
         name, _, value = given.partition("=")
         if name == "--toolsets" and (value or rest):
             toolsets = [part.strip() for part in (value or rest.pop(0)).split(",") if part.strip()]
+        elif given == "--structured":
+            structured = True
         elif name in ("-h", "--help"):
             sys.stdout.write(_HELP)
             return 0
@@ -278,13 +281,14 @@ def main(arguments: list[str]) -> int:
             sys.stderr.write(f"recollect mcp: unknown argument {given}\n{_HELP}")
             return 2
     try:
-        return Pump(toolsets).run()
+        return Pump(toolsets, structured).run()
     except KeyboardInterrupt:
         return 130
 
 
-_HELP = """usage: recollect mcp [--toolsets code,repositories[,compat]]
+_HELP = """usage: recollect mcp [--toolsets code,repositories,auto_sync,memory[,compat]] [--structured]
 
-Serve MCP on stdin and stdout, for coding agents. For example:
+Serve MCP on stdin and stdout, for coding agents. Answers are text for a model to read;
+with --structured they carry the data as well (structuredContent), for programs. For example:
   claude mcp add recollect -- recollect mcp
 """

@@ -25,14 +25,16 @@ from tests.conftest import SHOP, MakeRepository, daemons_of, open_files, wait_un
 from tests.git_server import serving
 
 
-def server(cwd: Path, *arguments: str) -> StdioServerParameters:
-    command = ["-m", "recollect", "mcp", *arguments]
+def server(cwd: Path, *arguments: str, structured: bool = True) -> StdioServerParameters:
+    command = ["-m", "recollect", "mcp", *(["--structured"] if structured else []), *arguments]
     return StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ), cwd=str(cwd))
 
 
-def with_client(cwd: Path, use: Callable[[Client], Awaitable[None]], *arguments: str, mode: Any = "auto") -> None:
+def with_client(
+    cwd: Path, use: Callable[[Client], Awaitable[None]], *arguments: str, mode: Any = "auto", structured: bool = True
+) -> None:
     async def main() -> None:
-        async with Client(server(cwd, *arguments), mode=mode) as client:
+        async with Client(server(cwd, *arguments, structured=structured), mode=mode) as client:
             await use(client)
 
     asyncio.run(asyncio.wait_for(main(), 60))
@@ -71,7 +73,7 @@ def test_an_agent_clones_maps_and_looks_for_expressions(
             assert "tests/test_cart.py" in [hit["path"] for hit in like.structured_content["hits"]]
             refused = await client.call_tool("clone_repo", {"url": "file:///etc"})
             assert refused.is_error
-            assert refused.structured_content is None or refused.structured_content["code"] == "refused_url"
+            assert refused.content[0].text.startswith("refused_url: ")  # type: ignore[union-attr]
             unknown = await client.call_tool("search_code", {"query": "x", "repository": f"{served.url}/none.git"})
             assert unknown.is_error
             assert "clone has been initiated" in unknown.content[0].text  # type: ignore[union-attr]
@@ -119,6 +121,90 @@ def test_an_agent_finds_reads_and_syncs(home: Path, make_repository: MakeReposit
     with_client(root, use, mode=mode)
 
 
+EVERY_CALL: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("search_code", {"query": "cart"}),
+    ("find_symbol", {"name": "Cart", "references": True}),
+    ("find_related", {"path": "shop/cart.py", "line": 5}),
+    ("read_code", {"path": "shop/cart.py"}),
+    ("get_repo_map", {}),
+    ("sync_repository", {}),
+    ("sync_repository", {"repository": "shop"}),
+    ("get_sync_status", {"repository": "shop"}),
+    ("cancel_sync", {"repository": "shop"}),
+    ("list_repositories", {}),
+    ("get_repository_status", {"repository": "shop"}),
+    ("configure_auto_sync", {"sync_interval": 300}),
+    ("get_auto_sync_status", {}),
+    ("pause_auto_sync", {}),
+    ("resume_auto_sync", {}),
+    ("store_memory", {"content": "carts are signed", "tags": ["auth"], "metadata": {"ticket": 7}}),
+    ("retrieve_memory", {"query": "carts"}),
+    ("list_memories", {}),
+    ("delete_memory", {"tags": "auth"}),
+    ("forget_repository", {"repository": "shop"}),
+)
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_an_answer_is_one_text_and_nothing_else(home: Path, make_repository: MakeRepository, mode: str) -> None:
+    root = make_repository(SHOP, "shop")
+
+    async def use(client: Client) -> None:
+        assert all(tool.output_schema is None for tool in (await client.list_tools()).tools)
+        for name, arguments in (*EVERY_CALL, ("read_code", {"path": "/etc/passwd"}), ("no_such_tool", {})):
+            answer = await client.call_tool(name, arguments)
+            sent = answer.model_dump(by_alias=True, exclude_none=True)
+            assert [block["type"] for block in sent["content"]] == ["text"], name
+            assert "structuredContent" not in sent, name
+            assert sent.get("_meta", {}).keys() <= {"io.modelcontextprotocol/serverInfo"}, name  # the protocol's own
+            assert len(sent["content"][0]["text"]) <= 18_000, name
+
+    with_client(root, use, mode=mode, structured=False)
+
+
+def test_programs_get_the_data_by_its_schema(home: Path, make_repository: MakeRepository) -> None:
+    root = make_repository(SHOP, "shop")
+
+    async def use(client: Client) -> None:
+        assert all(tool.output_schema is not None for tool in (await client.list_tools()).tools)
+        for name, arguments in EVERY_CALL:
+            answer = await client.call_tool(name, arguments)  # the client holds the data against the schema
+            assert answer.structured_content, name
+        failed = await client.call_tool("search_code", {"query": "x", "repository": "nobody"})
+        assert (failed.is_error, failed.structured_content) == (True, None)
+
+    with_client(root, use)
+
+
+def test_an_argument_that_no_tool_knows_is_named_in_the_answer(home: Path, make_repository: MakeRepository) -> None:
+    root = make_repository(SHOP, "shop")
+
+    async def use(client: Client) -> None:
+        answer = await client.call_tool("search_code", {"query": "cart", "colour": "red"})
+        assert answer.content[0].text.endswith("(there is no argument 'colour': it was ignored)")  # type: ignore[union-attr]
+        refused = await client.call_tool("forget_repository", {"repository": "shop", "colour": "red"})
+        assert refused.is_error
+
+    with_client(root, use, structured=False)
+
+
+def test_code_is_read_by_what_hits_print(home: Path, make_repository: MakeRepository) -> None:
+    root = make_repository(SHOP, "shop")
+
+    async def use(client: Client) -> None:
+        await client.call_tool("sync_repository", {"repository": "."})
+        for path in ("shop:shop/prices.py:3-3", "shop/prices.py:3", "shop\\prices.py:3:1", "shop/prices.py#L3-L3",
+                     f"{root}/shop/prices.py:3-3", "2. shop:shop/prices.py:3-3 DISCOUNT (constant) score 1.2"):  # fmt: skip
+            answer = await client.call_tool("read_code", {"path": path})
+            assert answer.content[0].text.endswith("3\tDISCOUNT = 0.1"), path  # type: ignore[union-attr]
+        like = await client.call_tool("find_related", {"path": "shop:shop/cart.py:8"})
+        assert not like.is_error
+        both = await client.call_tool("search_code", {"query": "cart", "repository": f"shop, {root}"})
+        assert not both.is_error
+
+    with_client(root, use, structured=False)
+
+
 def test_failures_are_tool_errors_with_code_message_and_hint(home: Path, make_repository: MakeRepository) -> None:
     root = make_repository(SHOP, "shop")
 
@@ -137,8 +223,8 @@ def test_failures_are_tool_errors_with_code_message_and_hint(home: Path, make_re
         ):
             result = await client.call_tool(name, arguments)
             assert result.is_error, name
-            assert result.structured_content["code"] == code
-            assert result.structured_content["message"]
+            assert result.content[0].text.startswith(f"{code}: ")  # type: ignore[union-attr]
+            assert result.structured_content is None
 
     with_client(root, use)
 

@@ -10,12 +10,13 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from pydantic import Field, TypeAdapter
+from pydantic import AliasChoices, Field, TypeAdapter
 
 from recollect import __version__, model, text
 from recollect.errors import RecollectError, Refused, Unavailable, UserError
 from recollect.records import dataclass
 from recollect.server import schema
+from recollect.server.arguments import field_of, validated
 from recollect.server.schema import Flag, Number, Parameters, Text, Whole
 from recollect.server.tooling import Call
 
@@ -24,8 +25,13 @@ Run = Callable[[Call, Any], Any]
 
 
 class Search(schema.SearchCode):
+    max_tokens: Whole | None = Field(None, ge=50, description="of all snippets")
     chunks: Flag = Field(False, description="rank pieces of files rather than files")
     explain: Flag = Field(False, description="every addend of each score")
+
+
+class Code(schema.ReadCode):
+    max_tokens: Whole | None = Field(None, ge=100, description="of the text, which is cut after a line")  # type: ignore[assignment]
 
 
 class Importance(Parameters):
@@ -43,7 +49,7 @@ class Add(Parameters):
     name: Text | None = None
 
 
-class Sync(schema.ByName):
+class Sync(schema.OneRepository):
     full: Flag = Field(False, description="index everything anew")
     background: Flag = Field(False, description="do not wait")
     wait_s: Number = Field(20, ge=0, le=3600, description="then answers running")
@@ -55,7 +61,7 @@ class SyncAll(Parameters):
     wait_s: Number = Field(20, ge=0, le=3600)
 
 
-class Configure(schema.ByName):
+class Configure(schema.OneRepository):
     enabled: Flag | None = Field(None, description="keep it in step")
     sync_interval: Number | None = Field(None, ge=1, le=31_536_000, description="seconds")
 
@@ -80,7 +86,7 @@ class OneMemory(Parameters):
 class ChangeMemory(OneMemory):
     content: Text | None = None
     tags: schema.Tags | None = None
-    memory_type: Text | None = None
+    type: Text | None = Field(None, validation_alias=AliasChoices("type", "memory_type"))
     metadata: dict[str, Any] | None = None
     restore: Flag = Field(False, description="undo a delete")
 
@@ -135,8 +141,8 @@ def _related(call: Call, p: schema.FindRelated) -> Any:
     return call.workspace.related(p.path, p.line, repository=p.repository, caller=call.caller, limit=p.limit)
 
 
-def _code(call: Call, p: schema.ReadCode) -> Any:
-    lines = {"start_line": p.start_line, "end_line": p.end_line}
+def _code(call: Call, p: Code) -> Any:
+    lines = {"start_line": p.start_line, "end_line": p.end_line, "max_tokens": p.max_tokens}
     return call.workspace.read(p.path, repository=p.repository, caller=call.caller, **lines)
 
 
@@ -160,16 +166,16 @@ def _add(call: Call, p: Add) -> Any:
     return call.workspace.add(p.path, p.name, caller=call.caller)
 
 
-def _repository(call: Call, p: schema.ByName) -> Any:
-    return call.workspace.status(p.repository_name, caller=call.caller)
+def _repository(call: Call, p: schema.OneRepository) -> Any:
+    return call.workspace.status(p.repository, caller=call.caller)
 
 
-def _forget(call: Call, p: schema.ByName) -> Any:
-    return call.workspace.forget(p.repository_name, caller=call.caller)
+def _forget(call: Call, p: schema.OneRepository) -> Any:
+    return call.workspace.forget(p.repository, caller=call.caller)
 
 
 def _sync(call: Call, p: Sync) -> Any:
-    name = call.workspace.status(p.repository_name, caller=call.caller).name  # nothing is registered here
+    name = call.workspace.status(p.repository, caller=call.caller).name  # nothing is registered here
     how: dict[str, Any] = {"full": p.full, "background": p.background, "wait_s": p.wait_s}
     return call.workspace.sync(name=name, caller=call.caller, cancelled=call.cancelled, **how)
 
@@ -178,17 +184,17 @@ def _sync_all(call: Call, p: SyncAll) -> Any:
     return call.workspace.sync_all(full=p.full, background=p.background, wait_s=p.wait_s, cancelled=call.cancelled)
 
 
-def _cancel(call: Call, p: schema.ByName) -> Any:
-    return call.workspace.cancel(p.repository_name, caller=call.caller)
+def _cancel(call: Call, p: schema.OneRepository) -> Any:
+    return call.workspace.cancel(p.repository, caller=call.caller)
 
 
-def _history(call: Call, p: schema.ByName) -> Any:
-    return call.workspace.history(p.repository_name, caller=call.caller)
+def _history(call: Call, p: schema.OneRepository) -> Any:
+    return call.workspace.history(p.repository, caller=call.caller)
 
 
 def _configure(call: Call, p: Configure) -> Any:
     changes = {"enabled": p.enabled, "sync_interval": p.sync_interval}
-    return call.workspace.configure_auto_sync(changes, p.repository_name, caller=call.caller)
+    return call.workspace.configure_auto_sync(changes, p.repository, caller=call.caller)
 
 
 def _clone(call: Call, p: schema.CloneRepo) -> Any:
@@ -196,24 +202,25 @@ def _clone(call: Call, p: schema.CloneRepo) -> Any:
     return call.workspace.clone(p.url, p.branch, p.depth, caller=call.caller, cancelled=call.cancelled, **how)
 
 
-def _clone_status(call: Call, p: schema.ByRepoPath) -> Any:
-    return call.workspace.clone_status(p.repo_path, caller=call.caller)
+def _clone_status(call: Call, p: schema.OneRepository) -> Any:
+    return call.workspace.clone_status(p.repository, caller=call.caller)
 
 
 def _memories(call: Call, p: PageOfMemories) -> Any:
-    filters = {"tags": p.tags, "tag_match": p.tag_match, "memory_type": p.memory_type, "repository": p.repository}
-    return call.workspace.memory.page(p.page, p.page_size, filters, time_phrase=p.time)
+    filters = {"tags": p.tags, "tag_match": p.tag_match, "memory_type": p.type, "repository": p.repository}
+    return call.workspace.memory.page(p.page, p.limit, filters, time_phrase=p.time)
 
 
 def _remember(call: Call, p: schema.StoreMemory) -> Any:
-    given = p.model_dump(exclude={"content", "repository"})
-    return call.workspace.remember(p.content, repository=p.repository, caller=call.caller, **given)
+    given = p.model_dump(exclude={"content", "repository", "type"})
+    given |= {"memory_type": p.type, "repository": p.repository}
+    return call.workspace.remember(p.content, caller=call.caller, **given)
 
 
 def _recall(call: Call, p: schema.RetrieveMemory) -> Any:
-    given = p.model_dump(exclude={"query", "n_results", "repository", "time"})
-    where = {"repository": p.repository, "time_phrase": p.time}
-    return call.workspace.recall(p.query, p.n_results, caller=call.caller, **where, **given)
+    given = p.model_dump(exclude={"query", "limit", "repository", "time", "type"})
+    where: dict[str, Any] = {"repository": p.repository, "time_phrase": p.time, "memory_type": p.type}
+    return call.workspace.recall(p.query, p.limit, caller=call.caller, **where, **given)
 
 
 def _memory(call: Call, p: OneMemory) -> Any:
@@ -221,7 +228,7 @@ def _memory(call: Call, p: OneMemory) -> Any:
 
 
 def _change_memory(call: Call, p: ChangeMemory) -> Any:
-    return call.workspace.memory.update(p.id, **p.model_dump(exclude={"id"}))
+    return call.workspace.memory.update(p.id, memory_type=p.type, **p.model_dump(exclude={"id", "type"}))
 
 
 def _remove_memory(call: Call, p: RemoveMemory) -> Any:
@@ -232,27 +239,27 @@ def _global(call: Call, p: Global) -> Any:
     return call.workspace.configure_auto_sync(p.model_dump(exclude_none=True), caller=call.caller)
 
 
-_NAMED: Final = "/repositories/{repository_name}"
+_NAMED: Final = "/repositories/{repository}"
 _STATUS, _SYNC = model.RepositoryStatus, model.SyncResult
 OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("search", "GET", "/search", "Find code.", Search, _search, (model.SearchResult,)),
     Operation("symbols", "GET", "/symbols", "Where a name is defined, and used.", schema.FindSymbol, _symbols, (model.SymbolResult,)),
     Operation("related", "GET", "/related", "Code like that at a line.", schema.FindRelated, _related, (model.SearchResult,)),
-    Operation("code", "GET", "/code", "Lines of a file.", schema.ReadCode, _code, (model.CodeResult,)),
+    Operation("code", "GET", "/code", "Lines of a file.", Code, _code, (model.CodeResult,)),
     Operation("outline", "GET", "/outline", "The definitions of a file.", Outline, _outline, (model.SymbolResult,)),
     Operation("map", "GET", "/map", "The most important definitions of a repository.", schema.GetRepoMap, _map, (model.RepoMap,), waits=True),
     Operation("importance", "GET", "/importance", "Files of a repository by importance.", Importance, _importance, (model.CriticalFiles,), waits=True),
     Operation("list_repositories", "GET", "/repositories", "Known repositories.", schema.ListRepositories, _repositories, (model.RepositoryList,)),
     Operation("add_repository", "POST", "/repositories", "Register a folder.", Add, _add, (_STATUS,)),
-    Operation("repository", "GET", _NAMED, "All about one.", schema.ByName, _repository, (_STATUS,)),
+    Operation("repository", "GET", _NAMED, "All about one.", schema.OneRepository, _repository, (_STATUS,)),
     Operation("configure_repository", "PATCH", _NAMED, "Keep it in step or not, and how often it is checked.", Configure, _configure, (_STATUS,)),
-    Operation("forget_repository", "DELETE", _NAMED, "Delete its index; its files stay.", schema.ByName, _forget, waits=True),
+    Operation("forget_repository", "DELETE", _NAMED, "Delete its index; its files stay.", schema.OneRepository, _forget, waits=True),
     Operation("sync_repository", "POST", f"{_NAMED}/sync", "Make its index equal to its files.", Sync, _sync, (_SYNC,), waits=True),
-    Operation("cancel_sync", "POST", f"{_NAMED}/cancel", "Stop its sync.", schema.ByName, _cancel, (model.RepositorySyncStatus,), waits=True),
-    Operation("repository_history", "GET", f"{_NAMED}/history", "Its last syncs.", schema.ByName, _history, (_SYNC,), many="syncs"),
+    Operation("cancel_sync", "POST", f"{_NAMED}/cancel", "Stop its sync.", schema.OneRepository, _cancel, (model.RepositorySyncStatus,), waits=True),
+    Operation("repository_history", "GET", f"{_NAMED}/history", "Its last syncs.", schema.OneRepository, _history, (_SYNC,), many="syncs"),
     Operation("sync_all", "POST", "/sync", "Sync all tracked repositories.", SyncAll, _sync_all, (_SYNC,), waits=True, many="repositories"),
     Operation("clone", "POST", "/clones", "Clone a repository by its URL.", schema.CloneRepo, _clone, (model.CloneAnswer,), waits=True),
-    Operation("clone_status", "GET", "/clones", "How a clone stands.", schema.ByRepoPath, _clone_status, (model.CloneReport,)),
+    Operation("clone_status", "GET", "/clones", "How a clone stands.", schema.OneRepository, _clone_status, (model.CloneReport,)),
     Operation("list_memories", "GET", "/memories", "Memories, newest first.", PageOfMemories, _memories, (model.MemoryList,)),
     Operation("remember", "POST", "/memories", "Remember something.", schema.StoreMemory, _remember, (model.StoredMemory,)),
     Operation("recall", "GET", "/memories/search", "What was remembered.", schema.RetrieveMemory, _recall, (model.RecalledMemories,)),
@@ -274,7 +281,7 @@ VERBS: Final = {one.path: [other.verb for other in OPERATIONS if other.path == o
 
 def run(operation: Operation, call: Call, arguments: Mapping[str, Any]) -> Any:
     """The answer as JSON. Raises RecollectError."""
-    result = operation.run(call, schema.validated(operation.parameters, dict(arguments)))
+    result = operation.run(call, validated(operation.parameters, arguments))
     if isinstance(result, (list, tuple)):
         return {operation.many: [item.to_dict() for item in result]}
     return result.to_dict() if isinstance(result, model.Record) else result
@@ -287,7 +294,7 @@ def arguments_of_query(operation: Operation, pairs: list[tuple[str, str]]) -> di
     """Arguments of a query string: texts become what the parameter is; one that is given several times is a list."""
     given: dict[str, list[str]] = {}
     for name, value in pairs:
-        given.setdefault(name, []).append(value)
+        given.setdefault(field_of(operation.parameters, name) or name, []).append(value)
     properties = _properties(operation.parameters)
     return {name: _read(values, properties.get(name, {})) for name, values in given.items()}
 

@@ -5,17 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
-from recollect import escape
+from recollect import escape, model
 from recollect.errors import UserError
 from recollect.memory.store import content_hash
 from recollect.model import Memory
 from recollect.server import render, schema
 from recollect.server.tooling import Answer, Call, Tool, answered
-
-_STORED: Final = ("success", "id", "content_hash", "duplicate", "similar", "redacted", "redactions", "message")
-_FOUND: Final = ("query", "time_range", "mode", "count", "memories")
-_PAGE: Final = ("memories", "page", "page_size", "total", "has_more")
-_GONE: Final = ("success", "deleted_count", "ids", "dry_run", "message")
 
 
 def _store(call: Call, p: schema.StoreMemory) -> Answer:
@@ -24,7 +19,7 @@ def _store(call: Call, p: schema.StoreMemory) -> Answer:
         repository=p.repository,
         caller=call.caller,
         tags=p.tags,
-        memory_type=p.memory_type,
+        memory_type=p.type,
         metadata=p.metadata,
         files=p.files,
         symbols=p.symbols,
@@ -36,12 +31,12 @@ def _store(call: Call, p: schema.StoreMemory) -> Answer:
 def _retrieve(call: Call, p: schema.RetrieveMemory) -> Answer:
     result = call.workspace.recall(
         p.query,
-        p.n_results,
+        p.limit,
         repository=p.repository,
         caller=call.caller,
         tags=p.tags,
         tag_match=p.tag_match,
-        memory_type=p.memory_type,
+        memory_type=p.type,
         time_phrase=p.time,
         after=p.after,
         before=p.before,
@@ -51,27 +46,27 @@ def _retrieve(call: Call, p: schema.RetrieveMemory) -> Answer:
 
 
 def _list(call: Call, p: schema.ListMemories) -> Answer:
-    filters = {"tags": p.tags, "tag_match": p.tag_match, "memory_type": p.memory_type}
-    result = call.workspace.memory.page(p.page, p.page_size, filters, time_phrase=p.time)
+    filters = {"tags": p.tags, "tag_match": p.tag_match, "memory_type": p.type}
+    result = call.workspace.memory.page(p.page, p.limit, filters, time_phrase=p.time)
     return answered(result, render.memory_list)
 
 
 def _update(call: Call, p: schema.UpdateMemory) -> Answer:
-    changes = {name: getattr(p, name) for name in ("content", "tags", "memory_type", "metadata", "restore")}
-    result = call.workspace.memory.update(_key(p.id, p.content_hash), **changes)
+    changes = {name: getattr(p, name) for name in ("content", "tags", "metadata", "restore")}
+    result = call.workspace.memory.update(_key(p.id), memory_type=p.type, **changes)
     return answered(result, render.memory)
 
 
 def _delete(call: Call, p: schema.DeleteMemory) -> Answer:
     filters = {"tags": p.tags, "tag_match": p.tag_match, "after": p.after, "before": p.before}
-    result = call.workspace.memory.delete(p.id or p.content_hash, filters, dry_run=p.dry_run, hard=p.hard)
+    result = call.workspace.memory.delete(p.id, filters, dry_run=p.dry_run, hard=p.hard)
     return answered(result, render.deleted)
 
 
-def _key(identity: str | None, digest: str | None) -> str:
-    if not (identity or digest):
-        raise UserError("id or content_hash is required", code="invalid_argument")
-    return str(identity or digest)
+def _key(identity: str | None) -> str:
+    if identity is None:
+        raise UserError("id (or content_hash) is required", code="invalid_argument")
+    return identity
 
 
 # -- forms of others --------------------------------------------------------------------------------------------------
@@ -89,7 +84,7 @@ def _recall_any(call: Call, p: schema.RecallAnyForm) -> Answer:
         caller=call.caller,
         tags=p.tags,
         tag_match=match,
-        memory_type=p.memory_type,
+        memory_type=p.type,
         time_phrase=p.time,
         after=p.after,
         before=p.before,
@@ -98,7 +93,7 @@ def _recall_any(call: Call, p: schema.RecallAnyForm) -> Answer:
 
 
 def _list_any(call: Call, p: schema.RecallAnyForm) -> Answer:
-    filters = {"tags": p.tags, "memory_type": p.memory_type}
+    filters = {"tags": p.tags, "memory_type": p.type}
     result = call.workspace.memory.page(p.page, max(p.limit, 10), filters, time_phrase=p.time)
     return answered(result, render.memory_list)
 
@@ -120,7 +115,7 @@ def _delete_any(call: Call, p: schema.DeleteAnyForm) -> Answer:
 def _update_any(call: Call, p: schema.AnyKey) -> Answer:
     given = {**(p.updates or {}), **(p.model_extra or {})}
     changes = {name: given[name] for name in ("tags", "memory_type", "metadata", "restore") if name in given}
-    result = call.workspace.memory.update(_key(p.key, None), content=p.content, **changes)
+    result = call.workspace.memory.update(_key(p.key), content=p.content, **changes)
     return answered(result, render.memory)
 
 
@@ -139,28 +134,28 @@ TOOLS: Final[tuple[Tool, ...]] = (
     Tool(
         "store_memory",
         "memory",
-        "Remember something for all agents and sessions.",
+        "Keep a decision, fact or mistake for all agents and later sessions.",
         schema.StoreMemory,
         _store,
-        _STORED,
+        model.StoredMemory,
         reads=False,
     ),
     Tool(
         "retrieve_memory",
         "memory",
-        "What was remembered, by words, time and tags.",
+        "What earlier sessions decided and learned, by words, time, tags.",
         schema.RetrieveMemory,
         _retrieve,
-        _FOUND,
+        model.RecalledMemories,
     ),
-    Tool("list_memories", "memory", "Memories, newest first.", schema.ListMemories, _list, _PAGE),
+    Tool("list_memories", "memory", "Memories, newest first.", schema.ListMemories, _list, model.MemoryList),
     Tool(
         "update_memory",
         "memory",
         "Change a memory, or undo its delete.",
         schema.UpdateMemory,
         _update,
-        ("id", "content"),
+        model.Memory,
         reads=False,
     ),
     Tool(
@@ -169,21 +164,30 @@ TOOLS: Final[tuple[Tool, ...]] = (
         "Forget one, or all by tags or time.",
         schema.DeleteMemory,
         _delete,
-        _GONE,
+        model.DeletedMemories,
         reads=False,
         destroys=True,
     ),
     *(
-        Tool(name, "compat", f"Same as {of} ({form}).", parameters, run, output, reads=reads, destroys=destroys)
-        for name, of, form, parameters, run, output, reads, destroys in (
-            ("memory_store", "store_memory", "content, tags", schema.StoreMemory, _store, _STORED, False, False),
+        Tool(name, "compat", f"Same as {of} ({form}).", parameters, run, returns, reads=reads, destroys=destroys)
+        for name, of, form, parameters, run, returns, reads, destroys in (
+            (
+                "memory_store",
+                "store_memory",
+                "content, tags",
+                schema.StoreMemory,
+                _store,
+                model.StoredMemory,
+                False,
+                False,
+            ),
             (
                 "recall_memory",
                 "retrieve_memory",
                 "query, n_results",
                 schema.RecallAnyForm,
                 _recall_any,
-                _FOUND,
+                model.RecalledMemories,
                 True,
                 False,
             ),
@@ -193,30 +197,57 @@ TOOLS: Final[tuple[Tool, ...]] = (
                 "query, limit, tags",
                 schema.RecallAnyForm,
                 _recall_any,
-                _FOUND,
+                model.RecalledMemories,
                 True,
                 False,
             ),
-            ("search_by_tag", "retrieve_memory", "tags", schema.RecallAnyForm, _recall_any, _FOUND, True, False),
+            (
+                "search_by_tag",
+                "retrieve_memory",
+                "tags",
+                schema.RecallAnyForm,
+                _recall_any,
+                model.RecalledMemories,
+                True,
+                False,
+            ),
             (
                 "recall_by_timeframe",
                 "retrieve_memory",
                 "start_date, end_date",
                 schema.RecallAnyForm,
                 _recall_any,
-                _FOUND,
+                model.RecalledMemories,
                 True,
                 False,
             ),
-            ("exact_match_retrieve", "retrieve_memory", "content", schema.RecallAnyForm, _exact, _FOUND, True, False),
-            ("memory_list", "list_memories", "page, page_size", schema.RecallAnyForm, _list_any, _PAGE, True, False),
+            (
+                "exact_match_retrieve",
+                "retrieve_memory",
+                "content",
+                schema.RecallAnyForm,
+                _exact,
+                model.RecalledMemories,
+                True,
+                False,
+            ),
+            (
+                "memory_list",
+                "list_memories",
+                "page, page_size",
+                schema.RecallAnyForm,
+                _list_any,
+                model.MemoryList,
+                True,
+                False,
+            ),
             (
                 "memory_update",
                 "update_memory",
                 "content_hash, updates",
                 schema.AnyKey,
                 _update_any,
-                ("id",),
+                model.Memory,
                 False,
                 False,
             ),
@@ -226,7 +257,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
                 "content_hash, updates",
                 schema.AnyKey,
                 _update_any,
-                ("id",),
+                model.Memory,
                 False,
                 False,
             ),
@@ -236,19 +267,37 @@ TOOLS: Final[tuple[Tool, ...]] = (
                 "content_hash, tags",
                 schema.DeleteAnyForm,
                 _delete_any,
-                _GONE,
+                model.DeletedMemories,
                 False,
                 True,
             ),
-            ("delete_by_tag", "delete_memory", "tag", schema.DeleteAnyForm, _delete_any, _GONE, False, True),
-            ("delete_by_tags", "delete_memory", "tags", schema.DeleteAnyForm, _delete_any, _GONE, False, True),
+            (
+                "delete_by_tag",
+                "delete_memory",
+                "tag",
+                schema.DeleteAnyForm,
+                _delete_any,
+                model.DeletedMemories,
+                False,
+                True,
+            ),
+            (
+                "delete_by_tags",
+                "delete_memory",
+                "tags",
+                schema.DeleteAnyForm,
+                _delete_any,
+                model.DeletedMemories,
+                False,
+                True,
+            ),
             (
                 "delete_by_timeframe",
                 "delete_memory",
                 "start_date, end_date",
                 schema.DeleteAnyForm,
                 _delete_any,
-                _GONE,
+                model.DeletedMemories,
                 False,
                 True,
             ),
@@ -258,14 +307,14 @@ TOOLS: Final[tuple[Tool, ...]] = (
                 "before_date",
                 schema.DeleteAnyForm,
                 _delete_any,
-                _GONE,
+                model.DeletedMemories,
                 False,
                 True,
             ),
-            ("cleanup_duplicates", "nothing", "none are kept", schema.AnyKey, _duplicates, ("count",), True, False),
-            ("check_database_health", "memory stats", "", schema.AnyKey, _health, ("status",), True, False),
-            ("memory_health", "memory stats", "", schema.AnyKey, _health, ("status",), True, False),
-            ("memory_stats", "memory stats", "", schema.AnyKey, _health, ("status",), True, False),
+            ("cleanup_duplicates", "nothing", "none are kept", schema.AnyKey, _duplicates, None, True, False),
+            ("check_database_health", "memory stats", "", schema.AnyKey, _health, None, True, False),
+            ("memory_health", "memory stats", "", schema.AnyKey, _health, None, True, False),
+            ("memory_stats", "memory stats", "", schema.AnyKey, _health, None, True, False),
         )
     ),
 )

@@ -70,7 +70,14 @@ def _symbol(hit: SymbolHit) -> str:
 def code(result: CodeResult) -> str:
     head = f"{result.repository}:{result.path}:{result.start_line}-{result.end_line} of {result.total_lines} lines"
     said = " (from the index: the file is gone or is shown by cells)" if result.from_index else ""
-    rest = f"\n… cut; go on at line {result.end_line + 1}" if result.truncated else ""
+    rest = ""
+    if result.truncated:
+        is_last = result.end_line == result.total_lines
+        rest = (
+            "\n… cut in a long line. For more: max_tokens"
+            if is_last
+            else f'\n… cut. Go on: read_code(path="{result.path}", start_line={result.end_line + 1})'
+        )
     return f"{head}{said}\n{_numbered(result.text, result.start_line)}{rest}"
 
 
@@ -248,3 +255,18 @@ def _progress(progress: Progress) -> str:
 
 def _not_fresh(freshness: Freshness) -> list[str]:
     return [] if freshness.fresh else [f"(freshness: {freshness.reason})"]
+
+
+_CHARACTERS_PER_TOKEN: Final = 4
+
+
+def within(text: str, max_tokens: int | None, reserved: int = 0) -> str:
+    """`text`, cut after a line where it is longer than a budget, and then how to have more. `reserved`: characters for notes."""
+    most = len(text) if max_tokens is None else max_tokens * _CHARACTERS_PER_TOKEN - reserved
+    if len(text) <= most:
+        return text
+    whole = -(-len(text) // _CHARACTERS_PER_TOKEN)
+    more = f"… cut: {max_tokens} of {whole} tokens. Narrow the question, or ask with max_tokens={whole}."
+    room = max(0, most - len(more) - 1)
+    end = text.rfind("\n", 0, room + 1)
+    return f"{text[: end if end > room // 2 else room]}\n{more}"

@@ -244,7 +244,7 @@ class Daemon:
 
             toolsets = hello.get("toolsets")
             names = tuple(map(str, toolsets)) if isinstance(toolsets, list) and toolsets else None
-            await self._mcp.serve(reader, writer, Client(caller, names))
+            await self._mcp.serve(reader, writer, Client(caller, names, structured=hello.get("structured") is True))
         else:
             await _Calls(self, reader, writer, caller).run()
             self._mcp_wanted.set()

@@ -34,8 +34,8 @@ class Tool:
     description: str
     parameters: type[Parameters]
     run: Callable[[Call, Any], Answer]
-    output: tuple[str, ...] = ()
-    """names that the structured content always has"""
+    returns: type[Record] | None = None
+    """what the structured content is, where it always is the same"""
     reads: bool = True
     destroys: bool = False
     waits: bool = False

@@ -5,33 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from recollect import escape
+from pydantic import Field
+
+from recollect import escape, model
 from recollect.model import RepositoryStatus, SyncResult
 from recollect.server import memory_tools, render, schema
+from recollect.server.arguments import field_of, understand
 from recollect.server.tooling import Answer, Call, Tool, answered
 
+_DEFAULT_TOKENS: Final = 4_500
+_HEAD_TOKENS: Final = 60  # of an answer, beside its lines
 
-def _search(call: Call, p: schema.SearchCode) -> Answer:
+
+def _search(call: Call, p: schema.SearchAnyForm) -> Answer:
+    globs, content = p.path_glob, p.content
+    if p.extension_filter and globs is None:
+        globs, content = [f"*.{extension.lstrip('.')}" for extension in p.extension_filter], "all"
     result = call.workspace.search(
         p.query,
         p.repository,
         p.limit,
         caller=call.caller,
         language=p.language,
-        path_glob=p.path_glob,
-        content=p.content,
+        path_glob=globs,
+        content=content,
         mode=p.mode,
         changed_since=p.changed_since,
         snippet_lines=p.snippet_lines,
         max_tokens=p.max_tokens,
     )
-    return answered(result, render.search)
-
-
-def _search_any_form(call: Call, p: schema.SearchAnyForm) -> Answer:
-    globs = [f"*.{extension.lstrip('.')}" for extension in p.extension_filter or ()] or None
-    content = "all" if globs else p.content
-    result = call.workspace.search(p.query, p.repository, p.limit, caller=call.caller, path_glob=globs, content=content)
     return answered(result, render.search)
 
 
@@ -44,7 +46,12 @@ def _symbol(call: Call, p: schema.FindSymbol) -> Answer:
 
 def _read(call: Call, p: schema.ReadCode) -> Answer:
     result = call.workspace.read(
-        p.path, repository=p.repository, caller=call.caller, start_line=p.start_line, end_line=p.end_line
+        p.path,
+        repository=p.repository,
+        caller=call.caller,
+        start_line=p.start_line,
+        end_line=p.end_line,
+        max_tokens=p.max_tokens - _HEAD_TOKENS,
     )
     return answered(result, render.code)
 
@@ -52,11 +59,11 @@ def _read(call: Call, p: schema.ReadCode) -> Answer:
 def _sync(call: Call, p: schema.SyncRepository) -> Answer:
     wait = p.wait_s if call.workspace.settings.use_async_sync else None
     full = p.force_full or not p.incremental
-    if p.repository_path is None and p.repository_name is None:
+    if p.repository is None and p.name is None:
         return _all(call.workspace.sync_all(full=full, background=p.background, wait_s=wait, cancelled=call.cancelled))
     result = call.workspace.sync(
-        p.repository_path,
-        name=p.repository_name,
+        p.repository,
+        name=p.name,
         caller=call.caller,
         full=full,
         background=p.background,
@@ -75,25 +82,25 @@ def _all(results: Sequence[SyncResult]) -> Answer:
 
 
 def _index_codebase(call: Call, p: schema.IndexCodebase) -> Answer:
-    return _sync(call, schema.validated(schema.SyncRepository, {"repository_path": p.path, "force_full": p.force}))
+    return _sync(call, schema.SyncRepository.model_validate({"repository": p.path, "force_full": p.force}))
 
 
-def _sync_status(call: Call, p: schema.ByName | schema.ByPath) -> Answer:
-    result = call.workspace.sync_status(p.repository_name, caller=call.caller)
+def _sync_status(call: Call, p: schema.OneRepository) -> Answer:
+    result = call.workspace.sync_status(p.repository, caller=call.caller)
     return answered(result, render.sync_status)
 
 
-def _cancel(call: Call, p: schema.ByName) -> Answer:
-    result = call.workspace.cancel(p.repository_name, caller=call.caller)
+def _cancel(call: Call, p: schema.OneRepository) -> Answer:
+    result = call.workspace.cancel(p.repository, caller=call.caller)
     return answered(result, render.sync_status)
 
 
-def _related(call: Call, p: schema.FindRelated | schema.FindRelatedAnyForm) -> Answer:
+def _related(call: Call, p: schema.FindRelated) -> Answer:
     result = call.workspace.related(p.path, p.line, repository=p.repository, caller=call.caller, limit=p.limit)
     return answered(result, render.search)
 
 
-def _map(call: Call, p: schema.GetRepoMap | schema.GetSourceRepoMap) -> Answer:
+def _map(call: Call, p: schema.GetRepoMap) -> Answer:
     result = call.workspace.map(p.repository, p.max_tokens, p.focus, caller=call.caller)
     return answered(result, render.repo_map)
 
@@ -112,8 +119,8 @@ def _clone(call: Call, p: schema.CloneRepo) -> Answer:
     return answered(result, render.clone)
 
 
-def _clone_status(call: Call, p: schema.ByRepoPath) -> Answer:
-    result = call.workspace.clone_status(p.repo_path, caller=call.caller)
+def _clone_status(call: Call, p: schema.OneRepository) -> Answer:
+    result = call.workspace.clone_status(p.repository, caller=call.caller)
     return answered(result, render.clone_report)
 
 
@@ -155,37 +162,32 @@ def _list(call: Call, p: schema.ListRepositories) -> Answer:
     return answered(result, render.repositories)
 
 
-def _status(call: Call, p: schema.ByName) -> Answer:
-    result = call.workspace.status(p.repository_name, caller=call.caller)
+def _status(call: Call, p: schema.OneRepository) -> Answer:
+    result = call.workspace.status(p.repository, caller=call.caller)
     return answered(result, render.repository)
 
 
-def _forget(call: Call, p: schema.ByName | schema.ByPath) -> Answer:
-    result = call.workspace.forget(p.repository_name, caller=call.caller)
+def _forget(call: Call, p: schema.OneRepository) -> Answer:
+    result = call.workspace.forget(p.repository, caller=call.caller)
     return answered(result, render.forgotten)
 
-
-_HITS = ("query", "took_ms", "freshness", "hits")
-_SYNC = ("status",)
-_AUTO_SYNC = ("enabled", "running", "paused", "queued_repos", "active_syncs", "synced_repos", "config")
-_SYNC_STATUS = ("repository", "status", "progress", "last_sync")
 
 TOOLS: tuple[Tool, ...] = (
     Tool(
         "search_code",
         "code",
-        "Find code by meaning, words or symbol. Use before grep: ranked files with their best lines.",
-        schema.SearchCode,
+        "Find code by meaning, words or symbol: ranked files with their best lines. Use before grep.",
+        schema.SearchAnyForm,
         _search,
-        _HITS,
+        model.SearchResult,
     ),
     Tool(
         "find_symbol",
         "code",
-        "Where a class, function or other name is defined, and used.",
+        "Exact definitions of a class, function or other name, and its uses.",
         schema.FindSymbol,
         _symbol,
-        ("name", "took_ms", "freshness", "definitions"),
+        model.SymbolResult,
     ),
     Tool(
         "find_related",
@@ -193,7 +195,7 @@ TOOLS: tuple[Tool, ...] = (
         "Code like that at a line: its tests, other implementations, copies.",
         schema.FindRelated,
         _related,
-        _HITS,
+        model.SearchResult,
     ),
     Tool(
         "read_code",
@@ -201,52 +203,51 @@ TOOLS: tuple[Tool, ...] = (
         "Lines of a file of any known repository.",
         schema.ReadCode,
         _read,
-        ("repository", "path", "start_line", "end_line", "total_lines", "text"),
+        model.CodeResult,
     ),
     Tool(
         "get_repo_map",
         "code",
-        "Outline of a repository's most important definitions: start here in unknown code.",
+        "A repository's most important definitions: start here in unknown code.",
         schema.GetRepoMap,
         _map,
-        ("repository", "map", "tokens"),
+        model.RepoMap,
         waits=True,
     ),
     Tool(
         "sync_repository",
         "repositories",
-        "Make a repository's index equal to its files now; registers new folders.",
+        "Index a new folder, or bring an index up to date now.",
         schema.SyncRepository,
         _sync,
-        _SYNC,
         reads=False,
         waits=True,
     ),
     Tool(
         "get_sync_status",
         "repositories",
-        "Progress of a sync and how the last one ended.",
-        schema.ByName,
+        "Progress of a sync, or how it ended.",
+        schema.OneRepository,
         _sync_status,
-        _SYNC_STATUS,
+        model.RepositorySyncStatus,
     ),
     Tool(
         "cancel_sync",
         "repositories",
-        "Stop a sync; what it committed stays.",
-        schema.ByName,
+        "Stop a sync; what is indexed stays.",
+        schema.OneRepository,
         _cancel,
-        _SYNC_STATUS,
+        model.RepositorySyncStatus,
         reads=False,
         waits=True,
     ),
     Tool(
         "clone_repo",
         "repositories",
-        "Clone a repository by URL and index it; answers at once.",
+        "Clone a repository by URL and index it.",
         schema.CloneRepo,
         _clone,
-        ("status", "path", "repository", "message"),
+        model.CloneAnswer,
         reads=False,
         waits=True,
     ),
@@ -254,9 +255,9 @@ TOOLS: tuple[Tool, ...] = (
         "get_clone_status",
         "repositories",
         "How far a clone is.",
-        schema.ByRepoPath,
+        schema.OneRepository,
         _clone_status,
-        ("status", "percentage"),
+        model.CloneReport,
     ),
     Tool(
         "list_repositories",
@@ -264,23 +265,22 @@ TOOLS: tuple[Tool, ...] = (
         "Known repositories.",
         schema.ListRepositories,
         _list,
-        ("repositories", "total"),
+        model.RepositoryList,
     ),
     Tool(
         "get_repository_status",
         "repositories",
-        "All about one repository: state, freshness, counts, last sync.",
-        schema.ByName,
+        "State, freshness, counts and last sync of one.",
+        schema.OneRepository,
         _status,
-        ("name", "path", "state", "activity", "freshness"),
+        model.RepositoryStatus,
     ),
     Tool(
         "forget_repository",
         "repositories",
-        "Delete a repository's index (not its files; a clone of ours goes whole).",
-        schema.ByName,
+        "Delete a repository's index, not its files (a clone made here: all).",
+        schema.OneRepository,
         _forget,
-        ("repository", "status"),
         reads=False,
         destroys=True,
         waits=True,
@@ -288,7 +288,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "configure_auto_sync",
         "auto_sync",
-        "Change how repositories are found and kept in step; what is not given stays.",
+        "Change how repositories are found and kept up to date.",
         schema.ConfigureAutoSync,
         _configure,
         reads=False,
@@ -296,10 +296,10 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "get_auto_sync_status",
         "auto_sync",
-        "How background work stands, and its settings.",
+        "Background work and its settings.",
         schema.Nothing,
         _auto_sync_status,
-        _AUTO_SYNC,
+        model.AutoSyncStatus,
     ),
     Tool(
         "trigger_repository_scan",
@@ -307,28 +307,38 @@ TOOLS: tuple[Tool, ...] = (
         "Look for new repositories now.",
         schema.Nothing,
         _scan,
-        ("running", "queued", "active", "synced", "found"),
+        model.ScanResult,
         reads=False,
         waits=True,
     ),
-    Tool("pause_auto_sync", "auto_sync", "Stop background work.", schema.Nothing, _pause, _AUTO_SYNC, reads=False),
-    Tool("resume_auto_sync", "auto_sync", "Start it again.", schema.Nothing, _resume, _AUTO_SYNC, reads=False),
-    Tool("get_auto_sync_paths", "compat", "Folders that are searched.", schema.Nothing, _paths, ("paths",)),
+    Tool(
+        "pause_auto_sync",
+        "auto_sync",
+        "Stop background work.",
+        schema.Nothing,
+        _pause,
+        model.AutoSyncStatus,
+        reads=False,
+    ),
+    Tool(
+        "resume_auto_sync", "auto_sync", "Start it again.", schema.Nothing, _resume, model.AutoSyncStatus, reads=False
+    ),
+    Tool("get_auto_sync_paths", "compat", "Folders that are searched.", schema.Nothing, _paths),
     Tool(
         "search",
         "compat",
         "Same as search_code (query/keyword, repo/directory, top_k).",
         schema.SearchAnyForm,
-        _search_any_form,
-        _HITS,
+        _search,
+        model.SearchResult,
     ),
     Tool(
         "get_similar_code",
         "compat",
         "Code similar to a piece of code (query, directory, limit).",
         schema.SearchAnyForm,
-        _search_any_form,
-        _HITS,
+        _search,
+        model.SearchResult,
     ),
     Tool(
         "index_codebase",
@@ -336,7 +346,7 @@ TOOLS: tuple[Tool, ...] = (
         "Same as sync_repository (path/directory, force/force_reindex).",
         schema.IndexCodebase,
         _index_codebase,
-        _SYNC,
+        model.SyncResult,
         reads=False,
         waits=True,
     ),
@@ -344,9 +354,9 @@ TOOLS: tuple[Tool, ...] = (
         "get_source_repo_map",
         "compat",
         "Same as get_repo_map (repo_path, max_tokens).",
-        schema.GetSourceRepoMap,
+        schema.GetRepoMap,
         _map,
-        ("repository", "map", "tokens"),
+        model.RepoMap,
         waits=True,
     ),
     Tool(
@@ -355,7 +365,7 @@ TOOLS: tuple[Tool, ...] = (
         "Same as sync_repository (repo_path).",
         schema.IndexCodebase,
         _index_codebase,
-        _SYNC,
+        model.SyncResult,
         reads=False,
         waits=True,
     ),
@@ -363,17 +373,16 @@ TOOLS: tuple[Tool, ...] = (
         "get_indexing_status",
         "compat",
         "Same as get_sync_status (path).",
-        schema.ByPath,
+        schema.OneRepository,
         _sync_status,
-        _SYNC_STATUS,
+        model.RepositorySyncStatus,
     ),
     Tool(
         "clear_index",
         "compat",
         "Same as forget_repository (path).",
-        schema.ByPath,
+        schema.OneRepository,
         _forget,
-        ("repository", "status"),
         reads=False,
         destroys=True,
         waits=True,
@@ -384,6 +393,12 @@ BY_NAME: Final = {tool.name: tool for tool in TOOLS}
 _DEFAULT: Final = frozenset({"code", "repositories", "auto_sync", "memory"})
 
 
+class _Budget(schema.Parameters):
+    """Of the tools that have no `max_tokens` of their own: accepted by all."""
+
+    max_tokens: schema.Whole = Field(_DEFAULT_TOKENS, ge=50)
+
+
 def listed(toolsets: Sequence[str] | None) -> list[Tool]:
     """Tools that a connection is shown; the others can be called all the same."""
     wanted = frozenset(toolsets) if toolsets else _DEFAULT
@@ -391,14 +406,20 @@ def listed(toolsets: Sequence[str] | None) -> list[Tool]:
 
 
 def call(name: str, arguments: dict[str, Any] | None, call: Call) -> Answer:
-    """Run a tool. Raises RecollectError."""
+    """Run a tool; its text keeps to the budget of the call. Raises RecollectError."""
     tool = BY_NAME[name]
     given = dict(arguments or {})
-    if name == "search_code" and given.keys() & {"path", "repo", "extensionFilter", "top_k"}:
-        return _search_any_form(call, schema.validated(schema.SearchAnyForm, given))
-    if name == "find_related" and given.keys() & {"file_path", "repo", "top_k"}:
-        return _related(call, schema.validated(schema.FindRelatedAnyForm, given))
-    return tool.run(call, schema.validated(tool.parameters, given))
+    budget = _DEFAULT_TOKENS
+    if "max_tokens" not in tool.parameters.model_fields:  # no tool returns more than it was allowed to
+        asked = {key: given.pop(key) for key in list(given) if field_of(_Budget, key) == "max_tokens"}
+        budget = understand(_Budget, asked).parameters.max_tokens
+    understood = understand(tool.parameters, given, reads=tool.reads, deletes=tool.destroys)
+    budget = getattr(understood.parameters, "max_tokens", budget)
+    answer, text = tool.run(call, understood.parameters)
+    if understood.notes:
+        answer = {**answer, "notes": list(understood.notes)}
+    notes = "".join(f"\n({sentence})" for sentence in understood.notes)
+    return answer, render.within(text, budget, len(notes)) + notes
 
 
 def counted(name: str, arguments: dict[str, Any] | None, given: Call) -> Answer:

@@ -33,6 +33,7 @@ from recollect.store.database import translated
 from recollect.sync import worktree
 from recollect.sync.tree import printable
 from recollect.workspace import arguments, reading, reports
+from recollect.workspace.locations import Location, readings
 from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry, Target
 from recollect.workspace.upkeep import Upkeep
@@ -149,8 +150,8 @@ class Questions:
         """The definitions of one file, in its order. Raises UserError: it is not indexed."""
         caller = caller if caller is not None else Caller(cwd=os.getcwd())
         started = time.perf_counter()
-        found, given = self._place_of_file(path, repository, caller)
-        inside = reading.inside(found, given)
+        found, place = self._located(path, repository, caller)
+        inside = reading.inside(found, place.path)
         with self._answering([Target(found)], caller) as (sources, freshness):
             if not sources:
                 raise _nothing_indexed(freshness)
@@ -164,7 +165,7 @@ class Questions:
     def related(
         self,
         path: str,
-        line: int,
+        line: int | None = None,
         *,
         repository: str | None = None,
         caller: Caller | None = None,
@@ -173,15 +174,17 @@ class Questions:
     ) -> SearchResult:
         """Code elsewhere that is like the code at a line: tests of it, other implementations, copies.
 
-        Without `repository` in the file's own; with "*" in all. Raises UserError: no such file or line.
+        Without `repository` in the file's own; with "*" in all. `path` may name the line: `path:12`.
+        Raises UserError: no such file or line.
         """
         caller = caller if caller is not None else Caller(cwd=os.getcwd())
         started = time.perf_counter()
-        if not isinstance(path, str) or not path.strip():
-            raise UserError("no path was given")
         everywhere = repository == "*"
-        found, given = self._place_of_file(path, None if everywhere else repository, caller)
-        inside = reading.inside(found, given)
+        found, place = self._located(path, None if everywhere else repository, caller)
+        line = line if line is not None else place.first_line
+        if line is None:
+            raise UserError("line is required", hint=f'Or give it with the path: "{path}:12"', code="invalid_argument")
+        inside = reading.inside(found, place.path)
         targets = self._registry.targets("*", caller) if everywhere else [Target(found)]
         with self._answering(targets, caller) as (sources, freshness):
             own = next((source for target, source in sources if target.repository.id == found.id), None)
@@ -213,6 +216,7 @@ class Questions:
             raise UserError("max_tokens must be at least 50", code="out_of_range")
         focus, max_tokens = arguments.names_of(focus, "focus"), min(max_tokens, _MOST_MAP_TOKENS)
         with self._mapped(repository, caller) as (target, source, graph, freshness):
+            focus = [_path_meant(item, source) for item in focus]
             centre, unknown = repo_map.focus_of(source.snapshot, graph, focus)
             made = repo_map.outline(source.snapshot, graph, centre, max_tokens)
             return RepoMap(
@@ -258,22 +262,27 @@ class Questions:
         caller: Caller = Caller(),
         start_line: int | None = None,
         end_line: int | None = None,
+        max_tokens: int | None = None,
     ) -> CodeResult:
-        """Lines of a file: as it is now, or as it was indexed where it is gone."""
-        if not isinstance(path, str) or not path.strip():
-            raise UserError("no path was given")
-        found, inside = self._place_of_file(path, repository, caller)
+        """Lines of a file: as it is now, or as it was indexed where it is gone. `path` may be as hits print it
+        (`repository:path:12-40`); `max_tokens`: the text is cut after a line, and `truncated`.
+        """
+        found, place = self._located(path, repository, caller)
+        if start_line is None and end_line is None:
+            start_line, end_line = place.first_line, place.last_line or place.first_line
         self._registry.check_admission(found, caller)
         self._catalog.touch([found.id])
         with self._library.reading(found.id) as snapshot:
-            return self._upkeep.looks.one(found.id, lambda: reading.read(found, snapshot, inside, start_line, end_line))
+            return self._upkeep.looks.one(
+                found.id, lambda: reading.read(found, snapshot, place.path, start_line, end_line, max_tokens)
+            )
 
     @_patient
     def why(self, path: str, query: str | None = None, *, caller: Caller = Caller()) -> dict[str, Any]:
         """Why a file is not found: `{repository, path, status, reason, message, …}`, with `query` also where it ranks."""
-        repository, given = self._place_of_file(path, None, caller)
+        repository, place = self._located(path, None, caller)
         self._registry.check_admission(repository, caller)
-        relative = reading.inside(repository, given)
+        relative = reading.inside(repository, place.path)
         with self._library.reading(repository.id) as snapshot:
             info = snapshot.find(relative) if snapshot is not None else None
             said: dict[str, Any] = {"repository": repository.name, "path": printable(relative)}
@@ -288,15 +297,15 @@ class Questions:
             if query and info.status == "indexed" and snapshot is not None:
                 source = Source(repository.name, repository.path, snapshot)
                 cosines, _ = self._upkeep.vectors.asked(query, [snapshot])
-                place = find.place_of(
+                ranked = find.place_of(
                     parse(arguments.question(query)), [source], Filters(content=info.content), info.path, cosines
                 )
                 said |= {
                     "query": query,
-                    "rank": place[0] if place else None,
-                    "hit": place[1].to_dict() if place else None,
+                    "rank": ranked[0] if ranked else None,
+                    "hit": ranked[1].to_dict() if ranked else None,
                 }
-                if place is None:
+                if ranked is None:
                     said["message"] = "it is indexed, but nothing in it comes near this question"
             return said
 
@@ -394,6 +403,42 @@ class Questions:
             paths.append(chosen)
         return replace(filters, paths=tuple(paths)), failures
 
+    def _located(self, path: str, repository: str | None, caller: Caller) -> tuple[Repository, Location]:
+        """The file that a caller means, however it is written; where none is there, the most exact reading of it."""
+        if not isinstance(path, str) or not path.strip():
+            raise UserError("no path was given", hint="Give the path of a file, as search prints it.")
+        failure: UserError | None = None
+        best: tuple[Repository, Location] | None = None
+        for location in readings(path):
+            named = location.repository
+            if named is not None and not self._may_mean(named, repository):
+                continue
+            try:
+                found, inner = self._place_of_file(location.path, named or repository, caller)
+            except UserError as error:
+                failure = failure or error
+                continue
+            placed = found, replace(location, path=inner)
+            if self._is_there(found, inner):
+                return placed
+            if best is None or (named is not None and best[1].repository is None):
+                best = placed
+        if best is None:
+            raise failure or UserError(f"no repository here holds {path}", code="no_such_file")
+        return best
+
+    def _may_mean(self, name: str, repository: str | None) -> bool:
+        """Whether the beginning of a path names a repository, and no other one than was given beside it."""
+        found = self._registry.by_name(name)
+        return found is not None and (repository is None or self._registry.by_name(repository) == found)
+
+    def _is_there(self, repository: Repository, path: str) -> bool:
+        full = repository.path / path
+        with suppress(RecollectError, ValueError):
+            if self._upkeep.looks.one(repository.id, lambda: os.path.lexists(full)):
+                return True
+        return self._has(repository, path)
+
     def _place_of_file(self, path: str, repository: str | None, caller: Caller) -> tuple[Repository, str]:
         """(repository, path in it or absolute) that a caller means by a file's path."""
         if repository is not None:
@@ -421,6 +466,12 @@ class Questions:
                 return snapshot is not None and snapshot.find(path) is not None
         except RecollectError:  # another repository may hold it
             return False
+
+
+def _path_meant(text: str, source: Source) -> str:
+    """A path as the index has it, of what may be written with lines or a repository; other texts as they are."""
+    known = (place.path for place in readings(text) if place.repository in (None, source.name))
+    return next((path for path in known if source.snapshot.find(path) is not None), text)
 
 
 def _since(started: float) -> float:

@@ -19,6 +19,7 @@ from recollect.sync.tree import printable
 
 MOST_LINES: Final = 2_000
 MOST_CHARACTERS: Final = 200_000
+_CHARACTERS_PER_TOKEN: Final = 4
 _MOST_BYTES: Final = 20_000_000
 
 
@@ -40,9 +41,17 @@ def inside(repository: Repository, path: str) -> str:
 
 
 def read(
-    repository: Repository, snapshot: Snapshot | None, path: str, start_line: int | None, end_line: int | None
+    repository: Repository,
+    snapshot: Snapshot | None,
+    path: str,
+    start_line: int | None,
+    end_line: int | None,
+    max_tokens: int | None = None,
 ) -> CodeResult:
-    """Lines `start_line` to `end_line`, both included; at most `MOST_LINES`. Raises UserError, Refused."""
+    """Lines `start_line` to `end_line`, both included; at most `MOST_LINES`, and `max_tokens` with their numbers.
+
+    Raises UserError, Refused.
+    """
     relative = inside(repository, path)
     text, from_index = _text(repository, snapshot, relative)
     lines = text.split("\n")
@@ -55,12 +64,15 @@ def read(
     if lines and first > len(lines):
         raise UserError(f"{path} has {len(lines)} lines; {first} is beyond", code="no_such_line")
     shown = lines[first - 1 : min(last, first - 1 + MOST_LINES)]
+    if max_tokens is not None:
+        shown = _within(shown, max_tokens * _CHARACTERS_PER_TOKEN, first)
     body = "\n".join(shown)
     while len(body) > MOST_CHARACTERS and len(shown) > 1:
         shown = shown[: max(1, int(len(shown) * MOST_CHARACTERS / len(body)))]
         body = "\n".join(shown)
     body = body[:MOST_CHARACTERS]
     end = first - 1 + len(shown)
+    is_cut = end < last or (bool(shown) and len(body.rpartition("\n")[2]) < len(lines[end - 1]))
     return CodeResult(
         repository=repository.name,
         path=printable(relative),
@@ -71,8 +83,18 @@ def read(
         total_lines=len(lines),
         text=body,
         from_index=from_index,
-        truncated=end < last,
+        truncated=is_cut,
     )
+
+
+def _within(lines: list[str], most: int, first: int) -> list[str]:
+    """As many of the lines, each with its number and two marks, as `most` characters hold; at least one, which may be cut."""
+    left = most
+    for count, line in enumerate(lines):
+        left -= len(line) + len(str(first + count)) + 2
+        if left < 0:
+            return lines[:count] or [line[:most]]
+    return lines
 
 
 def _refused(path: str) -> Refused:

@@ -59,13 +59,19 @@ class Registry:
         """
         if said is None or said == "" or said == []:
             return self._of_place(caller)
-        wanted = [said] if isinstance(said, str) else list(said)
+        wanted = self._separated(said, caller) if isinstance(said, str) else list(said)
         if "*" in wanted:
             return self._all()
         found = {
             (target.repository.id, target.below): target for item in wanted for target in [self.target(item, caller)]
         }
         return list(found.values())
+
+    def _separated(self, said: str, caller: Caller) -> list[str]:
+        """Several repositories that one text names with commas; a path may hold commas itself."""
+        if "," not in said or self.by_name(said) is not None or self._is_folder(said, caller):
+            return [said]
+        return [part for part in map(str.strip, said.split(",")) if part]
 
     def target(self, said: str, caller: Caller) -> Target:
         """The one repository that a name, path or URL means."""
