@@ -33,7 +33,7 @@ _COMMANDS: Final[dict[str, tuple[str, tuple[str, ...], dict[str, str]]]] = {
     ),
     "find_symbol": ("symbol", ("name", "repository"), {"kind": "--kind", "references": "--references"}),
     "get_repo_map": ("map", ("repository",), {"max_tokens": "--max-tokens", "focus": "--focus"}),
-    "sync_repository": ("sync", ("path", "repository"), {"force_full": "--full"}),
+    "sync_repository": ("sync", ("repository",), {"force_full": "--full"}),
     "get_sync_status": ("status", ("repository",), {}),
     "get_repository_status": ("status", ("repository",), {}),
     "list_repositories": ("list", ("query",), {}),

@@ -98,6 +98,14 @@ class Freshness(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class NextStep(Record):
+    """Why an answer disappoints, in a sentence, and the call that goes on (`recollect.calls`), which each surface spells."""
+
+    reason: str
+    call: dict[str, Any] | None = _optional()
+
+
+@dataclass(frozen=True, slots=True)
 class Hit(Record):
     """A file that answers a query, by its best chunk; `more` are the line ranges of its other good ones."""
 
@@ -124,6 +132,7 @@ class SearchResult(Record):
     freshness: Freshness
     hits: tuple[Hit, ...]
     vectors: str | None = _optional()  # why not those of the model that is set: "embedding" still, or "unavailable"
+    next_steps: tuple[NextStep, ...] | None = _optional()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +159,7 @@ class SymbolResult(Record):
     freshness: Freshness
     definitions: tuple[SymbolHit, ...]
     references: tuple[SymbolHit, ...] | None = _optional()
+    next_steps: tuple[NextStep, ...] | None = _optional()
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +310,7 @@ class RepoMap(Record):
     took_ms: float
     repo_map_status: RepoMapStatus
     not_found: tuple[str, ...] | None = _optional()  # of the focus
+    next_steps: tuple[NextStep, ...] | None = _optional()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,10 @@ _PARTS_UNICODE = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\
 _PARTS_AND_ENDS = re.compile(_PARTS.pattern + r"|\n")
 _HALVES = re.compile("[\ud800-\udfff]")
 MAX_IDENTIFIER = 200  # longer runs of word characters are data (base64, hashes), not names
-_CLOSE: Final = 0.6  # share of letters that a misspelt word has in common with the right one
 _SWAPPED: Final = 0.2  # closer by so much, if only the order of the letters differs
 _LEAST_HELD: Final = 3  # letters of a word that says something where it is part of another
+_AS_CLOSE: Final = 0.3  # what is further off than the best one by more is not meant
+_LEAST_SHARE: Final = 0.4  # of the longer word that the shorter one is
 _MOST_COMPARED: Final = 4_000  # candidates: some 50 ms
 
 # Words that carry no meaning in a question about code.
@@ -118,10 +119,11 @@ def finite(value: Any, replacement: Callable[[float], Any]) -> Any:
     return [finite(item, replacement) for item in value] if isinstance(value, list | tuple) else value
 
 
-def nearest(word: str, candidates: Iterable[str], limit: int = 3) -> list[str]:
+def nearest(word: str, candidates: Iterable[str], limit: int = 3, least: float = 0.6) -> list[str]:
     """The candidates that a misspelt `word` may mean, best first; none if none is close. At most some thousands are compared.
 
-    Case, underscores and hyphens do not count. A candidate that holds the word, or is held by it, is close.
+    `least`: share of letters that both have in common. Case, underscores and hyphens do not count. A candidate that holds
+    the word, or is held by it, is close.
     """
     from difflib import SequenceMatcher
 
@@ -132,22 +134,22 @@ def nearest(word: str, candidates: Iterable[str], limit: int = 3) -> list[str]:
     for candidate in islice(dict.fromkeys(candidates), _MOST_COMPARED):
         other = _folded(candidate)
         shorter, longer = sorted((asked, other), key=len)
+        share = len(shorter) / max(len(longer), 1)
         if asked == other:
             closeness = 2.0
-        elif len(shorter) >= _LEAST_HELD and shorter in longer:
-            closeness = (
-                1.0 + len(shorter) / len(longer) if longer.startswith(shorter) else 0.7 + len(shorter) / len(longer)
-            )
+        elif len(shorter) >= _LEAST_HELD and share >= _LEAST_SHARE and shorter in longer:
+            closeness = (1.0 if longer.startswith(shorter) else 0.7) + share / 2
         else:
             matcher.set_seq1(other)
-            if matcher.real_quick_ratio() < _CLOSE or matcher.quick_ratio() < _CLOSE:
+            if matcher.real_quick_ratio() < least or matcher.quick_ratio() < least:
                 continue
             closeness = matcher.ratio()
             if sorted(asked) == sorted(other):
                 closeness += _SWAPPED
-        if closeness >= _CLOSE:
+        if closeness >= least:
             ranked.append((-closeness, candidate))
-    return [candidate for _, candidate in sorted(ranked)[:limit]]
+    ranked.sort()
+    return [candidate for closeness, candidate in ranked[:limit] if closeness <= ranked[0][0] + _AS_CLOSE]
 
 
 def _folded(word: str) -> str:

@@ -65,7 +65,7 @@ def test_an_answer_is_json_whatever_numbers_it_holds() -> None:
         ("querry", ["query", "limit", "repository"], ["query"]),
         ("repositry", ["query", "limit", "repository"], ["repository"]),
         ("searchcode", ["find_symbol", "search_code"], ["search_code"]),
-        ("SignCookie", ["sign_cookie", "cookie"], ["sign_cookie", "cookie"]),
+        ("SignCookie", ["sign_cookie", "cookie"], ["sign_cookie"]),
         ("zzz", ["query", "limit"], []),
         ("", ["query"], []),
         ("query", [], []),

@@ -19,6 +19,7 @@ from typing import Any, Final, TextIO
 import typer
 
 from recollect import escape
+from recollect.calls import as_command, told
 
 _A_MOMENT_S: Final = 0.7
 _MARK: Final = f"<{os.urandom(8).hex()}:"
@@ -45,6 +46,12 @@ def line(text: str = "") -> None:
 def note(text: str) -> None:
     """One line about the data."""
     _write(sys.stderr, escape.line(text))
+
+
+def next_steps(result: dict[str, Any]) -> None:
+    """Why there is no better answer, and the commands that go on."""
+    for step in result.get("next_steps") or ():
+        note(told(step["reason"], step.get("call"), as_command))
 
 
 def content(text: str) -> None:

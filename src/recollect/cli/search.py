@@ -6,7 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
-from recollect.cli.output import JSON, as_json, block, known_names, line, note, numbered, size, style, table, waiting
+from recollect.cli.output import (
+    JSON,
+    as_json,
+    block,
+    known_names,
+    line,
+    next_steps,
+    note,
+    numbered,
+    size,
+    style,
+    table,
+    waiting,
+)
 from recollect.client import Connection
 
 Where = Annotated[
@@ -71,6 +84,7 @@ def search(
         _hit(hit, several, snippet_lines > 0)
     if not result["hits"]:
         note("no hits")
+        next_steps(result)
     if result.get("vectors"):
         note(f"(vectors: {result['vectors']}; the bundled ones serve)")
     _freshness(result["freshness"])
@@ -127,6 +141,7 @@ def symbol(
         line(f"        {hit['signature']}")
     if not result["definitions"]:
         note(f"no definition of {name}")
+        next_steps(result)
     for hit in result.get("references") or ():
         line(f"{hit['repository']}:{hit['path']}:{hit['start_line']}  {hit['signature']}")
     _freshness(result["freshness"])
@@ -199,5 +214,6 @@ def map_(
         return
     for name in found.get("not_found") or ():
         note(f"nothing here is called {name}")
+    next_steps(found)
     block(found["map"], "")
     note(f"{found['definitions']} of {found['definitions_total']} definitions, about {found['tokens']} tokens")

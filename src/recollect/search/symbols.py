@@ -144,6 +144,11 @@ def _references(
     return tuple(shown)
 
 
+def is_used(sources: Sequence[Source], name: str, most_files: int) -> bool:
+    """Whether one of the first files that may hold this name uses it."""
+    return any(source.snapshot.references(name, _files_with(source.snapshot, name)[:most_files]) for source in sources)
+
+
 def _files_with(snapshot: Snapshot, name: str) -> list[int]:
     """Files in whose chunks the name's term occurs: the only ones that can use it."""
     parts = text.split_identifier(name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from recollect.calls import as_tool, told
 from recollect.memory.redact import summary
 from recollect.model import (
     AutoSyncStatus,
@@ -20,6 +21,7 @@ from recollect.model import (
     Freshness,
     Memory,
     MemoryList,
+    NextStep,
     Progress,
     RecalledMemories,
     RepoMap,
@@ -49,7 +51,7 @@ def search(result: SearchResult) -> str:
         if hit.snippet:
             lines.append(_numbered(hit.snippet, hit.snippet_line))
     if not result.hits:
-        lines.append('No hits. Try other words, content="all", or repository="*".')
+        lines += ["No hits.", *(_next_steps(result.next_steps) or ["Try other words."])]
     if result.vectors:
         lines.append(f"(vectors: {result.vectors})")
     return "\n".join([*lines, *_not_fresh(result.freshness)])
@@ -57,6 +59,7 @@ def search(result: SearchResult) -> str:
 
 def symbols(result: SymbolResult) -> str:
     lines = [_symbol(hit) for hit in result.definitions] or [f"No definition of {result.name}."]
+    lines += _next_steps(result.next_steps)
     if result.references is not None:
         lines.append(f"Uses ({len(result.references)}):")
         lines += [f"{hit.repository}:{hit.path}:{hit.start_line} {hit.signature}" for hit in result.references]
@@ -187,7 +190,8 @@ def memory(item: Memory) -> str:
 def repo_map(made: RepoMap) -> str:
     shown = f"{made.repository}: {made.definitions} of {made.definitions_total} definitions, {made.files} of {made.files_total} files"
     missing = [f"(nothing here is called {', '.join(made.not_found)})"] if made.not_found else []
-    return "\n".join([shown, *missing, *_not_fresh(made.freshness), "", made.map or "(no definitions)"])
+    head = [shown, *missing, *_next_steps(made.next_steps), *_not_fresh(made.freshness)]
+    return "\n".join([*head, "", made.map or "(no definitions)"])
 
 
 def paths(result: dict[str, Any]) -> str:
@@ -251,6 +255,11 @@ def _progress(progress: Progress) -> str:
     share = f" {progress.percentage:.0f} %" if progress.total_known else ""
     eta = f", {progress.eta_s:.0f} s left" if progress.eta_s is not None else ""
     return f" ({progress.phase}{share}, {progress.files_done} of {progress.files_total or '?'} files{eta})"
+
+
+def _next_steps(steps: Sequence[NextStep] | None) -> list[str]:
+    """Why there is no better answer, and the calls that go on."""
+    return [told(step.reason, step.call, as_tool) for step in steps or ()]
 
 
 def _not_fresh(freshness: Freshness) -> list[str]:

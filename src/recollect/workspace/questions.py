@@ -18,13 +18,14 @@ from recollect.model import (
     FileImportance,
     Freshness,
     Hit,
+    NextStep,
     RepoMap,
     SearchResult,
     SymbolResult,
 )
 from recollect.search import find, regex, repo_map
 from recollect.search.filters import Filters
-from recollect.search.hits import Source
+from recollect.search.hits import Shape, Source
 from recollect.search.query import parse
 from recollect.search.related import related
 from recollect.search.symbols import outline, symbol_hits
@@ -32,7 +33,7 @@ from recollect.store.catalog import Catalog, Repository
 from recollect.store.database import translated
 from recollect.sync import worktree
 from recollect.sync.tree import printable
-from recollect.workspace import arguments, reading, reports
+from recollect.workspace import arguments, next_steps, reading, reports
 from recollect.workspace.locations import Location, readings
 from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry, Target
@@ -110,13 +111,18 @@ class Questions:
                 matched = regex.search(expression, [source for _, source in sources], chosen, shape)
                 if matched.incomplete:
                     freshness = replace(freshness, fresh=False, reason=matched.incomplete)
-                return SearchResult(asked[:2000], _since(started), freshness, matched.hits)
-            shown = [source for _, source in sources]
-            cosines, vectors = self._upkeep.vectors.asked(asked, [source.snapshot for source in shown])
-            hits: tuple[Hit, ...] = find.find(parse(asked), shown, chosen, shape, cosines)
-            for target, source in sources:
-                self._upkeep.prepare(target.repository.id, source.snapshot)
-        return SearchResult(asked[:2000], _since(started), freshness, hits, vectors)
+                hits, vectors = matched.hits, None
+            else:
+                shown = [source for _, source in sources]
+                cosines, vectors = self._upkeep.vectors.asked(asked, [source.snapshot for source in shown])
+                hits = find.find(parse(asked), shown, chosen, shape, cosines)
+                for target, source in sources:
+                    self._upkeep.prepare(target.repository.id, source.snapshot)
+            steps: tuple[NextStep, ...] = ()
+            if not hits and (expression is None or matched.incomplete is None):
+                as_asked = next_steps.Asked(asked, repositories, language, path_glob, content, mode, changed_since)
+                steps = self._after_search(as_asked, chosen, sources, targets)
+        return SearchResult(asked[:2000], _since(started), freshness, hits, vectors, steps or None)
 
     @_patient
     def symbol(
@@ -143,7 +149,13 @@ class Questions:
                 references,
                 max(1, min(limit, arguments.MOST_HITS)),
             )
-        return SymbolResult(asked[:500], _since(started), freshness, *found)
+            steps: tuple[NextStep, ...] = ()
+            if not any(found):
+                shown = [source for _, source in sources]
+                steps = next_steps.after_symbol(
+                    asked, arguments.kind(kind), shown, repositories, self._others(targets), references
+                )
+        return SymbolResult(asked[:500], _since(started), freshness, *found, steps or None)
 
     @_patient
     def outline(self, path: str, *, repository: str | None = None, caller: Caller | None = None) -> SymbolResult:
@@ -231,6 +243,7 @@ class Questions:
                 took_ms=_since(started),
                 repo_map_status=self._upkeep.maps.status(target.repository.id),
                 not_found=tuple(unknown) or None,
+                next_steps=next_steps.of_focus(unknown, focus, source, repository, max_tokens) or None,
             )
 
     @_patient
@@ -308,6 +321,27 @@ class Questions:
                 if ranked is None:
                     said["message"] = "it is indexed, but nothing in it comes near this question"
             return said
+
+    def _after_search(
+        self,
+        asked: next_steps.Asked,
+        filters: Filters,
+        sources: Sequence[tuple[Target, Source]],
+        targets: Sequence[Target],
+    ) -> tuple[NextStep, ...]:
+        """What explains that nothing was found, and the call that goes on."""
+        shown = [source for _, source in sources]
+
+        def search(others: Filters, query: str) -> Sequence[Hit]:
+            if asked.mode == "regex":
+                return regex.search(regex.compiled(query), shown, others, Shape(snippet_lines=0)).hits
+            return find.find(parse(query), shown, others, Shape(snippet_lines=0))
+
+        return next_steps.after_search(asked, filters, sources, search, self._others(targets))
+
+    def _others(self, targets: Sequence[Target]) -> int:
+        """How many known repositories are none of these."""
+        return len({item.id for item in self._catalog.repositories()} - {target.repository.id for target in targets})
 
     @contextmanager
     def _mapped(

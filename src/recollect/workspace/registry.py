@@ -22,6 +22,7 @@ from recollect.workspace import arguments, places
 from recollect.workspace.places import Caller
 
 _NAMED: Final = 8  # known repositories named to someone who asks for another
+_MEANT: Final = 3  # repositories that a word may mean
 _LEAST_PART: Final = 3  # letters of a part of a path
 log = logging.getLogger("recollect.registry")
 
@@ -345,7 +346,7 @@ class Registry:
             f"no repository is called {said[:200]!r}",
             hint=f"{hint} A folder that is not known yet is added by its path",
             code="unknown_repository",
-            call=next_call("sync_repository", path="/path/to/folder"),
+            call=next_call("sync_repository", repository="/path/to/folder"),
         )
 
 
@@ -355,11 +356,12 @@ def _nearest(said: str, known: Sequence[Repository]) -> list[str]:
     for item in known:
         words = (item.name, item.path.name, "/".join(item.path.parts[-2:]))
         by_word |= {printable(word): item.name for word in words}
+    close = [by_word[word] for word in text.nearest(said, by_word)]
     wanted = said.strip().lower()
-    if len(wanted) >= _LEAST_PART:
-        places = ((item, f"{printable(os.fspath(item.path))} {item.url or ''}".lower()) for item in known)
-        by_word |= {f"{wanted}{item.name}": item.name for item, place in places if wanted in place}
-    return list(dict.fromkeys(by_word[word] for word in text.nearest(said, by_word)))
+    if not close and len(wanted) >= _LEAST_PART:
+        places = ((item.name, f"{printable(os.fspath(item.path))} {item.url or ''}".lower()) for item in known)
+        close = [name for name, place in places if wanted in place]
+    return list(dict.fromkeys(close))[:_MEANT]
 
 
 def _may_be_there(path: Path) -> bool:
