@@ -1,8 +1,8 @@
 """`recollect mcp`: a thin pump between an agent's stdio and the daemon's socket. Standard library only.
 
 It passes lines on as they are. After the daemon went (it was stopped, crashed, made way for a newer one) it connects
-again, replays the handshake, asks again what only reads and was not answered, and answers the rest with an error: whether
-a write was done cannot be known.
+again, replays the handshake if there was one, asks again what only reads and was not answered, and answers the rest with
+an error: whether a write was done cannot be known.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import socket
 import sys
 import time
 
-from recollect import client
+from recollect import client, jsonrpc
 from recollect.errors import RecollectError
 from recollect.home import LONGEST_LINE, home_directory, was_stopped
 
 TYPE_CHECKING = False  # as in `recollect`
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
 _READ_ONLY = frozenset(
@@ -41,6 +40,23 @@ _MOST_OPEN = 1000  # unanswered requests; beyond, stdin waits
 _RECONNECTS = 5
 _PARENT_CHECK_S = 5.0
 _LAST_ANSWERS_S = 5.0  # after stdin was closed, for what was asked before
+_LONGEST_READ = 4 * LONGEST_LINE  # bytes; of a line that is longer not even the ids are looked for
+_REPLAY = "recollect-handshake"  # id of the replayed initialize, whose answer the agent has had
+
+
+class _Line:
+    """A line of the agent, and the ids (JSON text) of the answers that it still waits for."""
+
+    __slots__ = ("data", "is_batch", "only_reads", "replayed", "waiting")
+
+    def __init__(self, data: bytes, messages: list[jsonrpc.Message], is_batch: bool) -> None:
+        self.data = data
+        self.is_batch = is_batch
+        self.waiting = jsonrpc.owed(messages)
+        # What is no call is a list, a ping or the handshake.
+        calls = [message for message in messages if message.body.get("method") == "tools/call"]
+        self.only_reads = all(call.params.get("name") in _READ_ONLY for call in calls)
+        self.replayed = False
 
 
 class Pump:
@@ -51,10 +67,10 @@ class Pump:
         self._socket: socket.socket | None = None
         self._from_agent = bytearray()
         self._from_daemon = bytearray()
-        self._open: dict[str, tuple[bytes, bool]] = {}  # id of a request without answer → (its line, replayed already)
-        self._initialize: bytes | None = None
-        self._initialized: bytes | None = None
-        self._swallow: str | None = None  # id of the replayed handshake, whose answer the agent has had
+        self._open: list[_Line] = []  # those that wait for answers
+        self._skipping = False  # the rest of a line that is far too long
+        self._initialize: dict[str, Any] | None = None
+        self._initialized: dict[str, Any] | None = None
         self._until: float | None = None  # the agent closed its side
 
     def run(self) -> int:
@@ -84,34 +100,63 @@ class Pump:
     def _read_agent(self) -> None:
         data = os.read(0, _CHUNK)
         if not data:
+            if self._from_agent and not self._skipping:
+                self._from_agent += b"\n"  # the last line needs no end
+                self._take_lines()
             self._until = time.monotonic() + _LAST_ANSWERS_S
             return
         self._from_agent += data
-        while (at := self._from_agent.find(b"\n")) >= 0:
-            line = bytes(self._from_agent[: at + 1])
-            del self._from_agent[: at + 1]
-            if self._socket is None and line.strip():
-                self._reconnect(_asked(_messages(line)))
-            if len(line) > LONGEST_LINE:
-                for identity in _asked(_messages(line)):
-                    _write(_error(identity, f"longer than {LONGEST_LINE // 1_000_000} MB", "too_long", retry=False))
-            elif line.strip():
-                self._note(line)
-                self._pass_on(line)
+        self._take_lines()
 
-    def _note(self, line: bytes) -> None:
-        """Remember what a reconnection needs: the handshake, and requests until they are answered."""
-        messages = _messages(line)
-        for item in messages:
-            method = item.get("method")
-            if method == "initialize":
-                self._initialize = line
+    def _take_lines(self) -> None:
+        start = 0
+        while (end := self._from_agent.find(b"\n", start)) >= 0:
+            line = bytes(self._from_agent[start : end + 1])
+            start = end + 1
+            if self._skipping:
+                self._skipping = False
+            elif not jsonrpc.is_blank(line):
+                self._take_line(line)
+        del self._from_agent[:start]
+        if len(self._from_agent) > _LONGEST_READ:
+            if not self._skipping:
+                _write(_too_long(jsonrpc.NO_ID))
+            self._skipping = True
+            self._from_agent.clear()
+
+    def _take_line(self, data: bytes) -> None:
+        messages, is_batch = jsonrpc.parse(data)
+        line = _Line(data, messages, is_batch)
+        if len(data) > LONGEST_LINE:
+            for identity in line.waiting:
+                _write(_too_long(identity))
+            return
+        if self._socket is None:
+            self._reconnect(line)
+        self._note(messages)
+        if line.waiting:
+            self._open.append(line)
+        self._pass_on(data)
+
+    def _note(self, messages: list[jsonrpc.Message]) -> None:
+        """Remember what a reconnection needs: the handshake; and which requests are not waited for any longer."""
+        for message in messages:
+            method = message.body.get("method")
+            if method == "initialize" and message.kind == "request":
+                self._initialize = message.body
             elif method == "notifications/initialized":
-                self._initialized = line
+                self._initialized = message.body
             elif method == "notifications/cancelled":
-                self._open.pop(_key(_params(item).get("requestId")), None)
-        for identity in _asked(messages):
-            self._open[identity] = (line, False)
+                self._answered(jsonrpc.key_of(message.params.get("requestId")))
+
+    def _answered(self, identity: str | None) -> None:
+        """One answer less to wait for, of the oldest line that waits for it."""
+        for line in self._open:
+            if identity in line.waiting:
+                line.waiting.remove(identity)
+                if not line.waiting:
+                    self._open.remove(line)
+                return
 
     def _pass_on(self, line: bytes) -> None:
         assert self._socket is not None
@@ -137,12 +182,11 @@ class Pump:
         while (at := self._from_daemon.find(b"\n")) >= 0:
             line = bytes(self._from_daemon[: at + 1])
             del self._from_daemon[: at + 1]
-            identity = _answered(line)
-            if identity is not None and identity == self._swallow:
-                self._swallow = None
+            identities = _answers(line)
+            if identities == [json.dumps(_REPLAY)]:
                 continue
-            if identity is not None:
-                self._open.pop(identity, None)
+            for identity in identities:
+                self._answered(identity)
             _write(line)
 
     # -- connections ------------------------------------------------------------------------------------------------
@@ -161,13 +205,13 @@ class Pump:
         assert self._socket is not None
         self._socket.close()
         self._socket = None
-        unanswered, self._open = self._open, {}
-        for identity in unanswered:
-            _write(_error(identity, "Recollect's daemon was stopped during this call. Asking again starts it."))
+        unanswered, self._open = self._open, []
+        for line in unanswered:
+            _answer_with_errors(line, "Recollect's daemon was stopped during this call. Asking again starts it.")
 
-    def _reconnect(self, asked: Iterable[str] = ()) -> None:
-        """`asked`: ids of requests that wait for the connection, and are passed on then."""
-        unanswered, self._open = self._open, {}
+    def _reconnect(self, next_line: _Line | None = None) -> None:
+        """`next_line` waits for the connection, and is passed on by the caller."""
+        unanswered, self._open = self._open, []
         for attempt in range(_RECONNECTS):
             if self._socket is not None:
                 self._socket.close()
@@ -178,27 +222,29 @@ class Pump:
                 return
             except (RecollectError, OSError) as error:
                 failure = error
+                unanswered, self._open = [*self._open, *unanswered], []
                 time.sleep(min(0.1 * 2**attempt, 1.0))
-        for identity in (*unanswered, *asked):
-            _write(_error(identity, f"Recollect's daemon is not available: {failure}"))
+        for line in unanswered if next_line is None else [*unanswered, next_line]:
+            _answer_with_errors(line, f"Recollect's daemon is not available: {failure}")
         raise SystemExit(4)
 
-    def _replay(self, unanswered: dict[str, tuple[bytes, bool]]) -> None:
+    def _replay(self, unanswered: list[_Line]) -> None:
         assert self._socket is not None
         if self._initialize is not None:
-            identity = _key(json.loads(self._initialize)["id"])
-            if identity not in unanswered:
-                self._swallow = identity
-                self._socket.sendall(self._initialize)
+            identity = jsonrpc.key_of(self._initialize["id"])
+            if not any(identity in line.waiting for line in unanswered):
+                self._socket.sendall(_encoded({**self._initialize, "id": _REPLAY}))
             if self._initialized is not None:
-                self._socket.sendall(self._initialized)
-        for identity, (line, again) in unanswered.items():
-            if not again and _only_reads(line):
-                self._open[identity] = (line, True)
-                self._socket.sendall(line)
+                self._socket.sendall(_encoded(self._initialized))
+        while unanswered:
+            line = unanswered.pop(0)
+            if line.only_reads and not line.replayed:
+                line.replayed = True
+                self._open.append(line)
+                self._socket.sendall(line.data)
             else:
-                _write(
-                    _error(identity, "the daemon ended during this call; whether it was done is not known. Try again.")
+                _answer_with_errors(
+                    line, "the daemon ended during this call; whether it was done is not known. Try again."
                 )
 
     def _only_errors(self, error: RecollectError) -> int:
@@ -206,52 +252,52 @@ class Pump:
         said = f"{error.message}. {error.hint}" if error.hint else error.message
         sys.stderr.write(f"recollect: {said}\n")
         told = error.to_dict()
-        for line in sys.stdin.buffer:
-            for identity in _asked(_messages(line)):
-                _write(_error(identity, said, told["code"], told["retry"]))
+        while data := sys.stdin.buffer.readline(_LONGEST_READ):
+            if jsonrpc.is_blank(data):
+                continue
+            messages, is_batch = jsonrpc.parse(data)
+            answers = []
+            for message in messages:
+                if message.error is not None:
+                    answers.append(jsonrpc.response(message.key or jsonrpc.NO_ID, error=message.error))
+                elif message.kind == "request" and message.key is not None:
+                    answers.append(_error(message.key, said, told["code"], told["retry"]))
+            _write_answers(answers, is_batch)
         return error.exit_code
 
 
-def _key(identity: Any) -> str:
-    return json.dumps(identity)
+def _encoded(message: dict[str, Any]) -> bytes:
+    return json.dumps(message).encode() + b"\n"
 
 
-def _messages(line: bytes) -> list[dict[str, Any]]:
-    """What a line holds; nothing where it cannot be understood."""
+def _answers(line: bytes) -> list[str]:
+    """Ids of the requests that a line of the daemon answers; none for notifications and its own requests."""
     try:
-        message = json.loads(line.decode("utf-8", "replace"))
+        said = json.loads(line)
     except (ValueError, RecursionError):
         return []
-    return [item for item in (message if isinstance(message, list) else [message]) if isinstance(item, dict)]
+    items = said if isinstance(said, list) else [said]
+    return [json.dumps(item.get("id")) for item in items if isinstance(item, dict) and "method" not in item]
 
 
-def _params(message: dict[str, Any]) -> dict[str, Any]:
-    params = message.get("params")
-    return params if isinstance(params, dict) else {}
+def _answer_with_errors(line: _Line, message: str) -> None:
+    _write_answers([_error(identity, message) for identity in line.waiting], line.is_batch)
 
 
-def _asked(messages: list[dict[str, Any]]) -> list[str]:
-    """Ids of the requests among them."""
-    return [_key(item["id"]) for item in messages if "method" in item and item.get("id") is not None]
+def _write_answers(answers: list[str], is_batch: bool) -> None:
+    if is_batch and answers:
+        _write(f"[{','.join(answers)}]\n".encode())
+    elif answers:
+        _write("".join(f"{answer}\n" for answer in answers).encode())
 
 
-def _answered(line: bytes) -> str | None:
-    """Id of the request that a line answers; None for notifications and the server's own requests."""
-    for item in _messages(line):
-        if item.get("id") is not None and "method" not in item:
-            return _key(item["id"])
-    return None
+def _error(key: str, message: str, code: str = "connection_lost", retry: bool = True) -> str:
+    return jsonrpc.response(key, error={"code": -32000, "message": message, "data": {"code": code, "retry": retry}})
 
 
-def _only_reads(line: bytes) -> bool:
-    # What is no call is a list, a ping or the handshake.
-    calls = [item for item in _messages(line) if item.get("method") == "tools/call"]
-    return all(_params(item).get("name") in _READ_ONLY for item in calls)
-
-
-def _error(key: str, message: str, code: str = "connection_lost", retry: bool = True) -> bytes:
-    error = {"code": -32000, "message": message, "data": {"code": code, "retry": retry}}
-    return f'{{"jsonrpc":"2.0","id":{key},"error":{json.dumps(error)}}}\n'.encode()
+def _too_long(key: str) -> bytes:
+    said = f"longer than {LONGEST_LINE // 1_000_000} MB"
+    return f"{_error(key, said, 'too_long', retry=False)}\n".encode()
 
 
 def _write(line: bytes) -> None:

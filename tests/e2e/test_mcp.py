@@ -319,8 +319,13 @@ def test_every_request_is_answered_even_what_is_none(home: Path, make_repository
     ]
     command = [sys.executable, "-m", "recollect", "mcp"]
     done = subprocess.run(command, input=b"\n".join(lines) + b"\n", capture_output=True, cwd=root, timeout=60)
-    answers = {answer["id"]: answer for answer in map(json.loads, done.stdout.splitlines())}
-    assert set(answers) == {*range(12), "two"} - {2}
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    batches = [item for item in said if isinstance(item, list)]
+    assert [sorted(answer["id"] for answer in batch) for batch in batches] == [[8, 9]]
+    unreadable = [item["error"]["code"] for item in said if isinstance(item, dict) and item["id"] is None]
+    assert unreadable == [-32700, -32700]
+    answers = {item["id"]: item for item in said if isinstance(item, dict) and item["id"] is not None}
+    assert set(answers) == {*range(12), "two"} - {2, 8, 9}
     results = {identity for identity, answer in answers.items() if "result" in answer}
     assert results == {0, 1, "two", 3, 4, 5, 11}
     assert not any(answers[identity]["result"].get("isError") for identity in results)

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
-import warnings
-from collections.abc import Callable
+import time
 from concurrent.futures import Executor
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any
+from urllib.parse import unquote
 
-import anyio
 from mcp import types
 from mcp.server.lowlevel import Server
 from mcp.server.runner import serve_dual_era_loop
-from mcp.shared.message import SessionMessage
+from mcp.shared.message import ServerMessageMetadata
 from pydantic import TypeAdapter
 
 from recollect import __version__, calls, escape, text
 from recollect.errors import RecollectError, Unavailable, UserError
-from recollect.model import Progress
 from recollect.server import schema, tools
+from recollect.server.lines import Connection, Items
+from recollect.server.progress import EVERY_S, Reporter
 from recollect.server.tooling import Answer, Call, Tool
 from recollect.sync import git
 from recollect.workspace import Caller, Workspace
@@ -41,6 +40,19 @@ _MOST_CALLS = 2_000  # of all agents at once; beyond, an agent is asked to wait
 _AHEAD_S = 0.3  # after which a session has its handshake behind it, and its first question usually before it
 
 
+ANSWER_WITHIN_S = 50.0  # clients give up after 60 s
+_PATIENCE = 0.9  # of that: for which a tool waits for work that goes on by itself, so that its own answer is in time
+
+
+@dataclass(slots=True, eq=False)
+class Roots:
+    """The folders of a client, if it was asked for them; and how often it said that they changed."""
+
+    folders: tuple[str, ...] | None = None
+    changes: int = 0
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 @dataclass(slots=True)
 class Client:
     """The connection that a request came by."""
@@ -48,7 +60,7 @@ class Client:
     caller: Caller
     toolsets: tuple[str, ...] | None
     structured: bool = False  # a program that wants the data, not a model that reads the text
-    roots: tuple[str, ...] | None = field(default=None)
+    roots: Roots = field(default_factory=Roots)
 
 
 client_of_request: ContextVar[Client] = ContextVar("client_of_request")
@@ -57,8 +69,18 @@ client_of_request: ContextVar[Client] = ContextVar("client_of_request")
 class Mcp:
     """One server object for all connections."""
 
-    def __init__(self, workspace: Workspace, quick: Executor, waiting: Executor) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        quick: Executor,
+        waiting: Executor,
+        *,
+        answer_within_s: float = ANSWER_WITHIN_S,
+        progress_every_s: float = EVERY_S,
+    ) -> None:
         self._workspace = workspace
+        self._answer_within_s = answer_within_s
+        self._progress_every_s = progress_every_s
         self._quick = quick
         self._waiting = waiting
         self._server: Server[Any] = Server(
@@ -67,6 +89,9 @@ class Mcp:
             instructions=INSTRUCTIONS,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
+        )
+        self._server.add_notification_handler(
+            "notifications/roots/list_changed", types.NotificationParams, self._roots_changed
         )
         self._server.middleware.clear()  # telemetry that nobody reads
         self._options = self._server.create_initialization_options()
@@ -84,12 +109,12 @@ class Mcp:
         loop = asyncio.get_running_loop()
         ahead = loop.call_later(_AHEAD_S, self._quick.submit, self._workspace.expect, client.caller)
         try:
-            with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                await serve_dual_era_loop(
-                    self._server, _Lines(reader, writer), _Out(writer), lifespan_state={}, init_options=self._options
-                )
+            await Connection(reader, writer).run(self._serve_loop)
         finally:
             ahead.cancel()
+
+    async def _serve_loop(self, items: Items, connection: Connection) -> None:
+        await serve_dual_era_loop(self._server, items, connection, lifespan_state={}, init_options=self._options)
 
     async def _list_tools(self, context: Any, params: Any) -> types.ListToolsResult:
         client = client_of_request.get()
@@ -126,34 +151,87 @@ class Mcp:
         return types.CallToolResult(content=content)
 
     async def _run(self, tool: Tool, arguments: dict[str, Any] | None, context: Any) -> Answer:
-        client = client_of_request.get()
-        caller = await self._with_roots(client, context)
+        """Raises RecollectError, also where the tool takes too long: no client waits for ever."""
+        started = time.monotonic()
         cancelled = threading.Event()
-        on_progress = _progress_sender(context) if tool.waits else (lambda progress: None)
-        call = Call(self._workspace, caller, on_progress, cancelled)
-        loop = asyncio.get_running_loop()
+        reporter = self._reporter(tool, context)
+        reporting = asyncio.create_task(reporter.run(), name=f"progress-{tool.name}") if reporter is not None else None
+        running: asyncio.Future[Answer] | None = None
         try:
-            return await loop.run_in_executor(
+            caller = await self._with_roots(client_of_request.get(), context)
+            call = Call(
+                self._workspace,
+                caller,
+                reporter.tell if reporter is not None else (lambda progress: None),
+                cancelled,
+                started + _PATIENCE * self._answer_within_s,
+            )
+            running = asyncio.get_running_loop().run_in_executor(
                 self._waiting if tool.waits else self._quick, tools.counted, tool.name, arguments, call
             )
+            left_s = started + self._answer_within_s - time.monotonic()
+            await asyncio.wait([running], timeout=max(left_s, 0.0))
+            if running.done():
+                return running.result()
+            if tool.reads:
+                cancelled.set()
+                running.cancel()  # where it waits for a thread, it is not begun
+            raise _overdue(tool, arguments, self._answer_within_s)
         except asyncio.CancelledError:
             cancelled.set()
+            if running is not None:
+                running.cancel()
             raise
+        finally:
+            if reporting is not None:
+                reporting.cancel()
+            if running is not None:
+                running.add_done_callback(_note_failure)
+
+    def _reporter(self, tool: Tool, context: Any) -> Reporter | None:
+        """None where the client did not ask for progress."""
+        if "progress_token" not in (context.meta or {}):
+            return None
+
+        async def report(progress: float, total: float | None, message: str) -> None:
+            with suppress(Exception):  # what cannot be sent is lost
+                await context.session.report_progress(progress, total, message)
+
+        return Reporter(tool.name, report, self._progress_every_s)
+
+    # -- roots --------------------------------------------------------------------------------------------------------
+
+    async def _roots_changed(self, context: Any, params: Any) -> None:
+        roots = client_of_request.get().roots
+        roots.changes += 1
+        roots.folders = None
 
     async def _with_roots(self, client: Client, context: Any) -> Caller:
-        """The caller, with the client's roots where its working directory is no repository."""
-        caller = client.caller
-        if client.roots is None:
-            client.roots = ()
-            if caller.project_dir is None and (caller.cwd is None or not await _in_work_tree(caller.cwd)):
-                with (
-                    suppress(Exception),
-                    warnings.catch_warnings(),
-                ):  # most clients offer none, and newer protocols cannot ask
-                    warnings.simplefilter("ignore", UserWarning)
-                    found = await asyncio.wait_for(context.session.list_roots(), _ROOTS_S)
-                    client.roots = tuple(root.uri.path or "" for root in found.roots if root.uri.scheme == "file")
-        return replace(caller, roots=client.roots)
+        """The caller, with the client's roots where it has some and its working directory is no repository."""
+        caller, roots = client.caller, client.roots
+        capabilities = context.session.client_capabilities
+        if capabilities is None or capabilities.roots is None or not context.session.can_send_request:
+            return caller
+        async with roots.asking:
+            for _ in range(2):  # they may change while they are asked for
+                if roots.folders is None:
+                    changes = roots.changes
+                    folders = await _roots_of(caller, context)
+                    roots.folders = folders if changes == roots.changes else None
+        return replace(caller, roots=roots.folders or ())
+
+
+async def _roots_of(caller: Caller, context: Any) -> tuple[str, ...]:
+    """The folders that a client says it works in; none where it does not answer in time, or they are not needed."""
+    if caller.project_dir is not None or (caller.cwd is not None and await _in_work_tree(caller.cwd)):
+        return ()
+    asked = context.session.send_request(
+        types.ListRootsRequest(), types.ListRootsResult, metadata=ServerMessageMetadata(context.request_id)
+    )
+    with suppress(Exception):  # whatever it answers
+        listed = await asyncio.wait_for(asked, _ROOTS_S)
+        return tuple(unquote(root.uri.path or "/") for root in listed.roots if root.uri.scheme == "file")
+    return ()
 
 
 async def _in_work_tree(folder: str) -> bool:
@@ -166,19 +244,45 @@ async def _in_work_tree(folder: str) -> bool:
     return False
 
 
-def _progress_sender(context: Any) -> Callable[[Progress], None]:
-    """Hands progress from a working thread to the session; what cannot be sent is lost."""
-    loop = asyncio.get_running_loop()
+def _overdue(tool: Tool, arguments: dict[str, Any] | None, limit_s: float) -> Unavailable:
+    """What to say of a call that has not ended in time."""
+    took = f"{tool.name} has not ended after {limit_s:.0f} s"
+    if tool.reads:
+        return Unavailable(
+            f"{took} and was stopped",
+            hint="Ask for less: one repository, a path_glob or a smaller limit. Or ask again later.",
+            code="timeout",
+        )
+    follow_up = _FOLLOW_UPS.get(tool.name) or _FOLLOW_UPS.get(tool.toolset, "list_repositories")
+    repository = None
+    if follow_up in _OF_ONE_REPOSITORY:
+        given = arguments or {}
+        repository = next((given[name] for name in _NAMES_OF_PLACES if isinstance(given.get(name), str)), None)
+    return Unavailable(
+        f"{took} and goes on in the background",
+        hint="Do not repeat it now. Ask how it stands",
+        code="still_running",
+        call=calls.next_call(follow_up, repository=repository),
+    )
 
-    async def send(progress: Progress) -> None:
-        with suppress(Exception):
-            told = f"{progress.phase}: {progress.files_done} of {progress.files_total or '?'} files"
-            await context.session.report_progress(progress.percentage, 100.0, told)
 
-    def on_progress(progress: Progress) -> None:
-        asyncio.run_coroutine_threadsafe(send(progress), loop)
+_FOLLOW_UPS = {
+    "sync_repository": "get_sync_status",
+    "index_codebase": "get_sync_status",
+    "refresh_repo": "get_sync_status",
+    "cancel_sync": "get_sync_status",
+    "clone_repo": "get_clone_status",
+    "auto_sync": "get_auto_sync_status",
+    "memory": "list_memories",
+}
+_OF_ONE_REPOSITORY = frozenset({"get_sync_status", "get_clone_status"})
+_NAMES_OF_PLACES = ("repository", "path", "url", "repository_path", "repo_path", "repository_name", "directory")
 
-    return on_progress
+
+def _note_failure(running: asyncio.Future[Any]) -> None:
+    """Nobody waits for this call any longer: fetch its exception, or asyncio logs it as forgotten."""
+    if not running.cancelled():
+        running.exception()
 
 
 def _described(tool: Tool, structured: bool = False) -> types.Tool:
@@ -216,98 +320,6 @@ def _failure(error: RecollectError) -> types.CallToolResult:
     hint = escape.line(calls.told(error.hint, error.call, calls.as_tool))
     told = f"{error.code}: {error.message}" + (f"\n{hint}" if hint else "")
     return types.CallToolResult(content=[types.TextContent(type="text", text=told)], is_error=True)
-
-
-class _Lines:
-    """The SDK's read stream over a socket: one JSON-RPC message a line.
-
-    A request that is none by the protocol is answered here: the SDK says nothing, and whoever sent it waits.
-    """
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def receive(self) -> SessionMessage | Exception:
-        while True:
-            try:
-                line = await self._reader.readline()
-            except ValueError as error:
-                return error  # longer than the limit; the rest of it is skipped
-            except ConnectionError as error:
-                raise anyio.EndOfStream from error
-            if not line:
-                raise anyio.EndOfStream
-            if line.strip():
-                break
-        try:
-            return _message(line)
-        except ValueError as error:
-            return self._mended(line, error)
-
-    def _mended(self, line: bytes, refused: ValueError) -> SessionMessage | Exception:
-        try:
-            said = text.mended(json.loads(line.decode("utf-8", "replace")))
-        except (ValueError, RecursionError):
-            return refused
-        try:
-            return _message(json.dumps(said).encode())
-        except ValueError as error:
-            for item in said if isinstance(said, list) else [said]:
-                if isinstance(item, dict) and "method" in item and isinstance(item.get("id"), str | int):
-                    told = {
-                        "code": types.INVALID_REQUEST,
-                        "message": "not a request of MCP: one JSON-RPC 2.0 object a line",
-                    }
-                    answer = {"jsonrpc": "2.0", "id": item["id"], "error": told}
-                    self._writer.write(json.dumps(answer).encode() + b"\n")
-            return error
-
-    async def aclose(self) -> None:
-        pass
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> SessionMessage | Exception:
-        try:
-            return await self.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> bool | None:
-        return None
-
-
-def _message(line: bytes) -> SessionMessage:
-    """Raises ValueError."""
-    return SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False))
-
-
-class _Out:
-    """The SDK's write stream over a socket."""
-
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
-
-    async def send(self, item: SessionMessage, /) -> None:
-        try:
-            self._writer.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
-            await self._writer.drain()
-        except (ConnectionError, RuntimeError) as error:
-            raise anyio.BrokenResourceError from error
-
-    async def aclose(self) -> None:
-        pass
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> bool | None:
-        return None
 
 
 def tools_list_tokens(toolsets: tuple[str, ...] | None = None) -> int:

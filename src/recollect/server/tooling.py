@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,15 @@ class Call:
     caller: Caller
     on_progress: Callable[[Progress], None]
     cancelled: threading.Event
+    deadline: float | None = None
+    """until when it may wait for work that goes on by itself (monotonic); None: as long as that takes"""
+
+    def patience_s(self, asked_s: float | None) -> float | None:
+        """How long to wait where `asked_s` was asked for (None: to the end)."""
+        if self.deadline is None:
+            return asked_s
+        left_s = max(self.deadline - time.monotonic(), 0.0)
+        return left_s if asked_s is None else min(asked_s, left_s)
 
 
 Answer = tuple[dict[str, Any], str]

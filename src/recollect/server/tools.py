@@ -57,7 +57,7 @@ def _read(call: Call, p: schema.ReadCode) -> Answer:
 
 
 def _sync(call: Call, p: schema.SyncRepository) -> Answer:
-    wait = p.wait_s if call.workspace.settings.use_async_sync else None
+    wait = call.patience_s(p.wait_s if call.workspace.settings.use_async_sync else None)
     full = p.force_full or not p.incremental
     if p.repository is None and p.name is None:
         return _all(call.workspace.sync_all(full=full, background=p.background, wait_s=wait, cancelled=call.cancelled))
@@ -112,7 +112,7 @@ def _clone(call: Call, p: schema.CloneRepo) -> Answer:
         p.depth,
         caller=call.caller,
         background=p.background,
-        wait_s=p.wait_s,
+        wait_s=call.patience_s(p.wait_s),
         on_progress=call.on_progress,
         cancelled=call.cancelled,
     )

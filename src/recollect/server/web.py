@@ -6,7 +6,6 @@ Served by the daemon's event loop; whatever takes time runs in the same threads 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import socket
 import tempfile
@@ -14,17 +13,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
+from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recollect import text
 from recollect.errors import RecollectError, Unavailable, UserError, without_credentials
@@ -177,8 +177,13 @@ class Web:
         request = Request(scope)
         project, toolsets = request.headers.get("recollect-project"), request.query_params.get("toolsets")
         caller = Caller(project_dir=project, agent=True)
-        client_of_request.set(Client(caller, tuple(toolsets.split(",")) if toolsets else None))
-        await self._sessions.handle_request(scope, _mended(receive), send)
+        roots = self._sessions.roots_of(request.headers.get(MCP_SESSION_ID_HEADER))
+        client_of_request.set(Client(caller, tuple(toolsets.split(",")) if toolsets else None, roots=roots))
+        try:
+            await self._sessions.handle_request(scope, receive, send)
+        except ClientDisconnect:
+            answer = _error(UserError("the request broke off, or was too large", code="too_large"), 413)
+            await answer(scope, receive, send)
 
     def _operations(self, path: str) -> Callable[[Request], Any]:
         by_verb = {one.verb: self._operation(one) for one in api.OPERATIONS if one.path == path}
@@ -213,27 +218,6 @@ class Web:
                 return _error(_bug(error), 500)
 
         return answer
-
-
-def _mended(receive: Receive) -> Receive:
-    """What comes of a request; in its body, halves of characters are replaced, for which the SDK would refuse it."""
-    body = bytearray()
-
-    async def whole() -> Message:
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return message
-            body.extend(message.get("body", b""))
-            if not message.get("more_body"):
-                break
-        said = bytes(body)
-        if b"\\ud" in said.lower():
-            with suppress(ValueError, RecursionError):
-                said = json.dumps(text.mended(json.loads(said))).encode()
-        return {"type": "http.request", "body": said, "more_body": False}
-
-    return whole
 
 
 class _Endpoint:

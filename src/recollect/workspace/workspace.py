@@ -186,12 +186,14 @@ class Workspace(Questions):
         """
         caller = caller if caller is not None else Caller(cwd=os.getcwd())
         repository = self._registry.to_sync(os.fspath(path) if path is not None else None, name, caller)
+        until = None if wait_s is None else time.monotonic() + wait_s
         self._asked.see_missing(repository)
         self._asked.fetch(repository, caller, background, wait_s, cancelled)
         run = self._asked.start(repository, full, on_progress)
         if background:
             return self._asked.running(run, repository)
-        return self._asked.wait(run, repository, wait_s, cancelled)
+        left = None if until is None else max(0.0, until - time.monotonic())
+        return self._asked.wait(run, repository, left, cancelled)
 
     def sync_now(self, path: str | Path | None = None, full: bool = False) -> SyncResult | list[SyncResult]:
         """`sync` of one folder, or without a path of every tracked repository."""
