@@ -127,12 +127,16 @@ class Hit(Record):
 
 @dataclass(frozen=True, slots=True)
 class SearchResult(Record):
+    """Hits, best first. `left_out`: how many more there are beyond the budget of tokens; `shortened`: a snippet lost lines to it."""
+
     query: str
     took_ms: float
     freshness: Freshness
     hits: tuple[Hit, ...]
     vectors: str | None = _optional()  # why not those of the model that is set: "embedding" still, or "unavailable"
     next_steps: tuple[NextStep, ...] | None = _optional()
+    left_out: int = 0
+    shortened: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -512,7 +512,7 @@ class _Search:
     # hits
 
     def hits(self, ranked: Sequence[_Ranked], shape: Shape) -> tuple[Hit, ...]:
-        """Hits of ranked files: equal contents once, within the budget of tokens."""
+        """Hits of ranked files: equal contents once."""
         unique: dict[bytes, _Ranked] = {}
         copies: dict[bytes, list[str]] = defaultdict(list)
         for item in ranked:

@@ -19,7 +19,6 @@ from recollect.sync.tree import printable
 _GOOD: Final = 0.5  # of the score of a file's best chunk: others that reach it are named …
 _NAMED: Final = 5  # … these many at most
 _TOKENS_OF_A_LINE: Final = 10
-_TOKENS_OF_A_HIT: Final = 20  # beside snippet and path
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How hits are given: how many, how many lines of each, and at most how many tokens in all."""
+    """How hits are given: how many, how many lines of each, and how many tokens they are to share."""
 
     limit: int = 10
     snippet_lines: int = 12
@@ -96,7 +95,7 @@ class Hits:
         self._shape = shape
 
     def of(self, files: Sequence[RankedFile]) -> tuple[Hit, ...]:
-        """Hits of these files, best first, within the budget of tokens."""
+        """Hits of these files, best first."""
         shown = [item for file in files for item in self._shown(file)]
         if self._shape.chunks:
             shown.sort(key=lambda item: -item.score)
@@ -110,17 +109,9 @@ class Hits:
             texts[source] = snapshot.all_stored([item.file.info.id for item in items])
             unnamed = [item for item in items if item.row not in self._defined]
             names[source] = snapshot.chunk_names([(item.file.info.id, self._chunk_id(item.row)) for item in unnamed])
-        made: list[Hit] = []
-        left = self._shape.max_tokens
-        for item in shown:
-            hit = self._hit(item, texts[item.file.source].get(item.file.info.id), names[item.file.source])
-            if left is not None:
-                cost = snippet.tokens(hit.snippet) + snippet.tokens(hit.path) + _TOKENS_OF_A_HIT
-                if made and cost > left:
-                    break
-                left -= cost
-            made.append(hit)
-        return tuple(made)
+        return tuple(
+            self._hit(item, texts[item.file.source].get(item.file.info.id), names[item.file.source]) for item in shown
+        )
 
     def _shown(self, file: RankedFile) -> list[_Shown]:
         best = file.chunks[0][1]

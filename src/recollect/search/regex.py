@@ -110,13 +110,8 @@ def search(expression: Expression, sources: Sequence[Source], filters: Filters, 
             break
     candidates.sort(key=lambda item: item[:3])
     hits: list[Hit] = []
-    left = shape.max_tokens
     for number, info, spans, content in _matching(expression, candidates, sources, clock):
         hit = _hit(sources[number], info, spans, content, shape)
-        if left is not None:
-            left -= snippet.tokens(hit.snippet) + snippet.tokens(hit.path) + 20
-            if hits and left < 0:
-                break
         hits.append(hit)
         if len(hits) >= shape.limit or clock.is_over():
             break

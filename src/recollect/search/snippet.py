@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from itertools import accumulate
 
-CHARACTERS_PER_TOKEN = 4
 _LONGEST_LINE = 400
 
 
@@ -36,8 +35,3 @@ def window(lines: Sequence[str], terms: Collection[str], size: int) -> tuple[int
 def shown(lines: Sequence[str]) -> str:
     """Lines as text; a very long one is cut."""
     return "\n".join(line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + " …" for line in lines)
-
-
-def tokens(characters: str) -> int:
-    """Estimate of a text's tokens."""
-    return -(-len(characters) // CHARACTERS_PER_TOKEN)

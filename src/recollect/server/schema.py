@@ -14,6 +14,7 @@ Flag = Annotated[bool, Field(strict=True)]
 Names = Text | list[Text]
 Tags = Annotated[list[Text], Field()] | Text  # annotated, or typing takes it for Names
 Moment = Text | Number
+LEAST_TOKENS: Final = 50  # of an answer
 HIDDEN: Final[dict[str, Any]] = {"hidden": True}
 """of a parameter that is accepted and not published"""
 
@@ -64,7 +65,7 @@ class SearchCode(Parameters):
     changed_since: Text | None = Field(None, description="git revision")
     limit: Whole = Field(10, ge=1, le=100, validation_alias=_LIMIT)
     snippet_lines: Whole = Field(12, ge=0, le=200)
-    max_tokens: Whole | None = Field(1800, ge=50)
+    max_tokens: Whole | None = Field(1800, ge=LEAST_TOKENS)
 
 
 class SearchAnyForm(SearchCode):
@@ -90,6 +91,7 @@ class FindRelated(Parameters):
     line: Whole | None = Field(None, ge=1, validation_alias=_also("line", "line_number", "start_line"))
     repository: Text | None = Field(None, validation_alias=_REPOSITORY, description='"*": look in all')
     limit: Whole = Field(10, ge=1, le=100, validation_alias=_LIMIT)
+    max_tokens: Whole | None = Field(1800, ge=LEAST_TOKENS, json_schema_extra=HIDDEN)
 
 
 class ReadCode(Parameters):
@@ -102,7 +104,7 @@ class ReadCode(Parameters):
 
 class GetRepoMap(Parameters):
     repository: Text | None = Field(None, validation_alias=AliasChoices(*_REPOSITORY.choices, "path"))
-    max_tokens: Whole = Field(4000, ge=50)
+    max_tokens: Whole = Field(4000, ge=LEAST_TOKENS)
     focus: list[Text] = Field(
         [], validation_alias=_also("focus", "files", "directories"), description="paths or symbols"
     )

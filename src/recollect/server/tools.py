@@ -96,12 +96,15 @@ def _cancel(call: Call, p: schema.OneRepository) -> Answer:
 
 
 def _related(call: Call, p: schema.FindRelated) -> Answer:
-    result = call.workspace.related(p.path, p.line, repository=p.repository, caller=call.caller, limit=p.limit)
+    result = call.workspace.related(
+        p.path, p.line, repository=p.repository, caller=call.caller, limit=p.limit, max_tokens=p.max_tokens
+    )
     return answered(result, render.search)
 
 
 def _map(call: Call, p: schema.GetRepoMap) -> Answer:
-    result = call.workspace.map(p.repository, p.max_tokens, p.focus, caller=call.caller)
+    outline_tokens = max(p.max_tokens - _HEAD_TOKENS, schema.LEAST_TOKENS)
+    result = call.workspace.map(p.repository, outline_tokens, p.focus, caller=call.caller)
     return answered(result, render.repo_map)
 
 

@@ -24,6 +24,7 @@ from recollect.model import (
     SymbolResult,
 )
 from recollect.search import find, regex, repo_map
+from recollect.search.budget import fitted
 from recollect.search.filters import Filters
 from recollect.search.hits import Shape, Source
 from recollect.search.query import parse
@@ -40,6 +41,7 @@ from recollect.workspace.registry import Registry, Target
 from recollect.workspace.upkeep import Upkeep
 
 _FIRST_MAP_S: Final = 10.0
+_LONGEST_REPEATED: Final = 2000  # characters of a question that its answer repeats
 _DAMAGES: Final = 2  # that one question gets over
 _MOST_MAP_TOKENS: Final = 200_000  # more than any model reads at once
 Repositories = str | Sequence[str] | None
@@ -122,7 +124,8 @@ class Questions:
             if not hits and (expression is None or matched.incomplete is None):
                 as_asked = next_steps.Asked(asked, repositories, language, path_glob, content, mode, changed_since)
                 steps = self._after_search(as_asked, chosen, sources, targets)
-        return SearchResult(asked[:2000], _since(started), freshness, hits, vectors, steps or None)
+        result = _result(asked, started, freshness, hits, shape)
+        return replace(result, vectors=vectors, next_steps=steps or None)
 
     @_patient
     def symbol(
@@ -183,6 +186,7 @@ class Questions:
         caller: Caller | None = None,
         limit: int = 10,
         snippet_lines: int = 12,
+        max_tokens: int | None = None,
     ) -> SearchResult:
         """Code elsewhere that is like the code at a line: tests of it, other implementations, copies.
 
@@ -206,8 +210,9 @@ class Questions:
             if info is None or info.status != "indexed":
                 raise UserError(f"{path} is not indexed", hint=f"recollect why {path}", code="no_such_file")
             shown = [source for _, source in sources]
-            hits = related(own, info, line, shown, max(1, min(limit, arguments.MOST_HITS)), max(0, snippet_lines))
-        return SearchResult(f"like {printable(inside)}:{line}", _since(started), freshness, hits)
+            shape = arguments.shape(limit, snippet_lines, max_tokens, chunks=False, explain=False)
+            hits = related(own, info, line, shown, shape.limit, shape.lines_of_each())
+        return _result(f"like {printable(inside)}:{line}", started, freshness, hits, shape)
 
     @_patient
     def map(
@@ -506,6 +511,19 @@ def _path_meant(text: str, source: Source) -> str:
     """A path as the index has it, of what may be written with lines or a repository; other texts as they are."""
     known = (place.path for place in readings(text) if place.repository in (None, source.name))
     return next((path for path in known if source.snapshot.find(path) is not None), text)
+
+
+def _result(question: str, started: float, freshness: Freshness, hits: Sequence[Hit], shape: Shape) -> SearchResult:
+    within = fitted(hits, shape.max_tokens)
+    shortened = within.shortened or (bool(hits) and shape.lines_of_each() < shape.snippet_lines)
+    return SearchResult(
+        query=question[:_LONGEST_REPEATED],
+        took_ms=_since(started),
+        freshness=freshness,
+        hits=within.hits,
+        left_out=within.left_out,
+        shortened=shortened,
+    )
 
 
 def _since(started: float) -> float:
