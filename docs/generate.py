@@ -85,19 +85,20 @@ def _other_names(parameters: Any) -> Iterator[str]:
 
 
 def settings() -> str:
-    from recollect.config import Settings
+    from recollect.config import described
 
     rows = []
-    for item in dataclasses.fields(Settings):
-        value = item.default
-        shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+    for name, default, description, allowed in described():
+        shown = ", ".join(map(str, default)) if isinstance(default, tuple) else default
         cell = f"`{shown}`" if shown != "" else ""
-        rows.append(f"| `{item.name.upper()}` | {cell} | {_cell(item.metadata['description'])} |")
+        rows.append(f"| `{name.upper()}` | {cell} | {allowed} | {_cell(description)} |")
     intro = (
         "# Settings\n\nFrom strongest to weakest: flags of a command, what was persisted (by `recollect auto-sync config`, "
         "`configure_auto_sync` or the page), the daemon's environment, `config.toml` in the data directory, the default. "
-        "`recollect config` shows each with its origin. `RECOLLECT_HOME` says where the data directory is.\n\n"
-        "| name | default | meaning |\n|---|---|---|\n"
+        "`recollect config` shows each with its origin. `RECOLLECT_HOME` says where the data directory is. A value that is not "
+        "allowed is an error that names the setting, from whichever of these it comes; one that was persisted (by a newer version, "
+        "say) is ignored, and `recollect doctor` says how to repair it.\n\n"
+        "| name | default | allowed | meaning |\n|---|---|---|---|\n"
     )
     return intro + "\n".join(rows) + "\n"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Self, get_type_hints
 
@@ -15,9 +17,12 @@ from recollect.model import BUNDLED, EmbedderChoice
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
-def _setting(default: Any, description: str, **limits: float) -> Any:
-    """`limits`: ge, gt, le, as pydantic has them."""
-    return field(default=default, metadata={"description": description, "limits": limits})
+_YEAR_S: Final = 31_536_000
+
+
+def _setting(default: Any, description: str, *, option: str = "", **limits: float) -> Any:
+    """`limits`: ge, gt, le, as pydantic has them. `option`: of `recollect auto-sync config`, which changes it at once."""
+    return field(default=default, metadata={"description": description, "option": option, "limits": limits})
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,11 @@ class Settings:
     recollect_fetch_interval: float = _setting(
         3600.0, ge=1, description="seconds between two looks at a clone's remote"
     )
-    auto_sync_enabled: bool = _setting(True, description="find, watch and sync repositories in the background")
+    auto_sync_enabled: bool = _setting(
+        True, option="--enabled", description="find, watch and sync repositories in the background"
+    )
     auto_sync_paths: tuple[str, ...] = _setting(
-        (), description="folders to find repositories in; agents may use these too"
+        (), option="--path", description="folders to find repositories in; agents may use these too"
     )
     recollect_http_port: int = _setting(
         0,
@@ -78,26 +85,57 @@ class Settings:
         description="port of 127.0.0.1 for page, API, MCP and metrics; 0: a free one, when recollect web is run",
     )
     auto_sync_exclude: tuple[str, ...] = _setting(
-        (), description="folder names or patterns left out, beyond the defaults; !NAME takes a default away"
+        (),
+        option="--exclude",
+        description="folder names or patterns left out, beyond the defaults; !NAME takes a default away",
     )
-    auto_sync_scan_interval: float = _setting(3600.0, ge=1, description="seconds between two searches for repositories")
-    auto_sync_interval: float = _setting(300.0, ge=1, description="seconds between two checks of a repository")
-    auto_sync_max_concurrent: int = _setting(3, ge=1, le=64, description="syncs that run at once")
+    auto_sync_scan_interval: float = _setting(
+        3600.0, ge=1, le=_YEAR_S, option="--scan-interval", description="seconds between two searches for repositories"
+    )
+    auto_sync_interval: float = _setting(
+        300.0,
+        ge=1,
+        le=_YEAR_S,
+        option="--sync-interval",
+        description="seconds between two checks of a repository that has no interval of its own; "
+        "while it is not set, watched ones, whose changes are synced as they happen, are checked hourly",
+    )
+    auto_sync_max_concurrent: int = _setting(
+        3, ge=1, le=64, option="--max-concurrent", description="syncs that run at once"
+    )
     auto_sync_priority_languages: tuple[str, ...] = _setting(
-        ("python", "javascript", "typescript"), description="repositories in these are synced first"
+        ("python", "javascript", "typescript"),
+        option="--priority-language",
+        description="repositories in these are synced first; of equals, the one modified last",
     )
     auto_sync_size_threshold: int = _setting(
-        104_857_600, ge=0, description="bytes; larger repositories are synced last"
+        104_857_600, ge=0, le=2**50, option="--size-threshold", description="bytes; larger repositories are synced last"
     )
-    auto_sync_auto_watch: bool = _setting(True, description="let the system tell of changes of tracked repositories")
-    auto_sync_on_startup: bool = _setting(True, description="check all tracked repositories when the daemon starts")
-    auto_sync_max_depth: int = _setting(5, ge=1, le=50, description="levels below a scan path that are searched")
-    auto_sync_min_files: int = _setting(3, ge=1, description="code files that make a folder without git a repository")
+    auto_sync_auto_watch: bool = _setting(
+        True, option="--auto-watch", description="let the system tell of changes of tracked repositories"
+    )
+    auto_sync_on_startup: bool = _setting(
+        True,
+        option="--on-startup",
+        description="check all tracked repositories when the daemon starts; "
+        "false: each when it is asked about, when a change of it is seen, or AUTO_SYNC_INTERVAL after the start",
+    )
+    auto_sync_max_depth: int = _setting(
+        5, ge=1, le=50, option="--max-depth", description="levels below a scan path that are searched"
+    )
+    auto_sync_min_files: int = _setting(
+        3, ge=1, le=2**50, option="--min-files", description="code files that make a folder without git a repository"
+    )
     use_async_sync: bool = _setting(True, description="false: sync_repository waits to the end whatever wait_s says")
     sync_batch_size: int = _setting(
         100, ge=1, le=10_000, description="chunks, about, handed to a parse worker at a time"
     )
     sync_queue_size: int = _setting(10_000, ge=100, description="chunks that may wait between parse workers and writer")
+    explicit: frozenset[str] = frozenset()  # no setting: names of those that somebody has set
+
+    def __post_init__(self) -> None:
+        others = {item.name for item in _settings() if getattr(self, item.name) != item.default}
+        object.__setattr__(self, "explicit", self.explicit | others)
 
     @property
     def embedder(self) -> EmbedderChoice:
@@ -109,7 +147,7 @@ class Settings:
     ) -> Self:
         """Settings of a home. Raises UserError that names the variable or the key."""
         found = sources(home, environment, persisted)
-        return cls(**_checked(found)) if found else cls()
+        return cls(**_checked(found), explicit=frozenset(found)) if found else cls()
 
     @property
     def workers(self) -> int:
@@ -165,8 +203,70 @@ def _numbers(path: Path) -> list[int]:
     return []
 
 
+def _settings() -> tuple[Field[Any], ...]:
+    return tuple(item for item in fields(Settings) if "limits" in item.metadata)
+
+
 _DEFAULT: Final = "default"
-NAMES: Final = tuple(item.name for item in fields(Settings))
+_PERSISTED: Final = "persisted"
+NAMES: Final = tuple(item.name for item in _settings())
+OPTIONS: Final = {item.name: item.metadata["option"] for item in _settings()}
+
+
+def described() -> list[tuple[str, Any, str, str]]:
+    """(name, default, description, which values are allowed) of every setting."""
+    rows = []
+    for item in _settings():
+        limits, allowed = item.metadata["limits"], ""
+        if "ge" in limits and "le" in limits:
+            allowed = f"{limits['ge']:,} to {limits['le']:,}"
+        elif "ge" in limits:
+            allowed = f"{limits['ge']:,} or more"
+        elif "gt" in limits:
+            allowed = f"more than {limits['gt']:,}" + (f", at most {limits['le']:,}" if "le" in limits else "")
+        rows.append((item.name, item.default, item.metadata["description"], allowed))
+    return rows
+
+
+def how_to_set(name: str, value: Any = None) -> str:
+    """What gives a setting a value (without one: any) for good, whatever an environment says."""
+    option = OPTIONS[name]
+    if not option:
+        shown = "…" if value is None else json.dumps(value)
+        return f"put {name} = {shown} into config.toml of the data directory, then: recollect daemon restart"
+    if isinstance(value, bool):
+        return f"recollect auto-sync config {option if value else '--disabled' if option == '--enabled' else f'--no-{option[2:]}'}"
+    if isinstance(value, (list, tuple)):
+        return "recollect auto-sync config " + " ".join(f"{option} {shlex.quote(str(part))}" for part in value)
+    shown = "VALUE" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return f"recollect auto-sync config {option} {shown}"
+
+
+def usable(persisted: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """(what was persisted, but for settings with a value that is not allowed; what to say of each of those).
+
+    Such a value comes from a newer version, or from an edit of the file. It harms its own setting alone.
+    """
+    known = {name: (value, _PERSISTED) for name, value in persisted.items() if name in NAMES}
+    try:
+        if known:
+            _checked(known)
+        return dict(persisted), []
+    except UserError:
+        pass
+    good, problems = dict(persisted), []
+    for name, given in known.items():
+        try:
+            _checked({name: given})
+        except UserError as error:
+            del good[name]
+            problems.append(f"{error.message}. It is ignored. To repair it: {how_to_set(name)}")
+    return good, problems
+
+
+def check_value(name: str, value: Any) -> Any:
+    """A value for one setting, in the setting's type. Raises UserError that names the setting."""
+    return _checked({name: (value, "")})[name]
 
 
 def sources(
@@ -195,23 +295,25 @@ def sources(
         if name.upper() in environment:
             found[name] = (environment[name.upper()], "environment")
         if name in persisted:
-            found[name] = (persisted[name], "persisted")
+            found[name] = (persisted[name], _PERSISTED)
     return found
 
 
 def table(
     home: Path, environment: Mapping[str, str] = os.environ, persisted: Mapping[str, Any] = _NOTHING
 ) -> list[dict[str, Any]]:
-    """Every setting as `{name, value, origin, description}`. Raises UserError."""
+    """Every setting as `{name, value, origin, description, allowed}`. Raises UserError."""
+    persisted = usable(persisted)[0]
     settings, given = Settings.load(home, environment, persisted), sources(home, environment, persisted)
     return [
         {
-            "name": item.name.upper(),
-            "value": list(value) if isinstance(value := getattr(settings, item.name), tuple) else value,
-            "origin": given[item.name][1] if item.name in given else _DEFAULT,
-            "description": item.metadata["description"],
+            "name": name.upper(),
+            "value": list(value) if isinstance(value := getattr(settings, name), tuple) else value,
+            "origin": given[name][1] if name in given else _DEFAULT,
+            "description": description,
+            "allowed": allowed,
         }
-        for item in fields(settings)
+        for name, _, description, allowed in described()
     ]
 
 
@@ -220,16 +322,17 @@ def _checked(found: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
 
     Pydantic is loaded here: it would take a quarter of the time in which a daemon starts that has nothing set.
     """
-    from pydantic import ConfigDict, Field, ValidationError, create_model, field_validator
+    from pydantic import ConfigDict, ValidationError, create_model, field_validator
+    from pydantic import Field as Limited
 
     types = get_type_hints(Settings)
     lists = [name for name in NAMES if types[name] == tuple[str, ...]]
     definitions: dict[str, Any] = {
-        item.name: (types[item.name], Field(item.default, **item.metadata["limits"])) for item in fields(Settings)
+        item.name: (types[item.name], Limited(item.default, **item.metadata["limits"])) for item in _settings()
     }
     made = create_model(
         "Settings",
-        __config__=ConfigDict(extra="forbid"),
+        __config__=ConfigDict(extra="forbid", allow_inf_nan=False),
         __validators__={
             # From the last to the first: a comment is gone before a list is made.
             "list": field_validator(*lists, mode="before")(_listed),
@@ -245,6 +348,9 @@ def _checked(found: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
         sentences = (_sentence(item, found) for item in error.errors())
         raise UserError("; ".join(sentences), code="bad_setting") from error
     return {name: getattr(checked, name) for name in found}
+
+
+_LONGEST_SHOWN: Final = 200  # characters of a value in a message
 
 
 def _without_comment(value: Any) -> Any:
@@ -274,5 +380,6 @@ def _embedder(value: str) -> str:
 def _sentence(error: Any, found: Mapping[str, tuple[Any, str]]) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
     raw, origin = found.get(name, (error.get("input"), _DEFAULT))
-    shown = name.upper() if origin == "environment" else f"{origin}: {name}"
-    return f"{shown} = {raw!r}: {str(error['msg']).removeprefix('Value error, ')}"
+    value = repr(raw) if len(repr(raw)) <= _LONGEST_SHOWN else f"{repr(raw)[:_LONGEST_SHOWN]}…"
+    where = f" ({origin})" if origin else ""
+    return f"{name.upper()} = {value}{where}: {str(error['msg']).removeprefix('Value error, ')}"

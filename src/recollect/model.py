@@ -341,6 +341,10 @@ class CriticalFiles(Record):
 
 @dataclass(frozen=True, slots=True)
 class RepositoryStatus(Record):
+    """`sync_interval`: seconds between two checks as things stand; None where it is left alone. `own_sync_interval`: what was
+    set for it alone. `excluded_by`: the pattern of `AUTO_SYNC_EXCLUDE` for which it is left alone.
+    """
+
     name: str
     path: str
     url: str | None
@@ -365,6 +369,9 @@ class RepositoryStatus(Record):
     clone_status: CloneStatus = CloneStatus()
     repo_map_status: RepoMapStatus = RepoMapStatus()
     failing_since: float | None = None  # when the first of the syncs began that failed in a row
+    sync_interval: float | None = None
+    own_sync_interval: float | None = None
+    excluded_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +422,7 @@ class RepositoryInfo(Record):
 class AutoSyncConfig(Record):
     """Lists are empty where only the defaults hold; intervals in seconds, the threshold in bytes."""
 
+    enabled: bool
     scan_paths: tuple[str, ...]
     exclude_patterns: tuple[str, ...]
     scan_interval: float
@@ -430,7 +438,12 @@ class AutoSyncConfig(Record):
 
 @dataclass(frozen=True, slots=True)
 class AutoSyncStatus(Record):
-    """`last_scan` and `next_scan` are ISO times in UTC. `held_back`: why background work waits, if it does."""
+    """`last_scan` and `next_scan` are ISO times in UTC. `held_back`: why background work waits, if it does.
+
+    `excluded`: repositories that a scan found and `AUTO_SYNC_EXCLUDE` now leaves out; `outside`: those that lie below no scan
+    path any longer, and are kept in step all the same; `forgotten`: folders that scans leave alone. `watched_interval`: seconds
+    between two checks of a watched repository that has no interval of its own. `message`: what a pause or a resume has to say.
+    """
 
     enabled: bool
     running: bool
@@ -447,6 +460,11 @@ class AutoSyncStatus(Record):
     failing: tuple[str, ...] = ()
     deferred: tuple[str, ...] = ()  # over the size threshold: after all others
     problems: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    watched_interval: float = 3600.0
+    forgotten: tuple[str, ...] = ()
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,20 @@ def test_the_commands_of_auto_sync(home: Path, tmp_path: Path) -> None:
     assert str(place) in run("auto-sync-paths").stdout
     assert "3 repositories found" in run("auto-sync-scan").stdout
     assert run("auto-sync", "pause").stdout.strip() == "auto-sync is paused"
-    assert run("auto-sync", "resume").stdout.strip() == "auto-sync is on"
+    assert "paused already" in run("auto-sync", "pause").stderr
+    status = run("auto-sync", "status").stdout
+    assert "of at most 2 run" in status
+    assert "every 60 s, watched ones too" in status
+    assert "every 3600 s, last 2" in status
+    resumed = run("auto-sync", "resume")
+    assert (resumed.stdout.strip(), resumed.stderr) == ("auto-sync is on", "")
+    assert "not paused" in run("auto-sync", "resume").stderr
+    assert "enabled" in run("auto-sync", "config", "--disabled").stdout
+    assert json.loads(run("auto-sync", "config", "--json").stdout)["config"]["enabled"] is False
+    resumed = run("auto-sync", "resume")
+    assert resumed.stdout.strip() == "auto-sync is disabled"
+    assert "recollect auto-sync config --enabled" in resumed.stderr
+    run("auto-sync", "config", "--enabled")
     assert "left alone" in run("track", "r1", "off").stdout
     assert json.loads(run("status", "r1", "--json").stdout)["tracked"] is False
     assert "kept in step" in run("track", "r1").stdout

@@ -130,7 +130,7 @@ def test_changing_one_setting_keeps_the_others_and_lasts(home: Path, tmp_path: P
             {"scan_paths": [os.fspath(tmp_path / "src")], "exclude_patterns": ["vendor", "!env"], "max_concurrent": 5}
         )
         workspace.configure_auto_sync({"sync_interval": 60})
-        with pytest.raises(UserError, match=r"auto_sync_interval"):
+        with pytest.raises(UserError, match=r"AUTO_SYNC_INTERVAL"):
             workspace.configure_auto_sync({"sync_interval": 0, "max_concurrent": 9})
         with pytest.raises(UserError, match="unknown"):
             workspace.configure_auto_sync({"colour": "blue"})

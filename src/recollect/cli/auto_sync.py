@@ -27,19 +27,35 @@ def config(
     exclude: Annotated[
         list[str] | None,
         typer.Option(
-            "--exclude", "-e", help="Folder name or pattern not to enter (repeatable); !NAME takes a default away."
+            "--exclude",
+            "-e",
+            help="Folder name or pattern not to enter (repeatable; replaces); !NAME takes a default away. What a scan found "
+            "there before rests.",
         ),
     ] = None,
-    scan_interval: Annotated[float | None, typer.Option(help="Seconds between two searches for repositories.")] = None,
-    sync_interval: Annotated[float | None, typer.Option(help="Seconds between two checks of a repository.")] = None,
-    max_concurrent: Annotated[int | None, typer.Option(help="Syncs that run at once.")] = None,
+    scan_interval: Annotated[
+        float | None, typer.Option(help="Seconds between two searches for repositories, 1 to 31,536,000.")
+    ] = None,
+    sync_interval: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds between two checks of a repository, 1 to 31,536,000; with --repository 0: as all others."
+        ),
+    ] = None,
+    max_concurrent: Annotated[int | None, typer.Option(help="Syncs that run at once, 1 to 64.")] = None,
     priority_language: Annotated[
         list[str] | None, typer.Option(help="Repositories in this language first (repeatable; replaces).")
     ] = None,
-    size_threshold: Annotated[int | None, typer.Option(help="Bytes; larger repositories are synced last.")] = None,
+    size_threshold: Annotated[
+        int | None, typer.Option(help="Bytes, 0 or more; larger repositories are synced last.")
+    ] = None,
     auto_watch: Annotated[bool | None, typer.Option("--auto-watch/--no-auto-watch", help="Watch for changes.")] = None,
     on_startup: Annotated[
         bool | None, typer.Option("--on-startup/--no-on-startup", help="Check all when the daemon starts.")
+    ] = None,
+    max_depth: Annotated[int | None, typer.Option(help="Levels below a scan path that are searched, 1 to 50.")] = None,
+    min_files: Annotated[
+        int | None, typer.Option(help="Code files that make a folder without git a repository, 1 or more.")
     ] = None,
     enabled: Annotated[bool | None, typer.Option("--enabled/--disabled", help="Do background work at all.")] = None,
     repository: Annotated[
@@ -67,6 +83,8 @@ def config(
         "size_threshold": size_threshold,
         "auto_watch": auto_watch,
         "sync_on_startup": on_startup,
+        "max_depth": max_depth,
+        "min_files": min_files,
         "enabled": enabled,
     }
     given = {name: value for name, value in changes.items() if value is not None}
@@ -147,7 +165,9 @@ def _switch(method: str, json_: bool) -> None:
     if json_:
         as_json(found)
     else:
-        line("auto-sync is " + ("paused" if found["paused"] else "on" if found["running"] else "off"))
+        line("auto-sync is " + _doing(found))
+    if found["message"]:
+        note(found["message"])
 
 
 def paths(json_: Annotated[bool, JSON] = False) -> None:
@@ -186,18 +206,50 @@ def _tracked(found: dict[str, Any]) -> None:
     line(f"{found['name']}: {state}" + (", watched" if found["watching"] else ""))
 
 
+def _doing(found: dict[str, Any]) -> str:
+    if found["enabled"] and not found["paused"]:
+        return "on" if found["running"] else "off"
+    return " and ".join(["disabled"] * (not found["enabled"]) + ["paused"] * found["paused"])
+
+
 def _status(found: dict[str, Any]) -> None:
-    doing = "paused" if found["paused"] else "on" if found["running"] else "off"
-    line(f"auto-sync   {doing}" + (f", waiting: {found['held_back']}" if found["held_back"] else ""))
+    config = found["config"]
+    line(f"auto-sync   {_doing(found)}" + (f", waiting: {found['held_back']}" if found["held_back"] else ""))
     line(
-        f"syncs       {found['active_syncs']} run, {found['queued_repos']} wait, {found['synced_repos']} repositories synced"
+        f"syncs       {found['active_syncs']} of at most {config['max_concurrent']} run, {found['queued_repos']} wait, "
+        f"{found['synced_repos']} repositories synced"
     )
+    startup = "all at a start" if config["sync_on_startup"] else "none at a start"
+    line(f"checks      every {config['sync_interval']:g} s, {_watched(found['watched_interval'], config)}; {startup}")
     line(f"watched     {found['watched_repos']} repositories by {found['watches']} watches")
-    line(f"scan        last {found['last_scan'] or 'never'}, next {found['next_scan'] or 'none'}")
+    line(
+        f"scan        every {config['scan_interval']:g} s, last {found['last_scan'] or 'never'}, "
+        f"next {found['next_scan'] or 'none'}"
+    )
     line(f"scan paths  {', '.join(found['config']['scan_paths']) or 'none'}")
-    for name, label in (("failing", "failing"), ("deferred", "large"), ("problems", "problem")):
+    left_out = f"{len(found['forgotten'])} forgotten folders (recollect add PATH brings one back)"
+    if found["forgotten"]:
+        line(f"left out    {left_out}")
+    for name, label in _LISTS:
         for item in found[name]:
             line(f"{label:<11} {item}")
+    if not found["enabled"]:
+        note("to enable it: recollect auto-sync config --enabled")
+    elif found["paused"]:
+        note("to go on: recollect auto-sync resume")
+
+
+_LISTS: Final = (
+    ("failing", "failing"),
+    ("deferred", "large"),
+    ("excluded", "excluded"),
+    ("outside", "outside"),
+    ("problems", "problem"),
+)
+
+
+def _watched(interval: float, config: dict[str, Any]) -> str:
+    return "watched ones too" if interval == config["sync_interval"] else f"watched ones every {interval:g} s"
 
 
 def _shown(value: Any) -> str:

@@ -88,7 +88,9 @@ def _about(about: dict[str, Any], json_: bool) -> None:
 
 
 def config(json_: Annotated[bool, JSON] = False) -> None:
-    """Every setting, its value and where that comes from: the daemon's environment, config.toml or the default."""
+    """Every setting, its value, and where that comes from: what was persisted, the daemon's environment, config.toml, the
+    default.
+    """
     try:
         with Connection(start=False) as daemon:
             rows = daemon.call("config", {})
@@ -100,9 +102,13 @@ def config(json_: Annotated[bool, JSON] = False) -> None:
         as_json(rows)
         return
     table(
-        [(row["name"], _shown(row["value"]), row["origin"], row["description"]) for row in rows],
+        [(row["name"], _shown(row["value"]), row["origin"], _described(row)) for row in rows],
         ("name", "value", "origin", ""),
     )
+
+
+def _described(row: dict[str, Any]) -> str:
+    return f"{row['description']} ({row['allowed']})" if row["allowed"] else str(row["description"])
 
 
 def _shown(value: Any) -> str:

@@ -330,7 +330,13 @@ def _status(found: dict[str, Any]) -> None:
     line(f"  holds     {counts}, mostly {found['language'] or 'no code'}; generation {found['generation']}")
     freshness = found["freshness"]
     line(f"  fresh     {'yes' if freshness['fresh'] else freshness['reason']}")
-    kept = "watched" if found["watching"] else "checked at intervals" if found["tracked"] else "left alone"
+    kept = "watched" if found["watching"] else "not watched" if found["tracked"] else "left alone"
+    if found["excluded_by"]:
+        kept += (
+            f", excluded by {found['excluded_by']} (recollect track {found['name']} on keeps it in step all the same)"
+        )
+    if found["sync_interval"]:
+        kept += f", checked every {found['sync_interval']:g} s" + (" (its own)" if found["own_sync_interval"] else "")
     when = f", next look {_until(found['next_sync_at'])}" if found["next_sync_at"] else ""
     line(f"  kept      {kept}{when}{', auto-sync is paused' if found['paused'] else ''}")
     if found["failing_since"]:

@@ -63,7 +63,7 @@ class SyncAll(Parameters):
 
 class Configure(schema.OneRepository):
     enabled: Flag | None = Field(None, description="keep it in step")
-    sync_interval: Number | None = Field(None, ge=1, le=31_536_000, description="seconds")
+    sync_interval: Number | None = Field(None, ge=0, le=31_536_000, description="seconds; 0: as all others")
 
 
 class Global(Parameters):
@@ -74,6 +74,8 @@ class Global(Parameters):
     max_concurrent: Whole | None = Field(None, ge=1, le=64)
     priority_languages: list[Text] | None = None
     size_threshold: Whole | None = Field(None, ge=0, le=2**50)
+    max_depth: Whole | None = Field(None, ge=1, le=50)
+    min_files: Whole | None = Field(None, ge=1, le=2**50)
     auto_watch: Flag | None = None
     sync_on_startup: Flag | None = None
     enabled: Flag | None = None

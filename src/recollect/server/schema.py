@@ -153,7 +153,7 @@ class ConfigureAutoSync(Parameters):
     scan_paths: list[Text] | None = Field(None, description="folders with repositories")
     exclude_patterns: list[Text] | None = Field(None, description="!NAME takes a default away")
     scan_interval: Number | None = Field(None, ge=1)
-    sync_interval: Number | None = Field(None, ge=1)
+    sync_interval: Number | None = Field(None, ge=0, description="0 with repository: as all others")
     max_concurrent: Whole | None = Field(None, ge=1, le=64)
     priority_languages: list[Text] | None = None
     size_threshold: Whole | None = Field(None, ge=0, description="bytes")

@@ -42,6 +42,10 @@ CREATE TABLE sync_runs (repository_id TEXT NOT NULL, started_at REAL NOT NULL, r
 CREATE INDEX sync_runs_repository ON sync_runs (repository_id, started_at);
 {clones.SCHEMA}{_USAGE}"""
 _ADMITTED: Final = "ALTER TABLE repositories ADD COLUMN admitted_by TEXT;"
+_DISCOVERED: Final = """
+ALTER TABLE repositories ADD COLUMN discovered INTEGER NOT NULL DEFAULT 0 CHECK (discovered IN (0, 1));
+ALTER TABLE repositories ADD COLUMN modified_at REAL;
+"""
 _STEPS: Final = {
     1: """
 ALTER TABLE repositories DROP COLUMN checked_at;
@@ -58,15 +62,21 @@ CREATE INDEX sync_runs_repository ON sync_runs (repository_id, started_at);
     3: _USAGE,
     4: "",  # checksums
     5: _ADMITTED,
+    6: _DISCOVERED,
 }
 _TABLES: Final = Tables(
-    _SCHEMA + _ADMITTED, 6, ("repositories", "settings", "sync_runs", "clones", "followed", "usage"), _STEPS, 5
+    _SCHEMA + _ADMITTED + _DISCOVERED,
+    7,
+    ("repositories", "settings", "sync_runs", "clones", "followed", "usage"),
+    _STEPS,
+    5,
 )
 _HISTORY: Final = 50  # syncs of a repository
 _PRUNED_EVERY: Final = 16  # of them
 _COLUMNS: Final = (
     "id, path, name, url, type, added_at, last_access, tracked, missing, wanted, "
-    "attempts, next_sync_at, last_sync, untracked, asked_for, sync_interval, place, language, size_bytes, admitted_by"
+    "attempts, next_sync_at, last_sync, untracked, asked_for, sync_interval, place, language, size_bytes, admitted_by, "
+    "discovered, modified_at"
 )
 
 
@@ -83,6 +93,7 @@ _COPIED: Final = (
     "sync_interval",
     "place",
     "admitted_by",
+    "discovered",
 )
 
 
@@ -93,7 +104,8 @@ class Repository:
     `untracked`: somebody said that it is not to be kept in step; `asked_for`: somebody had it synced, however large it
     is. `place`: what its `.git` is on the disk, by which it is known again where it was moved. `language` and
     `size_bytes`: what is known without its index. `admitted_by`: what allowed an agent to register it (`places`); None: it
-    is a person's.
+    is a person's. `discovered`: a scan found it, and nobody named its folder since. `modified_at`: the last change of its
+    files when a scan found it.
     """
 
     id: str
@@ -116,6 +128,8 @@ class Repository:
     language: str | None
     size_bytes: int
     admitted_by: str | None = None
+    discovered: bool = False
+    modified_at: float | None = None
 
 
 class Catalog:
@@ -252,8 +266,8 @@ class Catalog:
             self._keep_rest()
 
     def persisted(self) -> dict[str, Any]:
-        """What was kept with `persist`."""
-        return {key: json.loads(value) for key, value in self._file.rows("SELECT key, value FROM settings")}
+        """What was kept with `persist`. A value that is not JSON (somebody edited the file) is returned as its text."""
+        return {key: _parsed(value) for key, value in self._file.rows("SELECT key, value FROM settings")}
 
     def persist(self, values: Mapping[str, Any], *, durable: bool = True) -> None:
         """Keep settings: all of them or none. Not `durable`: a power cut may bring the values before back."""
@@ -325,6 +339,7 @@ def _restore_copies(new: pages.Connection, home: Path) -> None:
         values = copies.read_copy(path)
         if isinstance(values, dict):
             values["path"] = os.fsencode(str(values.get("path")))
+            values.setdefault("discovered", False)  # a copy of an older version does not say
             row = [values.get(name) for name in _COPIED]
             with suppress(pages.Error):  # two for one folder or name: the one that is there stays
                 new.execute(sql, (path.parent.name, *row))
@@ -338,6 +353,13 @@ def _restore_copies(new: pages.Connection, home: Path) -> None:
         item["path"] = os.fsencode(item["path"])
         marks = ",".join("?" * len(item))
         new.execute(f"INSERT OR IGNORE INTO clones ({', '.join(item)}) VALUES ({marks})", tuple(item.values()))
+
+
+def _parsed(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def _text(value: Any) -> Any:
@@ -355,6 +377,6 @@ def _repository(row: tuple[Any, ...]) -> Repository:
     values = dict(zip(_FIELDS, row, strict=True))
     values["path"] = Path(os.fsdecode(values["path"]))
     values["last_sync"] = json.loads(values["last_sync"]) if values["last_sync"] else None
-    for flag in ("tracked", "missing", "wanted", "untracked", "asked_for"):
+    for flag in ("tracked", "missing", "wanted", "untracked", "asked_for", "discovered"):
         values[flag] = bool(values[flag])
     return Repository(**values)

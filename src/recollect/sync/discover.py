@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -20,7 +21,7 @@ from recollect.errors import Cancelled, RecollectError, Refused
 from recollect.model import RepositoryInfo
 from recollect.records import dataclass
 from recollect.sync import git
-from recollect.sync.ignore import Excluded
+from recollect.sync.ignore import Excluded, Patterns
 from recollect.sync.tree import Problem, printable
 
 _BARE_OWN: Final = frozenset(
@@ -122,6 +123,27 @@ def discover(
     problems += [item for item in surveyed if isinstance(item, Problem)]
     infos.sort(key=lambda info: (-info.size, info.path))
     return Discovered(tuple(infos), tuple(problems), candidates.excluded)
+
+
+@lru_cache(maxsize=10_000)
+def exclusion(path: str, roots: tuple[str, ...], exclude: tuple[str, ...]) -> str | None:
+    """The pattern for which a search below `roots` does not enter a folder that holds `path`, or `path` itself.
+
+    None: such a search gets there, or it does not lie below them.
+    """
+    holding = [root.rstrip("/") for root in roots if path.startswith(root.rstrip("/") + "/")]
+    if not holding:
+        return None
+    start, spec, inside = min(holding, key=len), Excluded(exclude), ""
+    for name in path[len(start) + 1 :].split("/"):
+        inside = f"{inside}/{name}" if inside else name
+        if spec.holds(inside):
+            return next((pattern for pattern in exclude if _matches(pattern, inside)), name)
+    return None
+
+
+def _matches(pattern: str, path: str) -> bool:
+    return pattern == path.rpartition("/")[2] or Patterns([pattern]).verdict(path, True) is True
 
 
 def usual_folders(home: Path) -> list[Path]:

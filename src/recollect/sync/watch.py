@@ -62,6 +62,7 @@ class _Watched:
     reason: str | None = None  # why events do not tell all, if so
     dirty_since: float = 0.0  # monotonic
     changed_at: float = 0.0  # of the last mark, monotonic
+    has_changed: bool = False  # since it is watched
 
 
 class Watcher:
@@ -171,6 +172,11 @@ class Watcher:
                 and "" not in watched.dirty
                 and all(taken.names is not None for taken in watched.taken)
             )
+
+    def has_changed(self, key: str) -> bool:
+        """Whether an event came since a repository is watched; what is dirty otherwise may be unchanged."""
+        watched = self._repositories.get(key)
+        return watched is not None and watched.has_changed
 
     @property
     def watches(self) -> int:
@@ -362,7 +368,8 @@ class Watcher:
         watched.changed_at = time.monotonic()
         if not watched.dirty:
             watched.dirty_since = watched.changed_at
-        mark = self._mark if mark is None else mark
+        if mark is None:
+            mark, watched.has_changed = self._mark, True
         watched.dirty[name] = min(mark, watched.dirty.get(name, mark))
         if len(watched.dirty) > _MOST_DIRTY:
             watched.dirty = {"": min(watched.dirty.values())}

@@ -17,16 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from recollect.config import Settings
-from recollect.errors import Cancelled, RecollectError, UserError
-from recollect.jobs.schedule import Cause, Condition, Due, due, ordered
+from recollect.config import Settings, check_value, how_to_set, usable
+from recollect.errors import Cancelled, RecollectError, Refused, UserError
+from recollect.jobs.schedule import Cause, Condition, Due, check_interval, due, ordered
 from recollect.jobs.syncs import Run, Urgency
 from recollect.model import AutoSyncConfig, AutoSyncStatus, ScanResult, SyncResult, SyncStatus
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import git
 from recollect.sync.clone import DISK_FREE
 from recollect.sync.discover import Discovered, discover
-from recollect.sync.tree import Problem
+from recollect.sync.tree import Problem, printable
 from recollect.workspace import places, reports
 from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry
@@ -37,9 +37,13 @@ _WEIGH_S: Final = 10.0  # between two looks at memory, at least
 _LOOK_S: Final = 60.0  # at resources, and at what waits for them
 _HANGS_LOOK_S: Final = 10.0  # between two looks at whether a sync that runs still can
 _SETTLED: Final = (math.inf, math.inf)  # a change long ago: due at once
-_JITTER: Final = 0.1  # of an interval: not all repositories at once
+_JITTER: Final = 0.1  # of the general interval, by which some are checked earlier: not all repositories at once
 _BATTERY_LOW: Final = 20  # percent, when discharging
 _SCAN_ANSWER_S: Final = 2.0
+_NO_SCAN_S: Final = 3600.0  # where no scan paths are configured: until something is asked for
+_LAST_SCAN: Final = "last_scan"  # what is persisted of it
+_MOST_NAMED: Final = 20  # repositories or folders in a status
+_SCAN_SETTINGS: Final = ("auto_sync_paths", "auto_sync_exclude", "auto_sync_max_depth", "auto_sync_min_files")
 NAMES: Final = {  # of configure_auto_sync → of the setting
     "scan_paths": "auto_sync_paths",
     "exclude_patterns": "auto_sync_exclude",
@@ -69,13 +73,15 @@ class AutoSync:
         self._closed = threading.Event()
         self._paused = bool(catalog.persisted().get("paused", False))
         self._started = time.monotonic()
+        self._settings_at_start = _scan_settings(upkeep.settings)
+        self.bad_settings: Sequence[str] = ()  # what to say of persisted ones that are ignored
         self._held_back: str | None = None
         self._weighed = 0.0
         self._cycle: tuple[float, list[Run]] | None = None
         self._background: dict[str, tuple[Run, Cause]] = {}
         self.metrics: Counter[str] = Counter()  # what was done since the start
         self._configuring = threading.Lock()
-        self._scan = _Scan()
+        self._scan = _Scan(catalog.persisted().get(_LAST_SCAN))
         self._scan_lock = threading.Lock()
         self._threads = [
             threading.Thread(target=self._run, name="auto-sync", daemon=True),
@@ -84,6 +90,7 @@ class AutoSync:
 
     def start(self) -> None:
         """Resume what was asked for and cut short; begin to watch and to look."""
+        self._upkeep.resolve_scan_paths()
         for repository in self._catalog.repositories():
             if repository.wanted and not repository.missing:
                 with suppress(RecollectError):  # the others are resumed all the same
@@ -110,19 +117,28 @@ class AutoSync:
 
     def pause(self) -> AutoSyncStatus:
         """Stop background work at its next batch, until `resume`, also over restarts. What is asked for goes on."""
+        message = "it was paused already" if self._paused else ""
         self._catalog.persist({"paused": True})
         self._paused = True
         self._upkeep.syncs.halt_background()
         log.info("paused")
-        return self.status()
+        return replace(self.status(), message=message)
 
     def resume(self) -> AutoSyncStatus:
+        """End a pause, and catch up with what changed meanwhile; `message` says what stands in the way."""
+        message = "" if self._paused else "it was not paused"
+        if not self._upkeep.settings.auto_sync_enabled:
+            ended = "the pause has ended, but" if self._paused else "it is not paused, but"
+            way = f"{how_to_set('auto_sync_enabled', True)}, or configure_auto_sync(enabled=true)"
+            message = f"{ended} auto-sync is disabled. To enable it: {way}"
+        if self._paused:
+            self._upkeep.rouse()
         self._catalog.persist({"paused": False})
         self._paused = False
         log.info("resumed")
         self.wake()
         self._scan.wanted.set()
-        return self.status()
+        return replace(self.status(), message=message)
 
     def configure(self, changes: Mapping[str, Any], caller: Caller) -> AutoSyncStatus:
         """Change settings by the names of `configure_auto_sync`, all or none; the others stay as they are.
@@ -134,34 +150,46 @@ class AutoSync:
         if unknown:
             raise UserError(f"unknown setting: {', '.join(sorted(unknown))}", hint=f"Known: {', '.join(NAMES)}")
         given = {NAMES[name]: value for name, value in changes.items() if value is not None}
+        given = {name: _plain(check_value(name, value)) for name, value in given.items()}  # before anything is changed
         if "auto_sync_paths" in given:
-            given["auto_sync_paths"] = [self._scan_path(path, caller) for path in given["auto_sync_paths"]]
+            given["auto_sync_paths"] = self._checked_scan_paths(given["auto_sync_paths"], caller)
         with self._configuring:
             before = self._upkeep.settings
-            persisted = {**self._catalog.persisted(), **given}
-            after = Settings.load(self._home, persisted=persisted)  # checks, before anything is changed
+            persisted, self.bad_settings = usable(self._catalog.persisted() | given)
+            after = Settings.load(self._home, persisted=persisted)
             self._catalog.persist(given)
             self._upkeep.settings = after
-        self._upkeep.syncs.allow(after.auto_sync_max_concurrent)
-        if before.auto_sync_auto_watch != after.auto_sync_auto_watch:
-            self._upkeep.look_at_each(self._catalog.repositories(), self._attended)
-        if before.auto_sync_enabled and not after.auto_sync_enabled:
-            self._upkeep.syncs.halt_background()
+        self._apply(before, after)
         if given:
             log.info("configured: %s", ", ".join(f"{name} = {value}" for name, value in given.items()))
-        self.wake()
-        self._scan.wanted.set()
         return self.status()
 
+    def _apply(self, before: Settings, after: Settings) -> None:
+        """Have changed settings take effect on what is going on."""
+        self._upkeep.syncs.allow(after.auto_sync_max_concurrent)
+        self._upkeep.resolve_scan_paths()
+        if before != after:
+            self._upkeep.look_at_each(self._catalog.repositories(), self._attended)
+            for identity, (run, _) in list(self._background.items()):
+                repository = self._catalog.get(identity)
+                if repository is not None and not self._upkeep.is_followed(repository):
+                    run.halted = True
+                    self._upkeep.syncs.cancel(identity)
+        if before.auto_sync_enabled and not after.auto_sync_enabled:
+            self._upkeep.syncs.halt_background()
+        self.wake()
+        self._scan.wanted.set()
+
     def configure_repository(self, repository: Repository, enabled: bool | None, interval: float | None) -> None:
-        """Have one repository kept in step or not, or give it an interval of its own. Its index stays."""
+        """Have one repository kept in step or not, or give it an interval of its own (0: as all others). Its index stays."""
         changes: dict[str, Any] = {}
         if interval is not None:
-            if interval < 1:
-                raise UserError("sync_interval must be at least 1 second", code="out_of_range")
-            changes["sync_interval"] = float(interval)
+            changes["sync_interval"] = check_value("auto_sync_interval", interval) if interval else None
         if enabled is not None:
             changes |= {"tracked": int(enabled), "untracked": int(not enabled)}
+        if enabled:  # also where it was excluded
+            changes["discovered"] = 0
+            self._upkeep.rouse(repository.id)
         updated = self._catalog.update(repository.id, **changes) if changes else repository
         if updated is None:
             return
@@ -180,29 +208,35 @@ class AutoSync:
         """How background work stands. Nothing is started by asking."""
         settings, now = self._upkeep.settings, time.monotonic()
         known = self._catalog.repositories()
-        tracked = [item for item in known if item.tracked]
+        tracked = [item for item in known if self._upkeep.is_followed(item)]
         running = [run for run in self._upkeep.syncs.runs() if run.status is SyncStatus.RUNNING]
         waiting = [run for run in self._upkeep.syncs.runs() if run.status is SyncStatus.QUEUED]
         queued = {run.repository_id for run in waiting}
         queued |= {item.id for item in tracked if isinstance(self._due(item, now), Due)}
-        scanned, interval = self._scan.ended_at, settings.auto_sync_scan_interval
-        next_scan = scanned + interval if scanned is not None and settings.auto_sync_paths and self.active else None
+        next_scan = time.time() + self._until_next_scan() if settings.auto_sync_paths and self.active else None
+        outside = [item.name for item in tracked if item.discovered and not self._upkeep.is_below_scan_path(item)]
         return AutoSyncStatus(
             enabled=settings.auto_sync_enabled,
             running=self.active,
             paused=self._paused,
-            last_scan=_iso(scanned),
+            last_scan=_iso(self._scan.ended_at),
             next_scan=_iso(next_scan),
             queued_repos=len(queued),
             active_syncs=len(running),
             synced_repos=sum((item.last_sync or {}).get("status") == "completed" for item in known),
-            config=AutoSyncConfig(**{name: getattr(settings, NAMES[name]) for name in NAMES if name != "enabled"}),
+            config=AutoSyncConfig(**{name: getattr(settings, NAMES[name]) for name in NAMES}),
             held_back=self._held_back,
             watched_repos=sum(self._upkeep.watcher.reason(item.id) is None for item in tracked),
             watches=self._upkeep.watcher.watches,
             failing=tuple(item.name for item in tracked if item.attempts),
             deferred=tuple(item.name for item in tracked if item.size_bytes > settings.auto_sync_size_threshold),
-            problems=tuple(f"{item.path}: {item.message}" for item in self._scan.found.problems[:20]),
+            problems=(*self.bad_settings, *(f"{item.path}: {item.message}" for item in self._scan.found.problems[:20])),
+            excluded=tuple(item.name for item in known if item.tracked and self._upkeep.excluded_by(item)),
+            outside=tuple(outside),
+            watched_interval=check_interval(
+                None, settings.auto_sync_interval, "auto_sync_interval" in settings.explicit, True
+            ),
+            forgotten=tuple(sorted(map(printable, self._registry.forgotten))),
         )
 
     @property
@@ -212,7 +246,7 @@ class AutoSync:
 
     def next_sync_at(self, repository: Repository) -> float | None:
         """When a repository is looked at next by itself (UTC epoch seconds); None: not before something happens."""
-        if not repository.tracked or not self.active:
+        if not self._upkeep.is_followed(repository) or not self.active or reports.is_too_large(repository):
             return None
         now = time.monotonic()
         found = self._due(repository, now)
@@ -245,7 +279,8 @@ class AutoSync:
         self._held_back = self._reason_to_wait()
         if self._held_back is not None:
             return _LOOK_S
-        tracked = [item for item in self._catalog.repositories() if item.tracked and not reports.is_too_large(item)]
+        known = [item for item in self._catalog.repositories() if item.id not in self._scan.being_added]
+        tracked = [item for item in known if self._upkeep.is_followed(item) and not reports.is_too_large(item)]
         failures = self._upkeep.look_at_each(tracked, self._looked_over).failures
         now, waits, found = time.monotonic(), [_HANGS_LOOK_S if hurry else _LOOK_S], []
         for given in tracked:
@@ -334,26 +369,35 @@ class AutoSync:
     def _condition(self, repository: Repository, now: float) -> Condition:
         upkeep = self._upkeep
         last = repository.last_sync
-        checked = upkeep.checked_monotonic(repository.id)
-        interval = upkeep.interval(repository) * (1 + _JITTER * random.Random(repository.id).uniform(-1, 1))
-        if checked is None and last is not None and not upkeep.settings.auto_sync_on_startup:
-            checked = self._started
+        interval = upkeep.interval(repository)
+        if repository.sync_interval is None:
+            interval *= 1 - _JITTER * random.Random(repository.id).random()
         wait = upkeep.not_before(repository) - time.time()
+        not_before = now + wait if 0 < wait <= 2 * max(interval, 3600.0) else 0.0  # the clock may have been set
+        if upkeep.rests(repository):
+            not_before = max(not_before, self._started + interval)
         return Condition(
             id=repository.id,
             indexed=last is not None and (reports.completed(last) or upkeep.library.complete(repository.id)),
             busy=upkeep.syncs.current(repository.id) is not None,
             missing=repository.missing,
-            not_before=now + wait if 0 < wait <= 2 * max(interval, 3600.0) else 0.0,  # the clock may have been set
+            not_before=not_before,
             dirty=upkeep.watcher.waiting(repository.id)
             or (_SETTLED if upkeep.head_moved(repository) or upkeep.is_failing(repository) else None),
             vouched=upkeep.watcher.vouches(repository.id),
-            checked_at=checked,
+            checked_at=upkeep.checked_monotonic(repository.id),
             interval=interval,
             language=repository.language,
             size_bytes=repository.size_bytes,
-            last_access=repository.last_access or 0.0,
+            modified_at=self._modified_at(repository),
         )
+
+    def _modified_at(self, repository: Repository) -> float:
+        """When its files were last changed, as far as is known."""
+        waiting, last = self._upkeep.watcher.waiting(repository.id), repository.last_sync
+        if waiting is not None and self._upkeep.watcher.has_changed(repository.id):
+            return time.time() - waiting[1]
+        return max(repository.modified_at or 0.0, float(last["started_at"]) if last is not None else 0.0)
 
     def _reason_to_wait(self) -> str | None:
         free = shutil.disk_usage(self._home).free
@@ -391,6 +435,9 @@ class AutoSync:
             self._scan.ended.wait(wait_s)
         status = self.status()
         message = "" if paths else "no scan paths are configured and there is no repository here"
+        left_out = sum(info.path in self._registry.forgotten for info in self._scan.found.repositories) if paths else 0
+        if left_out:
+            message = f"{left_out} of them were forgotten and stay so; recollect add PATH brings one back"
         running = bool(paths) and not self._scan.ended.is_set()
         found = self._scan.so_far if running else len(self._scan.found.repositories) if paths else 0
         return ScanResult(running, status.queued_repos, status.active_syncs, status.synced_repos, found, message)
@@ -408,46 +455,56 @@ class AutoSync:
         )
 
     def _scan_again_and_again(self) -> None:
-        if self._upkeep.settings.auto_sync_on_startup:
-            self._scan.wanted.set()
         while True:
-            asked = self._scan.wanted.wait(self._until_next_scan())
+            asked = self._scan.wanted.wait(self._until_next_scan() if self.active else _LOOK_S)
             if self._closed.is_set():
                 return
             self._scan.wanted.clear()
             paths, self._scan.asked_paths = self._scan.asked_paths, ()
-            if not paths and self.active and (not asked or self._scan_is_due()):
+            named = bool(paths)
+            if not paths and self.active and (not asked or self._until_next_scan() == 0):
                 paths = self._upkeep.settings.auto_sync_paths
             if paths:
                 try:
-                    self._scan_once(paths)
+                    self._scan_once(paths, named and tuple(paths) != self._upkeep.settings.auto_sync_paths)
                 except Cancelled:
                     return
                 except Exception:  # the next one may do
                     log.exception("the search for repositories failed")
+                    self._scan.ended_at, self._scan.settings = time.time(), _scan_settings(self._upkeep.settings)
             self._scan.ended.set()
 
-    def _scan_once(self, paths: Sequence[str]) -> None:
+    def _scan_once(self, paths: Sequence[str], named: bool = False) -> None:
+        """`named`: by a caller for this search, where no scan paths are configured."""
         started = time.monotonic()
+        settings = self._upkeep.settings
         self._scan.so_far = 0
         found = self.find(paths, self._scan.count)
         new = 0
         problems: list[Problem] = []
-        for info in found.repositories:
-            if self._closed.is_set():
-                return
-            before = len(self._catalog.repositories())
-            try:
-                repository = self._registry.adopt(info)
-                if repository is not None and not repository.tracked and not repository.untracked:
-                    self._catalog.update(repository.id, tracked=1)
-            except (RecollectError, OSError) as error:  # the others are registered all the same
-                problems.append(Problem(info.path, "unreadable", str(error)))
-            new += len(self._catalog.repositories()) - before
+        try:
+            for info in found.repositories:
+                if self._closed.is_set():
+                    return
+                before = {item.id for item in self._catalog.repositories()}
+                try:
+                    repository = self._registry.adopt(info, asked=named)
+                    if repository is not None:
+                        if repository.id not in before:
+                            new += 1
+                            self._scan.being_added.add(repository.id)  # the first of them waits for the others
+                        if not repository.tracked and not repository.untracked:
+                            self._catalog.update(repository.id, tracked=1)
+                except (RecollectError, OSError) as error:  # the others are registered all the same
+                    problems.append(Problem(info.path, "unreadable", str(error)))
+        finally:
+            self._scan.being_added.clear()
         found = replace(found, problems=(*found.problems, *problems))
         self._upkeep.look_at_each(self._catalog.repositories(), self._upkeep.present)
-        self._scan.found, self._scan.ended_at = found, time.time()
-        self._scan.paths = tuple(self._upkeep.settings.auto_sync_paths)
+        self._scan.found = found
+        if not named:
+            self._scan.ended_at, self._scan.settings = time.time(), _scan_settings(settings)
+            self._catalog.persist({_LAST_SCAN: [self._scan.ended_at, self._scan.settings]}, durable=False)
         spent = time.monotonic() - started
         self._upkeep.meters.scanned(len(found.repositories), new, found.excluded)
         self.metrics["scans"] += 1
@@ -460,46 +517,69 @@ class AutoSync:
         )
         self.wake()
 
-    def _scan_is_due(self) -> bool:
-        """Whether the configured paths were not searched yet, or not as they are now."""
-        settings = self._upkeep.settings
-        return self._scan.paths != tuple(settings.auto_sync_paths) or self._until_next_scan() == 0
-
     def _until_next_scan(self) -> float:
-        if self._scan.ended_at is None:
-            return (
-                3600.0 if not self._upkeep.settings.auto_sync_paths else self._upkeep.settings.auto_sync_scan_interval
-            )
-        return max(
-            0.0, min(self._scan.ended_at + self._upkeep.settings.auto_sync_scan_interval - time.time(), 86_400.0)
-        )
+        """Seconds until the scan paths are to be searched; 0 where they were not yet, or not with the settings of now."""
+        settings = self._upkeep.settings
+        if not settings.auto_sync_paths:
+            return _NO_SCAN_S
+        now = _scan_settings(settings)
+        if not settings.auto_sync_on_startup and not self.metrics["scans"] and now == self._settings_at_start:
+            return max(0.0, self._started + settings.auto_sync_scan_interval - time.monotonic())
+        if self._scan.ended_at is None or self._scan.settings != now:
+            return 0.0
+        rest = self._scan.ended_at + settings.auto_sync_scan_interval - time.time()
+        return min(max(0.0, rest), settings.auto_sync_scan_interval)  # the clock may have been set back
+
+    def _checked_scan_paths(self, paths: Sequence[str], caller: Caller) -> list[str]:
+        """Raises UserError, Refused: one of them is no folder, or may not be searched for this caller."""
+        full = [places.absolute(path, caller) for path in paths]
+        for path, folder in zip(paths, full, strict=True):
+            if not path.strip():
+                raise UserError("a scan path must be the path of a folder", code="wrong_type")
+            if folder == Path(folder.anchor):
+                raise Refused("the whole file system is not searched", hint="Name the folders that hold repositories.")
+            if caller.agent:
+                self._check_for_agent(folder, full, caller)
+            places.existing_folder(folder, path)
+        return [os.fspath(folder) for folder in full]
 
     @staticmethod
-    def _scan_path(path: Any, caller: Caller) -> str:
-        if not isinstance(path, str) or not path.strip():
-            raise UserError("a scan path must be the path of a folder", code="wrong_type")
-        full = places.absolute(path, caller)
-        if caller.agent:
-            places.check_allowed(full, caller)
-        elif full == Path(full.anchor):
-            raise UserError("the whole file system is not searched", hint="Name the folders that hold repositories.")
-        return os.fspath(places.existing_folder(full, path))
+    def _check_for_agent(folder: Path, all_: Sequence[Path], caller: Caller) -> None:
+        try:
+            places.check_allowed(folder, caller)
+        except Refused as refused:
+            places.check_allowed(folder, replace(caller, agent=False))  # where nobody may, it says so
+            command = how_to_set("auto_sync_paths", [os.fspath(one) for one in all_])
+            raise Refused(refused.message, hint=f"A person can allow it in a terminal: {command}") from refused
 
 
 class _Scan:
     """The search for repositories as it stands."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: Any) -> None:
+        """`last`: what was persisted of the last search of the scan paths: when it ended, with which settings."""
         self.wanted = threading.Event()
         self.ended = threading.Event()
         self.asked_paths: tuple[str, ...] = ()
-        self.paths: tuple[str, ...] | None = None  # the configured ones that were last searched
         self.found = Discovered((), ())
         self.ended_at: float | None = None
+        self.settings: list[Any] | None = None  # that the scan paths were last searched with
         self.so_far = 0
+        self.being_added: set[str] = set()  # ids of repositories that this search adds
+        if isinstance(last, list) and len(last) == 2 and isinstance(last[0], float) and math.isfinite(last[0]):
+            self.ended_at, self.settings = last
 
     def count(self, found: int) -> None:
         self.so_far = max(self.so_far, found)
+
+
+def _scan_settings(settings: Settings) -> list[Any]:
+    """What decides which repositories a search finds, as it is persisted."""
+    return [_plain(getattr(settings, name)) for name in _SCAN_SETTINGS]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def battery(folder: Path = Path("/sys/class/power_supply")) -> int | None:

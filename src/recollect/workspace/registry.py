@@ -24,6 +24,8 @@ from recollect.workspace.places import Caller
 _NAMED: Final = 8  # known repositories named to someone who asks for another
 _MEANT: Final = 3  # repositories that a word may mean
 _LEAST_PART: Final = 3  # letters of a part of a path
+_FORGOTTEN: Final = "forgotten"
+_MOST_FORGOTTEN: Final = 10_000  # paths; the oldest go first
 log = logging.getLogger("recollect.registry")
 
 
@@ -50,6 +52,8 @@ class Registry:
         self._catalog = catalog
         self._scan_paths = scan_paths
         self._private = Path(os.path.realpath(private))
+        forgotten = catalog.persisted().get(_FORGOTTEN)
+        self._forgotten = [str(path) for path in forgotten] if isinstance(forgotten, list) else []
         self._looks: FanOut[str] = FanOut()  # at places that callers name: one that hangs holds up no thread of ours
 
     def targets(self, said: str | Sequence[str] | None, caller: Caller) -> list[Target]:
@@ -124,7 +128,7 @@ class Registry:
             return self.known(name, caller) if name is not None else self.here(caller)
         known = self.by_name(path)
         if known is not None:
-            return known
+            return self._named(known) if os.path.isabs(path) else known
         if places.looks_like_url(path):
             return self.target(path, caller).repository
         if (
@@ -156,7 +160,29 @@ class Registry:
             raise UserError(
                 f"{said}: a bare repository, which has no files of its own", hint=hint, code="bare_repository"
             )
-        return self.admit(self._known_again(path) or self._added(path, name, admitted_by), caller)
+        return self.admit(self._named(self._known_again(path) or self._added(path, name, admitted_by)), caller)
+
+    def _named(self, repository: Repository) -> Repository:
+        """Somebody named its folder: it is not merely what a scan found any longer, nor forgotten."""
+        path = os.fspath(repository.path)
+        if path in self._forgotten:
+            self._forgotten = [known for known in self._forgotten if known != path]
+            self._catalog.persist({_FORGOTTEN: self._forgotten})
+        if not repository.discovered:
+            return repository
+        return self._catalog.update(repository.id, discovered=0) or repository
+
+    def note_forgotten(self, repository: Repository) -> None:
+        """Have scans leave its folder alone until somebody names it."""
+        path = os.fspath(repository.path)
+        others = [known for known in self._forgotten if known != path]
+        self._forgotten = [*others, path][-_MOST_FORGOTTEN:]
+        self._catalog.persist({_FORGOTTEN: self._forgotten})
+
+    @property
+    def forgotten(self) -> frozenset[str]:
+        """Folders of repositories that were forgotten, and not named since."""
+        return frozenset(self._forgotten)
 
     def admit(self, repository: Repository, caller: Caller) -> Repository:
         """Make what an agent registered a person's, or note what allows it to this agent now. Raises Refused: nothing."""
@@ -173,12 +199,18 @@ class Registry:
             return repository.admitted_by
         return places.check_admission(repository.path, repository.admitted_by, caller, self._scan_paths())
 
-    def adopt(self, info: RepositoryInfo) -> Repository | None:
-        """Register what a search found; None where it may not be, or cannot be indexed."""
+    def adopt(self, info: RepositoryInfo, asked: bool = False) -> Repository | None:
+        """Register what a search found; None where it may not be, cannot be indexed, or was forgotten.
+
+        `asked`: of a folder that somebody named for this search, not of the scan paths.
+        """
         path = Path(info.path)
         known = next((item for item in self._catalog.repositories() if item.path == path), None)
         known = known or self._known_again(path)
+        is_new = known is None
         if known is None:
+            if info.path in self._forgotten:
+                return None
             try:
                 self._check(path, Caller())
             except Refused:
@@ -186,10 +218,12 @@ class Registry:
             if git.is_bare(path):
                 return None
             known = self._catalog.add(path, info.name, info.url, info.type)
-        changes: dict[str, Any] = {"place": git.place(path), "language": info.language, "size_bytes": info.size}
+        changes: dict[str, Any] = {"place": git.place(path), "language": info.language}
+        if known.last_sync is None:  # afterwards, a matter of each edit, and not asked for any longer
+            changes |= {"size_bytes": info.size, "modified_at": info.last_modified}
+        if is_new and not asked:
+            changes["discovered"] = True
         changes = {key: value for key, value in changes.items() if value != getattr(known, key)}
-        if known.last_sync is not None:
-            changes.pop("size_bytes", None)  # a matter of each edit, and not asked for any longer
         return self._catalog.update(known.id, **changes) if changes else known
 
     def _added(self, path: Path, name: str | None, admitted_by: str | None) -> Repository:

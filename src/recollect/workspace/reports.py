@@ -258,6 +258,8 @@ class Upkept:
     paused: bool = False
     clone: CloneStatus = CloneStatus()
     repo_map: RepoMapStatus = RepoMapStatus()
+    interval: float | None = None
+    excluded_by: str | None = None
 
 
 def status(repository: Repository, index: Summary | None, run: Run | None, upkept: Upkept) -> RepositoryStatus:
@@ -271,7 +273,7 @@ def status(repository: Repository, index: Summary | None, run: Run | None, upkep
         size_bytes=index.size_bytes if index is not None else repository.size_bytes,
         state=state(repository, index, run),
         activity=Activity.MAPPING if run is None and upkept.repo_map.status == "building" else activity(run),
-        tracked=repository.tracked,
+        tracked=repository.tracked and upkept.excluded_by is None,
         watching=upkept.watching,
         freshness=upkept.freshness,
         files=index.files if index is not None else 0,
@@ -287,6 +289,9 @@ def status(repository: Repository, index: Summary | None, run: Run | None, upkep
         progress=progress(repository, run),
         clone_status=upkept.clone,
         repo_map_status=upkept.repo_map,
+        sync_interval=upkept.interval,
+        own_sync_interval=repository.sync_interval,
+        excluded_by=upkept.excluded_by,
     )
 
 

@@ -25,6 +25,7 @@ from recollect.jobs.indexer import IndexerProcess
 from recollect.jobs.library import Library
 from recollect.jobs.pipe import Started
 from recollect.jobs.resources import give_back_memory, resident_bytes
+from recollect.jobs.schedule import check_interval
 from recollect.jobs.synchronise import Options
 from recollect.jobs.syncs import Run, Syncs, Urgency, failed_result
 from recollect.model import Freshness, Progress, SyncResult, SyncStatus
@@ -32,6 +33,7 @@ from recollect.records import dataclass
 from recollect.search import find
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import beneath, disk, git
+from recollect.sync.discover import exclusion
 from recollect.sync.fan_out import FanOut, Looked
 from recollect.sync.ignore import file_state
 from recollect.sync.watch import Watcher
@@ -79,6 +81,8 @@ class Upkeep:
         self._failed_looks: dict[str, RecollectError] = {}  # id → why the last look failed
         self._looked_at: set[str] = set()  # since this process began
         self._recovered: set[str] = set()  # can be looked at again, and was not synced since
+        self._unchecked: set[str] = {item.id for item in catalog.repositories()}  # see `rests`
+        self._real_scan_paths: dict[str, str] = {}
         self._moved: set[str] = set()  # another commit is checked out than when the last sync began
         self._watching: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # by id
         self._checked: dict[str, tuple[float, float]] = {}  # id → (epoch, monotonic) when all its files were looked at
@@ -136,7 +140,7 @@ class Upkeep:
 
         Raises Unavailable where it cannot be looked at.
         """
-        wanted = repository.tracked and self.settings.auto_sync_auto_watch and not repository.missing
+        wanted = self.is_followed(repository) and self.settings.auto_sync_auto_watch and not repository.missing
         damage: Corrupt | None = None
         with self._watching[repository.id]:
             known = self.watcher.root(repository.id)
@@ -155,6 +159,47 @@ class Upkeep:
             self.watcher.watch(repository.id, repository.path, list(folders))
         if damage is not None:  # the folders come with the sync that makes the index again
             self._damaged(repository.id, damage)
+
+    def is_followed(self, repository: Repository) -> bool:
+        """Whether background work is to keep a repository in step."""
+        return repository.tracked and self.excluded_by(repository) is None
+
+    def excluded_by(self, repository: Repository) -> str | None:
+        """The pattern of `AUTO_SYNC_EXCLUDE` for which a repository that a scan found would not be found now."""
+        if not repository.discovered:
+            return None
+        roots = tuple(self._real_scan_paths.get(path, path) for path in self.settings.auto_sync_paths)
+        return exclusion(os.fspath(repository.path), roots, self.settings.auto_sync_exclude)
+
+    def is_below_scan_path(self, repository: Repository) -> bool:
+        """Whether a scan may come by a repository."""
+        roots = [Path(self._real_scan_paths.get(path, path)) for path in self.settings.auto_sync_paths]
+        return any(root == repository.path or root in repository.path.parents for root in roots)
+
+    def resolve_scan_paths(self) -> None:
+        """Find out where the scan paths lead, as the paths of repositories hold no links."""
+        paths = {path: os.path.abspath(os.path.expanduser(path)) for path in self.settings.auto_sync_paths}
+        real = self.looks.each(paths, lambda path: os.path.realpath(paths[path])).values
+        self._real_scan_paths = paths | real
+
+    def rests(self, repository: Repository) -> bool:
+        """Whether background work leaves a repository alone as long as nothing is known to have changed since the daemon
+        started: `AUTO_SYNC_ON_STARTUP` is false.
+        """
+        return (
+            not self.settings.auto_sync_on_startup
+            and repository.id in self._unchecked
+            and repository.id not in self._checked
+            and repository.id not in self._moved
+            and not self.watcher.has_changed(repository.id)
+        )
+
+    def rouse(self, repository_id: str | None = None) -> None:
+        """Have a repository, or all of them, checked although the daemon's start is no reason to."""
+        if repository_id is None:
+            self._unchecked.clear()
+        else:
+            self._unchecked.discard(repository_id)
 
     def checked_at(self, repository: Repository) -> float | None:
         """When all files of a repository were last looked at, as far as is known."""
@@ -301,7 +346,11 @@ class Upkeep:
     def _unwatched_reason(self, repository: Repository, seen: Seen) -> str | None:
         if repository.id in seen.failures:
             return seen.failures[repository.id].message
-        return self.watcher.unavailable or self.watcher.reason(repository.id)
+        reason = self.watcher.unavailable or self.watcher.reason(repository.id)
+        if reason is None and self.rests(repository) and self.syncs.current(repository.id) is None:
+            return "not checked since the daemon started (AUTO_SYNC_ON_STARTUP is false)"
+        pattern = self.excluded_by(repository) if reason == "not watched" else None
+        return f"not watched, excluded by {pattern!r}" if pattern is not None else reason
 
     def _settled(self, repository: Repository, seen: Seen) -> bool:
         if seen.mark is None or repository.id in seen.failures:
@@ -454,7 +503,10 @@ class Upkeep:
                 run.future.result(timeout=2)
 
     def interval(self, repository: Repository) -> float:
-        return repository.sync_interval or self.settings.auto_sync_interval
+        """Seconds between two checks of a repository, as things stand."""
+        is_set = "auto_sync_interval" in self.settings.explicit
+        vouched = self.watcher.vouches(repository.id)
+        return check_interval(repository.sync_interval, self.settings.auto_sync_interval, is_set, vouched)
 
     def not_before(self, repository: Repository) -> float:
         """Until when background work leaves a repository alone: it failed, or was cancelled."""
@@ -590,7 +642,9 @@ class Upkeep:
         if done:
             self._waits.pop(repository.id, None)
             changes |= {"attempts": 0, "next_sync_at": None}
-            if not repository.untracked:
+            # A folder without files that a question named by mistake is not kept in step until there are some.
+            has_content = bool(result.total_files) or repository.type != "unknown"
+            if not repository.untracked and (has_content or run.options.max_files is None):
                 changes["tracked"] = 1
             if run.options.max_files is None:
                 changes["asked_for"] = 1

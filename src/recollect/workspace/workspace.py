@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from recollect import __version__
 from recollect.client import handed_over
-from recollect.config import Settings, table
+from recollect.config import Settings, table, usable
 from recollect.errors import Corrupt, RecollectError, UserError
 from recollect.home import home_directory, make_folder, own
 from recollect.index.summary import Summary
@@ -99,11 +99,15 @@ class Workspace(Questions):
             self.home,
             lambda url, who: self.clones.answer_for(url, who),
         )
-        checked = settings or Settings.load(self.home, persisted=self._catalog.persisted())
+        persisted, problems = usable(self._catalog.persisted())
+        checked = settings or Settings.load(self.home, persisted=persisted)
+        for problem in problems:
+            log.warning(problem)
         self._upkeep = Upkeep(self.home, checked, self._catalog, indexer)
         self._library, self._syncs = self._upkeep.library, self._upkeep.syncs
         self.memory = Memories(self.home, self._catalog, self._library, lambda: self.settings.recollect_redact_secrets)
         self.auto_sync = AutoSync(self._catalog, self._registry, self._upkeep, self.home)
+        self.auto_sync.bad_settings = problems
         self._upkeep.on_change = self.auto_sync.wake
         self.clones = Clones(self.home, self._catalog, self._upkeep, lambda: self.auto_sync.active)
         self._asked = AskedSyncs(self._catalog, self._upkeep, self.clones)
@@ -213,7 +217,7 @@ class Workspace(Questions):
         `on_progress` is told of all together.
         """
         self.clones.look_now()
-        tracked = [item for item in self._catalog.repositories() if item.tracked]
+        tracked = [item for item in self._catalog.repositories() if self._upkeep.is_followed(item)]
         failed = self._asked.out_of_reach(tracked)
         together = Together(len(tracked) - len(failed), on_progress)
         runs: dict[str, Run] = {}
@@ -478,6 +482,8 @@ class Workspace(Questions):
             self.auto_sync.paused,
             self.clones.status(self.clones.of(found)),
             self._upkeep.maps.status(found.id),
+            self._upkeep.interval(found) if self._upkeep.is_followed(found) else None,
+            self._upkeep.excluded_by(found),
         )
         return reports.status(found, index, self._syncs.current(found.id), upkept)
 
@@ -548,6 +554,8 @@ class Workspace(Questions):
             return {"repository": name_of(record), "path": place, "status": "forgotten", "message": said}
         found = self._registry.known(repository, caller)
         record = self.clones.of(found)
+        if record is None:  # the files of a clone go with it
+            self._registry.note_forgotten(found)
         self._upkeep.forget(found)
         said = self.clones.forget(record) if record is not None else "its files are untouched"
         return {
@@ -565,6 +573,7 @@ class Workspace(Questions):
         """What is wrong with this installation and its repositories, and how to mend it."""
         notices = [*self._catalog.notices, *self._upkeep.notices]
         found = diagnosis.findings(self.home, self._catalog.repositories(), self._upkeep, notices)
+        found += [Finding("problem", "settings", problem) for problem in self.auto_sync.bad_settings]
         found += self.memory.findings()
         proposed = self.clones.proposals()
         if proposed:

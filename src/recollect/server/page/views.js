@@ -57,19 +57,21 @@ function doing(one) {
   return [el("progress", { max: 100, value: known ? p.percentage : null, "aria-label": `progress of ${one.name}` }), el("div.small.quiet", {}, text)];
 }
 
+const seconds = (s) => s < 120 ? `${s} s` : s < 7200 ? `${Math.round(s / 60)} min` : `${Math.round(s / 3600)} h`;
+
 function fresh(one) {
   const f = one.freshness;
-  const how = one.tracked ? (one.watching ? "watched" : "checked at intervals") : "left alone";
-  if (!f.fresh && !one.tracked && one.state === "ready") return [el("span.quiet", {}, "○ left alone"), el("span.small.quiet", {}, ": checked when it is asked about")];
+  const how = one.tracked ? `${one.watching ? "watched, " : ""}checked every ${seconds(one.sync_interval)}` : one.excluded_by ? `left alone, excluded by ${one.excluded_by}` : "left alone";
+  if (!f.fresh && !one.tracked && one.state === "ready") return [el("span.quiet", {}, `○ ${how}`), el("span.small.quiet", {}, ": checked when it is asked about")];
   return f.fresh ? [el("span.good", {}, "● up to date"), el("span.small.quiet", {}, `, ${how}`)] : [el("span.warn", {}, "○ "), el("span.small", {}, f.reason)];
 }
 
 async function configure(one) {
-  const answer = await askFor(`Configure ${one.name}`, [{ name: "sync_interval", label: "Seconds between checks (empty: as all others)", value: "", hint: "300" },
+  const answer = await askFor(`Configure ${one.name}`, [{ name: "sync_interval", label: "Seconds between checks (empty: as all others)", value: one.own_sync_interval ?? "", hint: "300" },
     { name: "enabled", label: "Keep it in step with its files (yes or no)", value: one.tracked ? "yes" : "no", required: true }], "Save");
   if (!answer) return;
   const given = { enabled: !/^n/i.test(answer.enabled) };
-  if (answer.sync_interval) given.sync_interval = Number(answer.sync_interval);
+  given.sync_interval = Number(answer.sync_interval) || 0;
   await attempt(() => ask("PATCH", named(one.name), given), `${one.name} is configured`);
 }
 
@@ -461,7 +463,7 @@ async function configuring() {
     if (await attempt(() => ask("PATCH", "/auto-sync", changes), "saved")) configuring();
   };
   $("all-settings").replaceChildren(el("thead", {}, el("tr", {}, ["name", "value", "from", "meaning"].map((head) => el("th", { scope: "col" }, head)))),
-    el("tbody", {}, all.settings.map((one) => el("tr", {}, el("td", {}, one.name), el("td", {}, String(Array.isArray(one.value) ? one.value.join(", ") : one.value)), el("td", {}, one.origin), el("td", {}, one.description)))));
+    el("tbody", {}, all.settings.map((one) => el("tr", {}, el("td", {}, one.name), el("td", {}, String(Array.isArray(one.value) ? one.value.join(", ") : one.value)), el("td", {}, one.origin), el("td", {}, one.allowed ? `${one.description} (${one.allowed})` : one.description)))));
 }
 
 export const settings = {
