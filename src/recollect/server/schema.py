@@ -54,7 +54,7 @@ class SearchCode(Parameters):
     repository: Names | None = Field(
         None,
         validation_alias=AliasChoices(*_REPOSITORY.choices, "path", "repositories"),
-        description='name, path, URL, or several with commas; "*" all; default current project',
+        description='name, path or URL, several with commas; "*": all; default: this project',
     )
     language: Names | None = Field(None, validation_alias=_also("language", "languages"))
     path_glob: Names | None = Field(
@@ -105,9 +105,7 @@ class ReadCode(Parameters):
 class GetRepoMap(Parameters):
     repository: Text | None = Field(None, validation_alias=AliasChoices(*_REPOSITORY.choices, "path"))
     max_tokens: Whole = Field(4000, ge=LEAST_TOKENS)
-    focus: list[Text] = Field(
-        [], validation_alias=_also("focus", "files", "directories"), description="paths or symbols"
-    )
+    focus: list[Text] = Field([], validation_alias=_also("focus", "files", "directories"))
 
 
 class SyncRepository(Parameters):
@@ -116,11 +114,9 @@ class SyncRepository(Parameters):
         validation_alias=AliasChoices("repository", "repository_path", "repo_path", "repo", "path", "directory"),
         description="folder, name or URL; none: all",
     )
-    name: Text | None = Field(
-        None, validation_alias=_also("name", "repository_name"), description="another name for it"
-    )
+    name: Text | None = Field(None, validation_alias=_also("name", "repository_name"), description="an alias")
     background: Flag = Field(False)
-    wait_s: Number = Field(20, ge=0, le=3600, description="then answers running")
+    wait_s: Number = Field(20, ge=0, le=3600)
     incremental: Flag = Field(True, json_schema_extra=HIDDEN)
     force_full: Flag = Field(False, validation_alias=_also("force_full", "force", "full"))
 
@@ -130,10 +126,10 @@ class OneRepository(Parameters):
 
 
 class CloneRepo(Parameters):
-    url: Text = Field(validation_alias=_also("url", "repository", "repo"), description="https or ssh")
+    url: Text = Field(validation_alias=_also("url", "repository", "repo"))
     branch: Text | None = None
-    depth: Whole | None = Field(None, ge=0, description="commits; 0 all")
-    background: Flag = Field(True, description="false: wait for it")
+    depth: Whole | None = Field(None, ge=0)
+    background: Flag = True
     wait_s: Number = Field(20, ge=0, le=3600, json_schema_extra=HIDDEN)
 
 
@@ -141,22 +137,19 @@ class ListRepositories(Parameters):
     query: Text | None = Field(
         None,
         validation_alias=_also("query", "name", "repository", "filter"),
-        description="part of name, path or URL",
     )
     limit: Whole = Field(100, ge=1, le=1000, validation_alias=_LIMIT)
 
 
 class ConfigureAutoSync(Parameters):
-    repository: Text | None = Field(
-        None, validation_alias=_REPOSITORY, description="enabled and sync_interval of this one"
-    )
-    scan_paths: list[Text] | None = Field(None, description="folders with repositories")
-    exclude_patterns: list[Text] | None = Field(None, description="!NAME takes a default away")
+    repository: Text | None = Field(None, validation_alias=_REPOSITORY, description="only this one")
+    scan_paths: list[Text] | None = None
+    exclude_patterns: list[Text] | None = None
     scan_interval: Number | None = Field(None, ge=1)
     sync_interval: Number | None = Field(None, ge=0, description="0 with repository: as all others")
     max_concurrent: Whole | None = Field(None, ge=1, le=64)
     priority_languages: list[Text] | None = None
-    size_threshold: Whole | None = Field(None, ge=0, description="bytes")
+    size_threshold: Whole | None = Field(None, ge=0)
     auto_watch: Flag | None = None
     sync_on_startup: Flag | None = None
     enabled: Flag | None = None
@@ -169,12 +162,10 @@ class Nothing(Parameters):
 class StoreMemory(Parameters):
     content: Text = Field(description="complete in itself")
     tags: Tags | None = None
-    type: Text | None = Field(
-        None, validation_alias=_TYPE, description="decision, fact, preference, mistake …; default note"
-    )
+    type: Text | None = Field(None, validation_alias=_TYPE, description="decision, fact, mistake, note (default) …")
     metadata: dict[str, Any] | None = None
-    repository: Text | None = Field(None, validation_alias=_REPOSITORY, description="default: current project")
-    files: list[Text] = Field([], description="it refers to")
+    repository: Text | None = Field(None, validation_alias=_REPOSITORY)
+    files: list[Text] = []
     symbols: list[Text] = []
     supersedes: Text | None = Field(None, description="id it replaces")
 
@@ -183,12 +174,12 @@ class RetrieveMemory(Parameters):
     query: Text = Field(description='words; a time in it ("last week") narrows')
     limit: Whole = Field(5, ge=1, le=100, validation_alias=_LIMIT)
     tags: Tags | None = None
-    tag_match: Literal["any", "all"] = Field("any", description="any (default), all")
+    tag_match: Literal["any", "all"] = Field("any", description="any or all")
     type: Text | None = Field(None, validation_alias=_TYPE)
-    time: Text | None = Field(None, description='"yesterday", "since 2024-01-01"')
+    time: Text | None = None
     after: Moment | None = None
     before: Moment | None = None
-    repository: Text | None = Field(None, validation_alias=_REPOSITORY, description="only of this one")
+    repository: Text | None = Field(None, validation_alias=_REPOSITORY, description="only this one")
     max_tokens: Whole = Field(1800, ge=20)
 
 
@@ -196,7 +187,7 @@ class ListMemories(Parameters):
     page: Whole = Field(1, ge=1)
     limit: Whole = Field(20, ge=1, le=1000, validation_alias=_LIMIT)
     tags: Tags | None = None
-    tag_match: Literal["any", "all"] = Field("any", description="any (default), all")
+    tag_match: Literal["any", "all"] = Field("any", description="any or all")
     type: Text | None = Field(None, validation_alias=_TYPE)
     time: Text | None = None
 
@@ -213,11 +204,11 @@ class UpdateMemory(Parameters):
 class DeleteMemory(Parameters):
     id: Text | None = Field(None, validation_alias=_IDENTITY)
     tags: Tags | None = None
-    tag_match: Literal["any", "all"] = Field("any", description="any (default), all")
+    tag_match: Literal["any", "all"] = Field("any", description="any or all")
     before: Moment | None = None
     after: Moment | None = None
     dry_run: Flag = False
-    hard: Flag = Field(False, description="cannot be undone")
+    hard: Flag = False
 
 
 # -- forms that users of other tools send -----------------------------------------------------------------------------
@@ -276,6 +267,7 @@ class AnyKey(Parameters):
 
 # -- as agents are told -----------------------------------------------------------------------------------------------
 
+_QUIET: Final = frozenset({"limit", "wait_s"})  # answers say how many more there are, and what still runs
 _DROPPED: Final = ("title", "minimum", "maximum", "enum", "anyOf", "hidden")
 
 
@@ -290,12 +282,12 @@ def input_schema(model: type[Parameters]) -> dict[str, Any]:
     required = schema.get("required", [])
     slim: dict[str, Any] = {
         "type": "object",
-        "properties": {name: _slim(part, name not in required) for name, part in parts.items()},
+        "properties": {name: _slim(name, part, name not in required) for name, part in parts.items()},
     }
     return slim | ({"required": required} if required else {})
 
 
-def _slim(part: dict[str, Any], is_optional: bool) -> dict[str, Any]:
+def _slim(name: str, part: dict[str, Any], is_optional: bool) -> dict[str, Any]:
     first = part["anyOf"][0] if "anyOf" in part else part
     slim = {"type": [first["type"], "null"] if is_optional else first["type"]}
     if first["type"] == "array":
@@ -303,6 +295,7 @@ def _slim(part: dict[str, Any], is_optional: bool) -> dict[str, Any]:
     slim |= {
         key: value for key, value in part.items() if key not in (*_DROPPED, "type", "items", "additionalProperties")
     }
-    if slim.get("default", 0) in (None, False, 0, 1, []) or "default" in slim.get("description", ""):
-        slim.pop("default", None)  # false and nothing go without saying
+    goes_without_saying = name in _QUIET or slim.get("default", 0) in (None, False, 0, 1, [])
+    if goes_without_saying or "default" in slim.get("description", ""):
+        slim.pop("default", None)
     return slim
