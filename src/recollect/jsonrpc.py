@@ -102,11 +102,30 @@ def _message(item: Any) -> Message:
         return fault if is_request else Message("notification", {})
     if is_request and key is None:
         return _invalid(INVALID_REQUEST, "Invalid request: its id is neither a string nor a number")
+    item = _with_objects(item)
     if not isinstance(item.get("params", {}), dict | None):
         if is_request:
             return _invalid(INVALID_PARAMS, "Invalid params: they are not a JSON object", key)
         return Message("notification", {})
     return Message("request" if is_request else "notification", item, key if is_request else None)
+
+
+def _with_objects(item: dict[str, Any]) -> dict[str, Any]:
+    """A message in which `[]`, as which some languages write an empty object, is one; arguments may be JSON text."""
+    params = item.get("params")
+    if params == []:
+        return {**item, "params": {}}
+    if item["method"] != "tools/call" or not isinstance(params, dict):
+        return item
+    arguments = params.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments) if arguments.strip() else {}
+        except (ValueError, RecursionError):
+            return item
+    if arguments == []:
+        arguments = {}
+    return {**item, "params": {**params, "arguments": arguments}} if isinstance(arguments, dict) else item
 
 
 def _invalid(code: int, message: str, key: str | None = None) -> Message:

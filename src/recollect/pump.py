@@ -22,17 +22,35 @@ TYPE_CHECKING = False  # as in `recollect`
 if TYPE_CHECKING:
     from typing import Any
 
-_READ_ONLY = frozenset(
+READ_ONLY = frozenset(  # as in the table of tools, which is slow to load
     [
         "search_code",
         "find_symbol",
+        "find_related",
         "read_code",
+        "get_repo_map",
         "get_sync_status",
+        "get_clone_status",
         "list_repositories",
         "get_repository_status",
+        "get_auto_sync_status",
+        "retrieve_memory",
+        "list_memories",
         "search",
         "get_similar_code",
+        "get_source_repo_map",
         "get_indexing_status",
+        "get_auto_sync_paths",
+        "recall_memory",
+        "recall_by_timeframe",
+        "search_by_tag",
+        "exact_match_retrieve",
+        "check_database_health",
+        "cleanup_duplicates",
+        "memory_search",
+        "memory_list",
+        "memory_health",
+        "memory_stats",
     ]
 )
 _CHUNK = 1 << 16
@@ -55,7 +73,7 @@ class _Line:
         self.waiting = jsonrpc.owed(messages)
         # What is no call is a list, a ping or the handshake.
         calls = [message for message in messages if message.body.get("method") == "tools/call"]
-        self.only_reads = all(call.params.get("name") in _READ_ONLY for call in calls)
+        self.only_reads = all(call.params.get("name") in READ_ONLY for call in calls)
         self.replayed = False
 
 

@@ -190,6 +190,23 @@ def test_a_batch_survives_the_death_of_the_daemon(home: Path, agent: Agent) -> N
     assert all("result" in answer for answer in answers)
 
 
+def test_what_is_in_flight_when_the_daemon_dies_is_answered_once(home: Path, agent: Agent) -> None:
+    agent.begin("2025-03-26")
+    (daemon,) = daemons_of(home)
+    os.kill(daemon, signal.SIGSTOP)
+    search, store = call(7, "search_code", query="cart"), call(8, "store_memory", content="kept or not")
+    agent.send(search, search, store, b"garbage\n", [call(9, "search_code", query="cart"), store], [search, 5])
+    os.kill(daemon, signal.SIGKILL)
+    received = [agent.receive() for _ in range(6)]
+    batches = [answer for answer in received if isinstance(answer, list)]
+    single = [answer for answer in received if not isinstance(answer, list)]
+    assert sorted(str(answer["id"]) for answer in single) == ["7", "7", "8", "None"]
+    assert {answer["id"]: "result" in answer for answer in single} == {7: True, 8: False, None: False}
+    assert sorted(sorted(str(answer["id"]) for answer in batch) for batch in batches) == [["7", "None"], ["8", "9"]]
+    assert all("error" in answer for batch in batches for answer in batch if answer["id"] in (8, 9))  # it writes, too
+    assert agent.is_silent()
+
+
 def kill_daemons(home: Path) -> None:
     for pid in daemons_of(home):
         os.kill(pid, signal.SIGKILL)
@@ -428,3 +445,37 @@ def test_a_client_without_a_handshake_is_served_over_http(web: Web) -> None:
     assert (status, refused["error"]["code"], refused["error"]["data"]["supported"]) == (400, -32022, ["2026-07-28"])
     status, missing, _ = ask(stateless(5, "no/such"))
     assert (status, missing["error"]["code"]) == (404, -32601)
+
+
+def test_a_request_whose_id_is_in_use_is_refused_over_http(web: Web) -> None:
+    session = web.begin()
+    search = call(7, "search_code", query="cart", repository="shop")
+    answers = [web.ask([search, search], mcp_session_id=session)[1] for _ in range(3)]
+    for both in answers:
+        assert sorted("result" in answer for answer in both) == [False, True]
+    assert "content" in web.ask(search, mcp_session_id=session)[1]["result"]
+
+
+@pytest.mark.parametrize("over", ["stdio", "http"])
+def test_empty_objects_that_are_written_as_arrays_are_understood(agent: Agent, home: Path, over: str) -> None:
+    if over == "stdio":
+        agent.begin()
+        ask = agent.ask
+    else:
+        web = Web(home)
+        session = web.begin()
+
+        def ask(message: Any) -> Any:
+            return web.ask(message, mcp_session_id=session)[1]
+
+    for arguments in ([], {}, "", "{}", '{"limit": 5}', None):
+        answer = ask(request(1, "tools/call", name="list_repositories", arguments=arguments))
+        assert "result" in answer, arguments
+    assert ask({**request(2, "tools/list"), "params": []})["result"]["tools"]
+    assert ask(request(3, "tools/call", name="list_repositories", arguments=[1]))["error"]["code"] == -32602
+
+
+def test_what_is_missing_in_initialize_is_named(agent: Agent) -> None:
+    answer = agent.ask(request(1, "initialize", protocolVersion="2025-06-18"))
+    assert answer["error"]["code"] == -32602
+    assert "clientInfo" in answer["error"]["message"]

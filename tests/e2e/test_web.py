@@ -278,6 +278,30 @@ def test_an_agent_speaks_mcp_over_http(served: Served, mode: Any) -> None:
     asyncio.run(asyncio.wait_for(use(), 60))
 
 
+def test_the_roots_of_an_agent_over_http_are_asked_for_once_a_session(served: Served) -> None:
+    import httpx2
+    from mcp import Client, types
+    from mcp.client.streamable_http import streamable_http_client
+
+    asked = []
+
+    async def roots(context: Any) -> types.ListRootsResult:
+        asked.append(1)
+        return types.ListRootsResult(roots=[types.Root(uri=served.root.as_uri())])  # type: ignore[arg-type]
+
+    async def use() -> None:
+        headers = {"authorization": f"Bearer {served.token}"}
+        async with httpx2.AsyncClient(headers=headers, timeout=30) as http_client:
+            transport = streamable_http_client(f"http://127.0.0.1:{served.port}/mcp", http_client=http_client)
+            async with Client(transport, mode="legacy", list_roots_callback=roots) as client:
+                for _ in range(3):
+                    shown = await client.call_tool("read_code", {"path": "shop/cart.py"})
+                    assert not shown.is_error
+
+    asyncio.run(asyncio.wait_for(use(), 60))
+    assert asked == [1]
+
+
 def test_a_text_that_was_cut_in_the_middle_of_a_character_is_kept(served: Served) -> None:
     headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
     who = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "it", "version": "1"}}

@@ -1,5 +1,6 @@
 import pytest
 
+from recollect import pump
 from recollect.server import schema, tools
 from recollect.server.arguments import field_of, understand
 from recollect.server.mcp import INSTRUCTIONS, tools_list_tokens
@@ -113,3 +114,7 @@ def test_the_forms_that_users_of_other_tools_send_are_understood(
     model: type[schema.Parameters], arguments: dict[str, object]
 ) -> None:
     assert understand(model, arguments).notes == ()
+
+
+def test_what_only_reads_is_asked_again_where_the_daemon_ended_meanwhile() -> None:
+    assert {tool.name for tool in tools.TOOLS if tool.reads} == pump.READ_ONLY

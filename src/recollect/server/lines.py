@@ -20,12 +20,14 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp import types
 from mcp.shared.inbound import InboundLadderRejection, classify_inbound_request
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
+from pydantic import ValidationError
 
 from recollect import jsonrpc, text
 from recollect.home import LONGEST_LINE
 
 Items = MemoryObjectReceiveStream[SessionMessage | Exception]
 ServeLoop = Callable[[Items, "Connection"], Coroutine[Any, Any, None]]
+_MOST_UNREAD = 64_000_000  # bytes of answers that a client did not read; beyond, its connection is closed
 _NOT_BEFORE_INITIALIZE = frozenset({"tools/list", "tools/call"})
 
 
@@ -104,7 +106,10 @@ class Connection:
                     return
                 if not jsonrpc.is_blank(line):
                     await self._take(line)
-                await self._writer.drain()
+                # Reading never waits for writing: the pump may be in the middle of sending, and not read meanwhile.
+                if self._writer.transport.get_write_buffer_size() > _MOST_UNREAD:
+                    self._writer.transport.abort()
+                    return
 
     async def _take(self, line: bytes) -> None:
         messages, is_batch = jsonrpc.parse(line)
@@ -143,6 +148,9 @@ class Connection:
 
     def _refusal(self, method: str, params: Any) -> dict[str, Any] | None:
         """Why a request without the envelope of the stateless protocol cannot be served, if so."""
+        if method == "initialize":
+            wrong = wrong_in_initialize(params)
+            return {"code": jsonrpc.INVALID_PARAMS, "message": wrong} if wrong else None
         if method == "server/discover":
             missing = classify_inbound_request({"method": method, "params": params})
             assert isinstance(missing, InboundLadderRejection)
@@ -234,6 +242,16 @@ class Connection:
 
     async def __aexit__(self, *_: object) -> bool | None:
         return None
+
+
+def wrong_in_initialize(params: Any) -> str | None:
+    """What is missing or wrong in the parameters of initialize, which the SDK does not name."""
+    try:
+        types.InitializeRequestParams.model_validate(params or {}, by_name=False)
+    except ValidationError as error:
+        names = sorted({".".join(map(str, item["loc"])) for item in error.errors()[:5]})
+        return f"Invalid params: initialize needs protocolVersion, capabilities and clientInfo; wrong or missing: {', '.join(names)}"
+    return None
 
 
 def _has_envelope(params: Any) -> bool:

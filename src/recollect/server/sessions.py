@@ -21,12 +21,12 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
-from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from recollect import jsonrpc, text
+from recollect.server.lines import wrong_in_initialize
 from recollect.server.mcp import Roots
 
 _MOST: Final = 256  # programs that open sessions and never end them are common
@@ -60,19 +60,19 @@ class Sessions(StreamableHTTPSessionManager):
     async def handle_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         body = await request.body() if request.method == "POST" else b""
-        again = _replayed(_mended(body), receive)
         version = request.headers.get(MCP_PROTOCOL_VERSION_HEADER)
         session = request.headers.get(MCP_SESSION_ID_HEADER)
         if version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS:
-            await super().handle_request(scope, again, send)  # stateless, or a version that nobody knows
+            # stateless, or a version that nobody knows
+            await super().handle_request(scope, _replayed(_mended(body), receive), send)
             return
         if session is not None and session not in self._sessions:
             said = "Session not found: it ended. Begin again with initialize, without this Mcp-Session-Id"
-            await _refusal(404, jsonrpc.INVALID_REQUEST, said)(scope, again, send)
+            await _refusal(404, jsonrpc.INVALID_REQUEST, said)(scope, receive, send)
         elif request.method == "POST":
-            await self._post(request, session, body, scope, again, send)
+            await self._post(request, session, body, scope, receive, send)
         elif session is None:
-            await _refusal(400, jsonrpc.INVALID_REQUEST, _NO_SESSION)(scope, again, send)
+            await _refusal(400, jsonrpc.INVALID_REQUEST, _NO_SESSION)(scope, receive, send)
         else:
             await self._pass_on(session, scope, receive, send)
 
@@ -91,6 +91,8 @@ class Sessions(StreamableHTTPSessionManager):
     async def _single(
         self, message: jsonrpc.Message, session: str | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
+        """Pass on one message, as the SDK takes it."""
+        receive = _replayed(text.to_json(text.mended(message.body)).encode(), receive)
         known = self._sessions.get(session) if session is not None else None
         identity = str(message.body.get("id")) if message.kind == "request" else None
         if known is None or identity is None:
@@ -181,10 +183,9 @@ class Sessions(StreamableHTTPSessionManager):
             if part["type"] == "http.response.body":
                 received.extend(part.get("body", b""))
 
-        body = text.to_json(text.mended(message.body)).encode()
         headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         alone = {**scope, "headers": headers}
-        await self._single(message, session, alone, _replayed(body, _never), keep)
+        await self._single(message, session, alone, _never, keep)
         if message.kind != "request" or message.key is None:
             return None
         return _answer_in(bytes(received), message.key)
@@ -216,12 +217,8 @@ def _refused(
             said = "Header mismatch: the MCP-Protocol-Version header is missing"
             return _refusal(400, types.HEADER_MISMATCH, said, key)
         return _refusal(400, jsonrpc.INVALID_REQUEST, _NO_SESSION, key)
-    try:
-        types.InitializeRequestParams.model_validate(first.params, by_name=False)
-    except ValidationError as error:
-        wrong = ", ".join(".".join(map(str, item["loc"])) for item in error.errors()[:5])
-        return _refusal(400, jsonrpc.INVALID_PARAMS, f"Invalid params of initialize: {wrong}", first.key)
-    return None
+    wrong = wrong_in_initialize(first.params)
+    return _refusal(400, jsonrpc.INVALID_PARAMS, wrong, first.key) if wrong is not None else None
 
 
 def _refusal(status: int, code: int, message: str, key: str | None = None) -> Response:
