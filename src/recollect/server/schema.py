@@ -17,6 +17,8 @@ Moment = Text | Number
 LEAST_TOKENS: Final = 50  # of an answer
 HIDDEN: Final[dict[str, Any]] = {"hidden": True}
 """of a parameter that is accepted and not published"""
+ASKED_FOR: Final[dict[str, Any]] = {"asked_for": True}
+"""of one that is published as required: another may say the same"""
 
 
 class Parameters(BaseModel):
@@ -88,7 +90,9 @@ class FindSymbol(Parameters):
 
 class FindRelated(Parameters):
     path: Text = Field(validation_alias=_PATH)
-    line: Whole | None = Field(None, ge=1, validation_alias=_also("line", "line_number", "start_line"))
+    line: Whole | None = Field(
+        None, ge=1, validation_alias=_also("line", "line_number", "start_line"), json_schema_extra=ASKED_FOR
+    )
     repository: Text | None = Field(None, validation_alias=_REPOSITORY, description='"*": look in all')
     limit: Whole = Field(10, ge=1, le=100, validation_alias=_LIMIT)
     max_tokens: Whole | None = Field(1800, ge=LEAST_TOKENS, json_schema_extra=HIDDEN)
@@ -268,7 +272,7 @@ class AnyKey(Parameters):
 # -- as agents are told -----------------------------------------------------------------------------------------------
 
 _QUIET: Final = frozenset({"limit", "wait_s"})  # answers say how many more there are, and what still runs
-_DROPPED: Final = ("title", "minimum", "maximum", "enum", "anyOf", "hidden")
+_DROPPED: Final = ("title", "minimum", "maximum", "enum", "anyOf", "hidden", "asked_for")
 
 
 def input_schema(model: type[Parameters]) -> dict[str, Any]:
@@ -279,7 +283,7 @@ def input_schema(model: type[Parameters]) -> dict[str, Any]:
     """
     schema = model.model_json_schema(by_alias=False)
     parts = {name: part for name, part in schema["properties"].items() if not part.get("hidden")}
-    required = schema.get("required", [])
+    required = [name for name, part in parts.items() if name in schema.get("required", ()) or part.get("asked_for")]
     slim: dict[str, Any] = {
         "type": "object",
         "properties": {name: _slim(name, part, name not in required) for name, part in parts.items()},

@@ -562,6 +562,8 @@ def moment(value: Any, name: str, *, at_end: bool = False) -> float | None:
             return read(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15:
         return float(value)
+    with suppress(TypeError, ValueError, OverflowError):  # a date beyond all memories: "2999-01-01"
+        return datetime.fromisoformat(value).astimezone().timestamp()
     hint = 'As 2024-05-01, 2024-05-01T12:00+02:00, "yesterday", "last week", or seconds or milliseconds since 1970.'
     raise UserError(f"{name}: not understood as a time: {value!r:.100}", hint=hint, code="bad_time")
 
