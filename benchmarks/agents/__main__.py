@@ -67,6 +67,11 @@ SIZES = tuple(
     Call(f"{size} tokens", "search_code", {"query": QUESTION, "limit": 50, "snippet_lines": 200, "max_tokens": size})
     for size in (1500, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 10_000, 12_000, 14_000)
 )
+APPROVALS = (
+    Call("it only reads", "search_code", {"query": QUESTION, "limit": 1}),
+    Call("it writes", "store_memory", {"content": "Cookies are signed", "tags": ["audit"]}),
+    Call("it may delete", "delete_memory", {"tags": ["audit"], "dry_run": True}),
+)
 WAITING = (Call("held back", "search_code", {"query": QUESTION, "limit": 1}),)
 
 
@@ -102,7 +107,11 @@ def markdown(outcomes: Sequence[Outcome], calls: Sequence[Call]) -> str:
             got = outcome.verdicts[call.label]
             cells.append(f"{_form(got)} {_times(got)}".rstrip() + " ✗" * got.is_bad)
         lines.append(f"| {call.label} | " + " | ".join(cells) + " |")
-    lines.append("| tokens of the tools | " + " | ".join(f"{outcome.tools_tokens:,}" for outcome in outcomes) + " |")
+    lines.append(
+        "| tokens of the tools | "
+        + " | ".join(f"{outcome.tools_tokens:,}" if outcome.tools_tokens else "-" for outcome in outcomes)
+        + " |"
+    )
     return "\n".join(lines)
 
 
@@ -111,7 +120,21 @@ def _times(got: Verdict) -> str:
 
 
 def _form(got: Verdict) -> str:
-    return f"{got}, an error" if got.is_error and got.is_bad and got.form is not Form.LOST else str(got)
+    """In which form it came, and whether that is an error which should be none."""
+    unexpected = got.is_error and got.is_bad and got.form in (Form.TEXT, Form.QUOTED)
+    return f"{got}, an error" if unexpected else str(got)
+
+
+def limits(outcomes: Sequence[Outcome]) -> str:
+    """Up to which size an answer came whole, in tokens, and what is left of the first that did not."""
+    lines = ["| client | whole up to | cut from | to |", "|---|---|---|---|"]
+    for outcome in outcomes:
+        sizes = sorted(outcome.verdicts.values(), key=lambda got: got.own_tokens)
+        cut = next((got for got in sizes if got.cut or got.is_bad), None)
+        whole = [got.own_tokens for got in sizes if cut is None or got.own_tokens < cut.own_tokens]
+        first = f"{cut.own_tokens:,} | {cut.tokens:,}" if cut else "- | -"
+        lines.append(f"| {outcome.client} {outcome.version} | {max(whole, default=0):,} | {first} |")
+    return "\n".join(lines)
 
 
 def main() -> int:
@@ -131,7 +154,7 @@ def main() -> int:
         problem = f"no client is called {', '.join(unknown)}" if unknown else f"there is no client in {modules}"
         print(f"{problem}; known: {names}", file=sys.stderr)
         return 2
-    calls = SIZES if options.sizes else WAITING if options.delay else CALLS
+    calls = SIZES if options.sizes else WAITING if options.delay else APPROVALS if options.ask else CALLS
     outcomes = []
     how = Options(options.limit + options.delay, options.delay, not options.ask, options.isolated)
     with tempfile.TemporaryDirectory(prefix="agents-", ignore_cleanup_errors=True) as folder:
@@ -143,7 +166,7 @@ def main() -> int:
             print(f"{outcomes[-1].seconds:g} s", file=sys.stderr, flush=True)
         if options.keep:
             shutil.copytree(work, options.keep, symlinks=True, dirs_exist_ok=True, ignore=_no_sockets)
-    print((markdown if options.markdown else table)(outcomes, calls))
+    print(limits(outcomes) if options.sizes else (markdown if options.markdown else table)(outcomes, calls))
     if options.json:
         options.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1, ensure_ascii=False))
     return int(any(outcome.is_bad for outcome in outcomes))
@@ -167,7 +190,10 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--no-isolation", action="store_true", help="stay in the network of this machine")
     parser.add_argument("--isolated", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.keep and options.keep.exists():
+        parser.error(f"{options.keep} is there already")
+    return options
 
 
 def _isolate() -> None:

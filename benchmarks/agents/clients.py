@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.agents.model import Call
 
 Environment = dict[str, str]
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,8 @@ def _gemini(session: Session) -> Environment:
 
 def _qwen(session: Session) -> Environment:
     session.write(".qwen/settings.json", _settings("openai"))
-    return {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": f"{session.url}/v1", "OPENAI_MODEL": "made-up"}
+    model = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": f"{session.url}/v1", "OPENAI_MODEL": "made-up"}
+    return model | dict.fromkeys(PROXIES, "")  # through a proxy it would look for the loopback device, too
 
 
 def _qwen_search(session: Session) -> list[Call]:

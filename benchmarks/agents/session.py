@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.agents import verdict, wire
-from benchmarks.agents.clients import Client, Session
+from benchmarks.agents.clients import PROXIES, Client, Session
 from benchmarks.agents.model import Call, Conversation, serving
 from benchmarks.agents.verdict import Verdict
 
@@ -168,8 +168,7 @@ def _environment(home: Path, isolated: bool) -> dict[str, str]:
     made = {"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home / "tmp"), "LANG": "C.UTF-8"}
     made |= {"TERM": "dumb", "NO_COLOR": "1", "USER": "nobody", "AUTO_SYNC_ENABLED": "false"}
     if not isolated:
-        made |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), _NOWHERE)
-        made |= dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
+        made |= dict.fromkeys(PROXIES, _NOWHERE) | dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
     return made
 
 

@@ -102,8 +102,8 @@ def _as_json(value: Any, *, in_order: bool = False) -> str:
 
 
 def _squeeze(text: str) -> str:
-    """Drop white space and backslashes, so that neither indentation nor how often JSON was quoted makes a difference."""
-    return re.sub(r"[\s\\]+", "", text)
+    """Drop white space, backslashes and the fraction of 1.0: indentation, how often JSON was quoted, and by which language."""
+    return re.sub(r"[\s\\]+|(?<=\d)\.0(?=[,}\]])", "", text)
 
 
 def tokens(text: str) -> int:

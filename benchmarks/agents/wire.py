@@ -78,14 +78,17 @@ def _tapped(command: Sequence[str], log: Path, delay_s: float) -> int:
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert server.stdin is not None
     assert server.stdout is not None
-    lock = threading.Lock()
+    lock, calls = threading.Lock(), set()
 
     def pass_on(sender: str, source: IO[bytes], target: IO[bytes]) -> None:
         try:
             for line in iter(source.readline, b""):
                 with lock, log.open("a", encoding="utf-8") as file:
                     file.write(json.dumps({"from": sender, "line": line.decode("utf-8", "replace")}) + "\n")
-                if delay_s and sender == "server" and b'"content"' in line:
+                kind, number = _kind(line)
+                if sender == "client" and kind == "tools/call":
+                    calls.add(number)
+                elif sender == "server" and kind is None and number in calls:
                     time.sleep(delay_s)
                 target.write(line)
                 target.flush()
@@ -99,6 +102,15 @@ def _tapped(command: Sequence[str], log: Path, delay_s: float) -> int:
     threading.Thread(target=pass_on, args=arguments, daemon=True).start()
     pass_on("server", server.stdout, sys.stdout.buffer)
     return server.wait()
+
+
+def _kind(line: bytes) -> tuple[str | None, str]:
+    """The method of a message, None for an answer, and its id."""
+    try:
+        message = json.loads(line)
+        return message.get("method"), str(message.get("id"))
+    except (ValueError, AttributeError):
+        return "", ""
 
 
 def read(log: Path) -> Wire:

@@ -52,6 +52,11 @@ def test_the_form_in_which_an_answer_arrives_is_recognised(told: str, form: Form
     assert judge(told, answer(structured=SHAPE)).form is form
 
 
+def test_numbers_are_the_same_however_a_language_writes_them() -> None:
+    structured = {"took_ms": 3.0, "score": [1.0, 0.5]}
+    assert judge('{"took_ms":3,"score":[1,0.5]}', answer(structured=structured)).form is Form.JSON
+
+
 def test_only_text_that_arrives_alone_is_good() -> None:
     exchange = answer(structured=SHAPE)
     assert not judge(TEXT, exchange).is_bad
