@@ -94,10 +94,20 @@ def settings() -> str:
         rows.append(f"| `{name.upper()}` | {cell} | {allowed} | {_cell(description)} |")
     intro = (
         "# Settings\n\nFrom strongest to weakest: flags of a command, what was persisted (by `recollect auto-sync config`, "
-        "`configure_auto_sync` or the page), the daemon's environment, `config.toml` in the data directory, the default. "
+        "`configure_auto_sync` or the page), the daemon's environment, `config.toml` in the data directory, the environment of "
+        "a client that comes later, the default. "
         "`recollect config` shows each with its origin. `RECOLLECT_HOME` says where the data directory is. A value that is not "
         "allowed is an error that names the setting, from whichever of these it comes; one that was persisted (by a newer version, "
         "say) is ignored, and `recollect doctor` says how to repair it.\n\n"
+        "The daemon's environment is that of whatever started it. A client (`recollect mcp`, a command) that comes while it runs "
+        "and has other values in its environment tells it so. Values of `AUTO_SYNC_…` and `USE_ASYNC_SYNC` that nobody has set "
+        "otherwise hold from then on, as if that client had started the daemon, until the daemon ends. Everything else stays as "
+        "it is: `recollect mcp` says so on stderr, and `recollect doctor` and `recollect auto-sync status` "
+        "name the client, both values, where the one in force comes from, and "
+        "the command that changes it. Scan paths of an agent's environment are checked like those that an agent gives. "
+        "`RECOLLECT_CLONE_ALLOW_HTTP` and `…_LOCAL` hold for the clones that a client asks for, whatever the daemon has. "
+        "Addresses and passwords "
+        "(`RECOLLECT_EMBEDDER_URL` and the like) are never told.\n\n"
         "| name | default | allowed | meaning |\n|---|---|---|---|\n"
     )
     return intro + "\n".join(rows) + "\n"

@@ -51,6 +51,43 @@ _HANDED_OVER = (  # what a clone that this client asks for may use
     "RECOLLECT_CLONE_ALLOW_HTTP",
     "RECOLLECT_CLONE_ALLOW_LOCAL",
 )
+# Settings whose values a client tells the daemon, which says where another one is in force. None of them can hold a secret.
+SETTINGS = (
+    "AUTO_SYNC_ENABLED",
+    "AUTO_SYNC_PATHS",
+    "AUTO_SYNC_EXCLUDE",
+    "AUTO_SYNC_SCAN_INTERVAL",
+    "AUTO_SYNC_INTERVAL",
+    "AUTO_SYNC_MAX_CONCURRENT",
+    "AUTO_SYNC_PRIORITY_LANGUAGES",
+    "AUTO_SYNC_SIZE_THRESHOLD",
+    "AUTO_SYNC_AUTO_WATCH",
+    "AUTO_SYNC_ON_STARTUP",
+    "AUTO_SYNC_MAX_DEPTH",
+    "AUTO_SYNC_MIN_FILES",
+    "USE_ASYNC_SYNC",
+    "SYNC_BATCH_SIZE",
+    "SYNC_QUEUE_SIZE",
+    "RECOLLECT_BARRIER_MS",
+    "RECOLLECT_CLONES_BUDGET",
+    "RECOLLECT_CLONES_EVICT",
+    "RECOLLECT_CLONE_MAX_BYTES",
+    "RECOLLECT_CLONE_TIMEOUT",
+    "RECOLLECT_EMBEDDER",
+    "RECOLLECT_EMBEDDER_TIMEOUT",
+    "RECOLLECT_FETCH_INTERVAL",
+    "RECOLLECT_FRESH_BUDGET_MS",
+    "RECOLLECT_HTTP_PORT",
+    "RECOLLECT_IDLE_EXIT",
+    "RECOLLECT_LOG_LEVEL",
+    "RECOLLECT_MAX_FILE_BYTES",
+    "RECOLLECT_MAX_REPOSITORY_BYTES",
+    "RECOLLECT_MAX_REPOSITORY_FILES",
+    "RECOLLECT_MEMORY_LIMIT",
+    "RECOLLECT_REDACT_SECRETS",
+    "RECOLLECT_WORKERS",
+)
+_SETTINGS_CHARACTERS = 20_000  # of all values together: a hello has a limit
 
 
 class HandedOver(Exception):
@@ -60,6 +97,16 @@ class HandedOver(Exception):
 def handed_over(environment: Mapping[str, str]) -> dict[str, str]:
     """What of an environment the clones of its owner may use."""
     return {name: environment[name] for name in _HANDED_OVER if name in environment}
+
+
+def set_by(environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings of an environment that may be told, as many as have room in a hello."""
+    told, room = {}, _SETTINGS_CHARACTERS
+    for name in SETTINGS:
+        if name in environment and len(environment[name]) <= room:
+            told[name] = environment[name]
+            room -= len(environment[name])
+    return told
 
 
 def hello(
@@ -79,6 +126,7 @@ def hello(
         "toolsets": toolsets,
         "structured": structured,
         "env": handed_over(environment),
+        "settings": set_by(environment),
         "pid": os.getpid(),
     }
 
@@ -91,9 +139,13 @@ def _working_directory() -> str | None:
 
 
 def open_connection(
-    greeting: dict[str, Any], home: Path | None = None, *, start: bool = True
+    greeting: dict[str, Any],
+    home: Path | None = None,
+    *,
+    start: bool = True,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> tuple[socket.socket, bytes]:
-    """A connection past its hello, and what came after that already.
+    """A connection past its hello, and what came after that already. `on_note`: is told what the daemon has to say of it.
 
     Raises:
         Unavailable: no daemon and none wanted ("not_running"), or it cannot start.
@@ -103,7 +155,7 @@ def open_connection(
     for _ in range(3):
         connection = _connected(home, start)
         try:
-            return connection, _greet(connection, greeting)
+            return connection, _greet(connection, greeting, on_note)
         except HandedOver:
             connection.close()
             continue
@@ -222,7 +274,7 @@ def _read_until_closed(descriptor: int) -> bytes:
     return said
 
 
-def _greet(connection: socket.socket, greeting: dict[str, Any]) -> bytes:
+def _greet(connection: socket.socket, greeting: dict[str, Any], on_note: Callable[[str], None]) -> bytes:
     connection.settimeout(_HELLO_S)
     connection.sendall(json.dumps(greeting).encode() + b"\n")
     said = b""
@@ -238,6 +290,8 @@ def _greet(connection: socket.socket, greeting: dict[str, Any]) -> bytes:
         raise HandedOver
     if "error" in answer:
         raise from_dict(answer["error"])
+    for note in answer.get("notes", ()):
+        on_note(str(note))
     return rest
 
 

@@ -143,10 +143,14 @@ class Settings:
 
     @classmethod
     def load(
-        cls, home: Path, environment: Mapping[str, str] = os.environ, persisted: Mapping[str, Any] = _NOTHING
+        cls,
+        home: Path,
+        environment: Mapping[str, str] = os.environ,
+        persisted: Mapping[str, Any] = _NOTHING,
+        adopted: Mapping[str, tuple[Any, str]] = _NOTHING,
     ) -> Self:
         """Settings of a home. Raises UserError that names the variable or the key."""
-        found = sources(home, environment, persisted)
+        found = sources(home, environment, persisted, adopted)
         return cls(**_checked(found), explicit=frozenset(found)) if found else cls()
 
     @property
@@ -210,6 +214,10 @@ def _settings() -> tuple[Field[Any], ...]:
 _DEFAULT: Final = "default"
 _PERSISTED: Final = "persisted"
 NAMES: Final = tuple(item.name for item in _settings())
+# What a client's environment may give a running daemon, where nobody has set it otherwise.
+ADOPTABLE: Final = frozenset(
+    {"use_async_sync", *(item.name for item in _settings() if item.name.startswith("auto_sync_"))}
+)
 OPTIONS: Final = {item.name: item.metadata["option"] for item in _settings()}
 
 
@@ -270,10 +278,16 @@ def check_value(name: str, value: Any) -> Any:
 
 
 def sources(
-    home: Path, environment: Mapping[str, str] = os.environ, persisted: Mapping[str, Any] = _NOTHING
+    home: Path,
+    environment: Mapping[str, str] = os.environ,
+    persisted: Mapping[str, Any] = _NOTHING,
+    adopted: Mapping[str, tuple[Any, str]] = _NOTHING,
 ) -> dict[str, tuple[Any, str]]:
-    """name → (raw value, "persisted", "environment" or "config.toml") of all but the defaults. Raises UserError."""
-    found: dict[str, tuple[Any, str]] = {}
+    """name → (raw value, "persisted", "environment" or "config.toml") of all but the defaults. Raises UserError.
+
+    `adopted`: (value, origin) of what was taken over from the environment of clients.
+    """
+    found: dict[str, tuple[Any, str]] = dict(adopted)
     path = home / "config.toml"
     try:
         with open(path, "rb") as file:
@@ -300,11 +314,15 @@ def sources(
 
 
 def table(
-    home: Path, environment: Mapping[str, str] = os.environ, persisted: Mapping[str, Any] = _NOTHING
+    home: Path,
+    environment: Mapping[str, str] = os.environ,
+    persisted: Mapping[str, Any] = _NOTHING,
+    adopted: Mapping[str, tuple[Any, str]] = _NOTHING,
 ) -> list[dict[str, Any]]:
     """Every setting as `{name, value, origin, description, allowed}`. Raises UserError."""
     persisted = usable(persisted)[0]
-    settings, given = Settings.load(home, environment, persisted), sources(home, environment, persisted)
+    settings = Settings.load(home, environment, persisted, adopted)
+    given = sources(home, environment, persisted, adopted)
     return [
         {
             "name": name.upper(),

@@ -437,6 +437,21 @@ class AutoSyncConfig(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ClientSetting(Record):
+    """A setting in the environment of a client that is connected, and that does not hold. `in_force`: the value that does,
+    and `origin` where it comes from; `change`: the command that makes the client's value hold; `message`: all of that.
+    """
+
+    name: str
+    client: str
+    wanted: str
+    in_force: str
+    origin: str
+    change: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class AutoSyncStatus(Record):
     """`last_scan` and `next_scan` are ISO times in UTC. `held_back`: why background work waits, if it does.
 
@@ -464,6 +479,7 @@ class AutoSyncStatus(Record):
     outside: tuple[str, ...] = ()
     watched_interval: float = 3600.0
     forgotten: tuple[str, ...] = ()
+    client_settings: tuple[ClientSetting, ...] = ()
     message: str = ""
 
 

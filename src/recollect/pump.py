@@ -89,6 +89,7 @@ class Pump:
         self._skipping = False  # the rest of a line that is far too long
         self._initialize: dict[str, Any] | None = None
         self._initialized: dict[str, Any] | None = None
+        self._noted: set[str] = set()  # what the daemon had to say that stderr was told
         self._until: float | None = None  # the agent closed its side
 
     def run(self) -> int:
@@ -210,10 +211,17 @@ class Pump:
     # -- connections ------------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        self._socket, rest = client.open_connection(self._hello)
+        self._socket, rest = client.open_connection(self._hello, on_note=self._note_once)
         self._from_daemon.clear()
         if rest:
             self._take(rest)
+
+    def _note_once(self, note: str) -> None:
+        """Tell whoever reads stderr, once, also where the daemon is another one later."""
+        if note not in self._noted:
+            self._noted.add(note)
+            sys.stderr.write(f"recollect: {note}\n")
+            sys.stderr.flush()
 
     def _lost(self) -> None:
         """The daemon went. One that somebody stopped is started again by the next request alone."""

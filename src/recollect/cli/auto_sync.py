@@ -233,6 +233,8 @@ def _status(found: dict[str, Any]) -> None:
     for name, label in _LISTS:
         for item in found[name]:
             line(f"{label:<11} {item}")
+    for item in found["client_settings"]:
+        note(item["message"])
     if not found["enabled"]:
         note("to enable it: recollect auto-sync config --enabled")
     elif found["paused"]:

@@ -177,6 +177,7 @@ def auto_sync(status: AutoSyncStatus) -> str:
         *([f"below no scan path, kept in step: {', '.join(status.outside[:_NAMED])}"] if status.outside else []),
         *([f"forgotten, so left out of scans: {', '.join(status.forgotten[:_NAMED])}"] if status.forgotten else []),
         *(f"problem: {problem}" for problem in status.problems),
+        *(item.message for item in status.client_settings[:_NAMED]),
     ]
     return "\n".join(lines)
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import recollect
-from recollect import __version__, processes, text
+from recollect import __version__, escape, processes, text
 from recollect.errors import RecollectError, Unavailable, UserError
 from recollect.home import PROTOCOL, mark_stopped, run_folder, socket_path, still_owned
 from recollect.private import opener
@@ -41,6 +41,7 @@ _WAITING_THREADS: Final = 256
 _IDLE_CHECK_S: Final = 5.0
 _END_S: Final = 8.0  # from the wish to end on
 _MCP_AFTER_S: Final = 2.0  # its code is loaded, whatever is going on
+_SETTINGS_S: Final = 2.0  # a client waits for what its settings are worth
 _MOST_CALLS: Final = 64  # of one connection at once; beyond, what it sends waits
 _MOST_UNSENT: Final = 1_000_000  # bytes that a client has not read; beyond, progress is not sent
 _REPLACED_S: Final = 2.0  # since the last file of another version was written: all of them are there
@@ -235,8 +236,10 @@ class Daemon:
             self._listener.leave(role)
 
     async def _serve_role(self, role: str, hello: dict[str, Any], reader: Stream, writer: asyncio.StreamWriter) -> None:
-        writer.write(json.dumps({"recollect": PROTOCOL, "version": __version__, "pid": os.getpid()}).encode() + b"\n")
         caller = _caller(hello, agent=role == "mcp")
+        greeting: dict[str, Any] = {"recollect": PROTOCOL, "version": __version__, "pid": os.getpid()}
+        notes = await self._settings_notes(role, hello, caller)
+        writer.write(json.dumps(greeting | ({"notes": notes} if notes else {})).encode() + b"\n")
         if role == "mcp":
             self._mcp_wanted.set()
             await self._ready.wait()
@@ -248,6 +251,28 @@ class Daemon:
         else:
             await _Calls(self, reader, writer, caller).run()
             self._mcp_wanted.set()
+
+    async def _settings_notes(self, role: str, hello: dict[str, Any], caller: Caller) -> list[str]:
+        """What to say of settings in a client's environment with which this daemon was not started."""
+        settings, pid = hello.get("settings"), hello.get("pid")
+        if not isinstance(settings, dict) or all(os.environ.get(str(name)) == raw for name, raw in settings.items()):
+            return []
+        client = f"{'recollect mcp' if role == 'mcp' else 'recollect'} (process {pid if isinstance(pid, int) else '?'})"
+        connection = asyncio.current_task()
+        assert connection is not None
+        clients = self._workspace.auto_sync.clients
+        connection.add_done_callback(clients.leave)
+        try:
+            entering = asyncio.get_running_loop().run_in_executor(
+                self._quick, clients.enter, connection, client, settings, caller
+            )
+            entering.add_done_callback(lambda _: clients.leave(connection) if connection.done() else None)
+            return [escape.line(note) for note in await asyncio.wait_for(asyncio.shield(entering), _SETTINGS_S)]
+        except TimeoutError:  # a scan path on a file system that does not answer
+            return []
+        except RecollectError as error:
+            log.warning("settings of %s cannot be looked at: %s", client, error.message)
+            return []
 
     # -- calls --------------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from recollect.sync.clone import DISK_FREE
 from recollect.sync.discover import Discovered, discover
 from recollect.sync.tree import Problem, printable
 from recollect.workspace import places, reports
+from recollect.workspace.client_settings import ClientSettings
 from recollect.workspace.places import Caller
 from recollect.workspace.registry import Registry
 from recollect.workspace.upkeep import Upkeep
@@ -82,7 +83,9 @@ class AutoSync:
         self.metrics: Counter[str] = Counter()  # what was done since the start
         self._configuring = threading.Lock()
         self._scan = _Scan(catalog.persisted().get(_LAST_SCAN))
-        self._scan_lock = threading.Lock()
+        self.clients = ClientSettings(
+            home, self._usable, lambda: upkeep.settings, self._adopt, self._checked_scan_paths
+        )
         self._threads = [
             threading.Thread(target=self._run, name="auto-sync", daemon=True),
             threading.Thread(target=self._scan_again_and_again, name="scan", daemon=True),
@@ -156,13 +159,23 @@ class AutoSync:
         with self._configuring:
             before = self._upkeep.settings
             persisted, self.bad_settings = usable(self._catalog.persisted() | given)
-            after = Settings.load(self._home, persisted=persisted)
+            after = Settings.load(self._home, persisted=persisted, adopted=self.clients.adopted)
             self._catalog.persist(given)
             self._upkeep.settings = after
         self._apply(before, after)
         if given:
             log.info("configured: %s", ", ".join(f"{name} = {value}" for name, value in given.items()))
         return self.status()
+
+    def _adopt(self, adopted: dict[str, tuple[Any, str]]) -> None:
+        """Have what clients have set take effect, where nobody has set it otherwise."""
+        with self._configuring:
+            before = self._upkeep.settings
+            after = self._upkeep.settings = Settings.load(self._home, persisted=self._usable(), adopted=adopted)
+        self._apply(before, after)
+
+    def _usable(self) -> dict[str, Any]:
+        return usable(self._catalog.persisted())[0]
 
     def _apply(self, before: Settings, after: Settings) -> None:
         """Have changed settings take effect on what is going on."""
@@ -233,6 +246,7 @@ class AutoSync:
             problems=(*self.bad_settings, *(f"{item.path}: {item.message}" for item in self._scan.found.problems[:20])),
             excluded=tuple(item.name for item in known if item.tracked and self._upkeep.excluded_by(item)),
             outside=tuple(outside),
+            client_settings=tuple(self.clients.differences()),
             watched_interval=check_interval(
                 None, settings.auto_sync_interval, "auto_sync_interval" in settings.explicit, True
             ),

@@ -567,13 +567,14 @@ class Workspace(Questions):
 
     def configuration(self) -> list[dict[str, Any]]:
         """Every setting as `{name, value, origin, description}`."""
-        return table(self.home, persisted=self._catalog.persisted())
+        return table(self.home, persisted=self._catalog.persisted(), adopted=self.auto_sync.clients.adopted)
 
     def diagnose(self) -> list[Finding]:
         """What is wrong with this installation and its repositories, and how to mend it."""
         notices = [*self._catalog.notices, *self._upkeep.notices]
         found = diagnosis.findings(self.home, self._catalog.repositories(), self._upkeep, notices)
         found += [Finding("problem", "settings", problem) for problem in self.auto_sync.bad_settings]
+        found += [Finding("note", "settings", item.message) for item in self.auto_sync.clients.differences()]
         found += self.memory.findings()
         proposed = self.clones.proposals()
         if proposed:

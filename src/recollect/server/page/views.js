@@ -451,7 +451,8 @@ async function configuring() {
   });
   const enabled = el("input", { type: "checkbox", id: "s-enabled" });
   enabled.checked = now.enabled;
-  form.replaceChildren(el("h3", {}, "Background work"), el("div.setting", {}, el("label", { for: "s-enabled" }, "Keep tracked repositories in step"), el("span", {}, enabled)), ...inputs, el("button.main", { type: "submit" }, "Save"));
+  form.replaceChildren(el("h3", {}, "Background work"), el("div.setting", {}, el("label", { for: "s-enabled" }, "Keep tracked repositories in step"), el("span", {}, enabled)), ...inputs,
+    ...[...now.problems, ...now.client_settings.map((one) => one.message)].map((said) => el("p.small.warn", {}, said)), el("button.main", { type: "submit" }, "Save"));
   form.onsubmit = async (event) => {
     event.preventDefault();
     const changes = { enabled: enabled.checked };
