@@ -95,6 +95,8 @@ class Freshness(Record):
     pending_files: int = 0
     reason: str | None = None
     checked_ms: float = 0.0
+    partial: bool | None = _optional()  # True: the first sync has not ended, so that a part of the files answers
+    call: dict[str, Any] | None = _optional()  # that goes on, or tells how far it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,7 @@ class CodeResult(Record):
     text: str
     from_index: bool = False  # the file is gone or unreadable: the text is that of the last generation
     truncated: bool = False
+    freshness: Freshness | None = _optional()  # of its repository, while the first sync of that goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,6 +405,7 @@ class RepositorySummary(Record):
 class RepositoryList(Record):
     repositories: tuple[RepositorySummary, ...]
     total: int
+    next_steps: tuple[NextStep, ...] | None = _optional()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,14 @@ import pytest
 
 from recollect import escape
 from recollect.calls import as_command, as_tool
-from recollect.errors import UserError
-from recollect.server import render
+from recollect.calls import told as told_with
+from recollect.errors import RecollectError, Unavailable, UserError
+from recollect.jobs.synchronise import Options
+from recollect.jobs.syncs import Run, Urgency
+from recollect.model import Progress, SyncStatus
+from recollect.server import render, schema
+from recollect.server.arguments import understand
+from recollect.server.tools import BY_NAME
 from recollect.workspace import Caller, Workspace
 from tests.conftest import SHOP, MakeRepository, git, write
 
@@ -251,3 +257,175 @@ def test_a_focus_that_is_nothing_here_is_answered_with_the_nearest(workspace: Wo
     assert as_tool(step.call) == 'get_repo_map(repository="shop", focus=["shop/session.py", "sign_cookie", "site"])'
     assert as_command(step.call) == "recollect map --focus shop/session.py --focus sign_cookie --focus site shop"
     assert as_tool(step.call) in render.repo_map(escape.fields(made))
+
+
+# -- paths ------------------------------------------------------------------------------------------------------------
+
+
+def failure_of(ask: Callable[[], object]) -> tuple[str, str]:
+    """(message, hint with its call as an agent reads it) of what a question raises."""
+    with pytest.raises(RecollectError) as caught:
+        ask()
+    return caught.value.message, told_with(caught.value.hint, caught.value.call, as_tool)
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("shop/sesion.py", "shop/session.py"),
+        ("session.py", "shop/session.py"),
+        ("src/shop/session.py", "shop/session.py"),
+        ("SHOP/Session.py", "shop/session.py"),
+        ("site/main.ts", "site/app/main.ts"),
+        ("site/app/main.tsx", "site/app/main.ts"),
+        ("doc/guide.md", "docs/guide.md"),
+    ],
+)
+def test_a_path_that_is_not_there_is_answered_with_the_nearest(
+    workspace: Workspace, shop: Path, path: str, meant: str
+) -> None:
+    message, hint = failure_of(lambda: workspace.read(path, repository="shop"))
+    assert message == f"there is no {path} in shop"
+    assert hint.startswith("Did you mean ")
+    assert hint.endswith(f'read_code(path="{meant}", repository="shop")')
+    hint = failure_of(lambda: workspace.related(path, 3, repository="shop"))[1]
+    assert hint.endswith(f'find_related(path="{meant}", repository="shop", line=3)')
+    assert f"Did you mean {meant}" in str(workspace.why(path, caller=Caller(cwd=str(shop)))["message"])
+
+
+def test_a_folder_is_answered_with_what_it_holds(workspace: Workspace, shop: Path) -> None:
+    message, hint = failure_of(lambda: workspace.read("site", repository="shop"))
+    assert message == "site is a folder"
+    assert hint == 'It holds app/main.ts: get_repo_map(repository="shop", focus=["site"])'
+    _, hint = failure_of(lambda: workspace.read("site/app/qqqqqq.xyz", repository="shop"))
+    assert hint == 'site/app holds main.ts: get_repo_map(repository="shop", focus=["site/app"])'
+
+
+def test_a_path_that_is_like_none_is_looked_for(workspace: Workspace, shop: Path) -> None:
+    _, hint = failure_of(lambda: workspace.read("qqq/zzzz.xyz", repository="shop"))
+    assert hint == 'Look for it by its name: search_code(query="zzzz.xyz", repository="shop", content="all")'
+
+
+def test_a_path_that_no_repository_holds_is_looked_for_in_all(
+    workspace: Workspace, shop: Path, make_repository: MakeRepository
+) -> None:
+    workspace.sync(make_repository({"other.py": "x = 1\n"}, "other"))
+    _, hint = failure_of(lambda: workspace.read("sesion.py", caller=Caller()))
+    assert hint.endswith('read_code(path="shop/session.py", repository="shop")')
+    _, hint = failure_of(lambda: workspace.read("zzzz.xyz", caller=Caller()))
+    assert hint.endswith('search_code(query="zzzz.xyz", repository="*", content="all")')
+
+
+def test_the_nearest_path_is_never_one_that_is_withheld(workspace: Workspace, make_repository: MakeRepository) -> None:
+    workspace.sync(make_repository({".env": "A=1\n", "secrets/id_rsa": "x\n", "a.py": "x = 1\n"}, "shop"))
+    for path in (".env2", "id_rsa", "secrets/id_rs", "secrets"):
+        with pytest.raises(RecollectError) as caught:
+            workspace.read(path, repository="shop")
+        assert "id_rsa" not in caught.value.hint
+        assert ".env" not in caught.value.hint.replace(".env2", "")
+
+
+def test_lines_beyond_the_last_are_answered_with_the_last(workspace: Workspace, shop: Path) -> None:
+    write(shop, {"long.py": "x = 1\n" * 500})
+    message, hint = failure_of(lambda: workspace.read("long.py", repository="shop", start_line=900))
+    assert message == "long.py has 500 lines; 900 is beyond"
+    assert hint == 'Its last lines: read_code(path="long.py", start_line=401, repository="shop")'
+    _, hint = failure_of(lambda: workspace.read("long.py", repository="shop", start_line=9, end_line=3))
+    assert hint.endswith('read_code(path="long.py", start_line=3, end_line=9)')
+    _, hint = failure_of(lambda: workspace.related("shop/session.py", 999, repository="shop"))
+    assert "find_related(" in hint
+
+
+def test_a_file_that_is_not_indexed_says_why_and_what_can_be_done(workspace: Workspace, shop: Path) -> None:
+    write(shop, {".gitignore": "out/\n", "out/a.py": "def made(): pass\n", "yarn.lock": "# x\n"})
+    workspace.sync(shop)
+    message, hint = failure_of(lambda: workspace.related("out/a.py", 1, repository="shop"))
+    assert message.startswith("out/a.py is not indexed: git ignores it")
+    assert hint == 'It can be read: read_code(path="out/a.py", repository="shop")'
+    message, hint = failure_of(lambda: workspace.outline("yarn.lock", repository="shop"))
+    assert message == "yarn.lock is not indexed: a lock file that a package manager writes"
+
+
+def test_a_list_that_nothing_matches_names_the_nearest(workspace: Workspace, shop: Path) -> None:
+    assert render.repositories(escape.fields(workspace.repositories("shpo"))) == (
+        "Did you mean shop? A folder that is not known yet is added by its path: "
+        'sync_repository(repository="/path/to/folder")'
+    )
+
+
+def test_without_any_repository_each_answer_says_how_one_is_added(workspace: Workspace) -> None:
+    add = 'sync_repository(repository="/path/to/folder")'
+    assert add in render.repositories(workspace.repositories())
+    for ask in (workspace.search, workspace.symbol):
+        assert failure_of(lambda ask=ask: ask("x", caller=Caller()))[1].endswith(add)  # type: ignore[misc]
+
+
+# -- while a first sync goes on ---------------------------------------------------------------------------------------
+
+
+def test_an_answer_during_a_first_sync_says_first_that_it_is_partial(
+    workspace: Workspace, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_repository(SHOP, "shop")
+    added = workspace.add(str(root))
+    run = Run("", root, root, Options(), Urgency.ASKED)
+    run.status = SyncStatus.RUNNING
+    run.progress = Progress("indexing", 34.2, True, 340, 1000, eta_s=11.6)
+    monkeypatch.setattr(workspace._syncs, "current", lambda identity: run)
+    monkeypatch.setattr(workspace._upkeep, "freshen", workspace._upkeep.look)
+    caller = Caller(cwd=str(root))
+    head = (
+        "(partial: the first sync is in progress: 340 of 1,000 files, 34 %, about 12 s left; ask again then: "
+        'get_sync_status(repository="shop"))'
+    )
+    shown = {
+        "search": render.search(workspace.search("zebra", caller=caller)),
+        "symbol": render.symbols(workspace.symbol("zebra", caller=caller)),
+        "status": render.repository(workspace.status("shop")),
+        "read": render.code(workspace.read("shop/session.py", caller=caller)),
+    }
+    assert added.name == "shop"
+    assert shown["search"].split("\n") == [head, "No hits in what is indexed so far."]
+    assert shown["symbol"].split("\n") == [head, "No definition of zebra in what is indexed so far."]
+    assert head in shown["status"]
+    assert shown["read"].endswith(head)
+    assert "340 of 1,000 files, 34 %" in render.repositories(workspace.repositories())
+    assert "34 %, 340 of 1000 files, 12 s left" in render.sync_status(workspace.sync_status("shop"))
+    with pytest.raises(Unavailable) as caught:
+        workspace.map("shop")
+    assert "340 of 1,000 files, 34 %" in caught.value.message
+    assert caught.value.call == {"tool": "get_sync_status", "arguments": {"repository": "shop"}}
+
+
+# -- every surface ----------------------------------------------------------------------------------------------------
+
+
+def test_every_call_that_is_offered_is_one_that_the_tool_takes(workspace: Workspace, shop: Path) -> None:
+    """The names of the arguments are those that are published to agents."""
+    asked: list[Callable[[], Any]] = [
+        lambda: workspace.search("cookie", "shop", path_glob="shpo/**"),
+        lambda: workspace.search("SIGN_COOKIE", "shop", mode="regex"),
+        lambda: workspace.search("zebra", ["shop"], language="python", mode="regex", changed_since="HEAD"),
+        lambda: workspace.symbol("sign_cokie", "shop"),
+        lambda: workspace.symbol("sign_cookie", "shop", kind="clas"),
+        lambda: workspace.symbol("qqqqq", "shop"),
+        lambda: workspace.map("shop", focus=["shpo/sesion.py"], max_tokens=100),
+        lambda: workspace.read("shop/sesion.py", repository="shop"),
+        lambda: workspace.read("site", repository="shop"),
+        lambda: workspace.read("shop/session.py", repository="shop", start_line=9_999),
+        lambda: workspace.related("shop/sesion.py", 3, repository="shop"),
+        lambda: workspace.related("shop/session.py", 9_999, repository="shop"),
+        lambda: workspace.search("x", "shpo"),
+        lambda: workspace.repositories("shpo"),
+    ]
+    for ask in asked:
+        try:
+            calls = [step.call for step in ask().next_steps]
+        except RecollectError as error:
+            calls = [error.call]
+        assert calls
+        for call in calls:
+            assert call is not None
+            published = schema.input_schema(BY_NAME[call["tool"]].parameters)["properties"]
+            assert call["arguments"].keys() <= published.keys()
+            assert not understand(BY_NAME[call["tool"]].parameters, call["arguments"]).notes

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from recollect.calls import as_command
 from recollect.config import Settings
 from recollect.jobs.syncs import Urgency
 from recollect.model import Progress, RepositoryStatus, SyncResult
@@ -115,7 +116,7 @@ def test_a_cancelled_first_sync_says_what_it_did_and_that_the_rest_is_missing(
         assert (last.new_files, last.generation) == (status.files, status.generation)
         assert last.success_rate == 100.0
         assert f"partly indexed: {status.files} files" in (status.freshness.reason or "")
-        assert "recollect sync project" in (status.freshness.reason or "")
+        assert as_command(status.freshness.call or {}) == "recollect sync project"
         assert (status.freshness.fresh, status.freshness.pending_files) == (False, 1500 - status.files)
         assert row(workspace) == ("partial", status.freshness.reason)
         sync_status = workspace.sync_status("project")

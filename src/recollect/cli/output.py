@@ -54,6 +54,12 @@ def next_steps(result: dict[str, Any]) -> None:
         note(told(step["reason"], step.get("call"), as_command))
 
 
+def of_freshness(freshness: dict[str, Any]) -> str:
+    """Why an answer is not fresh, and the command that goes on."""
+    call = freshness.get("call")
+    return told(freshness["reason"], call, as_command) if call else str(freshness["reason"])
+
+
 def content(text: str) -> None:
     """One line of contents: tabs stay."""
     _write(sys.stdout, escape.block(text).replace("\n", "\u240a"))

@@ -12,7 +12,19 @@ from typing import Annotated, Any
 import typer
 
 from recollect.cli import live
-from recollect.cli.output import JSON, ago, as_json, known_names, line, note, size, style, table
+from recollect.cli.output import (
+    JSON,
+    ago,
+    as_json,
+    known_names,
+    line,
+    next_steps,
+    note,
+    of_freshness,
+    size,
+    style,
+    table,
+)
 from recollect.client import Connection
 from recollect.errors import RecollectError, UserError
 
@@ -329,7 +341,7 @@ def _status(found: dict[str, Any]) -> None:
     counts = f"{found['files']} files, {found['chunks']} chunks, {size(found['size_bytes'])}"
     line(f"  holds     {counts}, mostly {found['language'] or 'no code'}; generation {found['generation']}")
     freshness = found["freshness"]
-    line(f"  fresh     {'yes' if freshness['fresh'] else freshness['reason']}")
+    line(f"  fresh     {'yes' if freshness['fresh'] else of_freshness(freshness)}")
     kept = "watched" if found["watching"] else "not watched" if found["tracked"] else "left alone"
     if found["excluded_by"]:
         kept += (
@@ -386,7 +398,9 @@ def list_(
         if said:
             note(f"{item['name']}: {said}")
     if not rows:
-        note("no repository is known yet; recollect sync PATH adds one" if query is None else f"none matches {query!r}")
+        if query is not None:
+            note(f"none matches {query!r}")
+        next_steps(result)
 
 
 def add(

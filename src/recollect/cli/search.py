@@ -15,6 +15,7 @@ from recollect.cli.output import (
     next_steps,
     note,
     numbered,
+    of_freshness,
     size,
     style,
     table,
@@ -107,7 +108,7 @@ def _hit(hit: dict[str, Any], several: bool, with_snippet: bool) -> None:
 
 def _freshness(freshness: dict[str, Any]) -> None:
     if not freshness["fresh"]:
-        note(f"({freshness['reason']})")
+        note(f"({of_freshness(freshness)})")
 
 
 def symbol(
@@ -198,7 +199,7 @@ def map_(
         as_json(found)
         return
     if not found["freshness"]["fresh"]:
-        note(f"({found['freshness']['reason']})")
+        note(f"({of_freshness(found['freshness'])})")
     if files:
         rows = [
             (

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from recollect import text
+from recollect.calls import next_call
 from recollect.errors import UserError
 from recollect.index.snapshot import FileInfo, Snapshot
 from recollect.index.terms import term_key
@@ -16,6 +17,7 @@ from recollect.search.filters import Filters
 from recollect.search.find import find
 from recollect.search.hits import Shape, Source
 from recollect.search.query import MAX_QUERY, Query
+from recollect.sync.tree import printable
 
 _TERMS: Final = 24  # the rarest of the piece
 _EVERY_KIND: Final = frozenset({"tests", "examples", "vendored", "compat", "package"})
@@ -34,7 +36,11 @@ def related(
     sql = f"SELECT start_line, end_line, symbol FROM named_chunks WHERE {holding} ORDER BY start_line DESC LIMIT 1"
     rows = snapshot.rows(sql, (info.id, line, line))
     if not rows:
-        raise UserError(f"there is no code at line {line} of {info.path}", code="no_such_line")
+        call = next_call(
+            "find_related", path=printable(info.path), line=max(1, info.lines // 2), repository=source.name
+        )
+        hint = f"It has {info.lines} lines; give one that holds code"
+        raise UserError(f"there is no code at line {line} of {info.path}", hint=hint, code="no_such_line", call=call)
     start, end, symbol = rows[0]
     piece = "\n".join(snapshot.lines(info.id, start, end))
     hits = find(_query(piece, symbol, sources), sources, Filters(content="all"), Shape(limit + 1, lines))

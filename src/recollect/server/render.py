@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from recollect.calls import as_tool, told
+from recollect.calls import NextCall, as_tool, next_call, told
 from recollect.memory.redact import summary
 from recollect.model import (
     AutoSyncStatus,
@@ -53,6 +53,8 @@ def search(result: SearchResult) -> str:
         lines.append(f"{number}. {place}{what} score {hit.score:g}{more}{copies}")
         if hit.snippet:
             lines.append(_numbered(hit.snippet, hit.snippet_line))
+    if not result.hits and result.freshness.partial:
+        return "\n".join([*_not_fresh(result.freshness), "No hits in what is indexed so far."])
     if not result.hits:
         lines += ["No hits.", *(_next_steps(result.next_steps) or ["Try other words."])]
     cut = [f"{result.left_out} more hits"] if result.left_out else []
@@ -66,10 +68,14 @@ def search(result: SearchResult) -> str:
 
 def symbols(result: SymbolResult) -> str:
     lines = [_symbol(hit) for hit in result.definitions] or [f"No definition of {result.name}."]
+    if not result.definitions and result.freshness.partial:
+        lines = [*_not_fresh(result.freshness), f"No definition of {result.name} in what is indexed so far."]
     lines += _next_steps(result.next_steps)
     if result.references is not None:
         lines.append(f"Uses ({len(result.references)}):")
         lines += [f"{hit.repository}:{hit.path}:{hit.start_line} {hit.signature}" for hit in result.references]
+    if not result.definitions and result.freshness.partial:
+        return "\n".join(lines)
     return "\n".join([*lines, *_not_fresh(result.freshness)])
 
 
@@ -86,9 +92,14 @@ def code(result: CodeResult) -> str:
         rest = (
             "\n… cut in a long line. For more: max_tokens"
             if is_last
-            else f'\n… cut. Go on: read_code(path="{result.repository}:{result.path}", start_line={result.end_line + 1})'
+            else f"\n… cut. Go on: {as_tool(_from_line(result, result.end_line + 1))}"
         )
+    rest += "".join(f"\n{line}" for line in (_not_fresh(result.freshness) if result.freshness else ()))
     return f"{head}{said}\n{_numbered(result.text, result.start_line)}{rest}"
+
+
+def _from_line(result: CodeResult, line: int) -> NextCall:
+    return next_call("read_code", path=f"{result.repository}:{result.path}", start_line=line)
 
 
 def _numbered(text: str, first: int) -> str:
@@ -98,7 +109,8 @@ def _numbered(text: str, first: int) -> str:
 def sync(result: SyncResult) -> str:
     if result.status in ("queued", "running"):
         done = f" {result.processed_files} of {result.total_files} files" if result.total_files else ""
-        return f"{result.repository}: sync {result.status}{done}; what is indexed answers already. Ask get_sync_status."
+        how_far = as_tool(next_call("get_sync_status", repository=result.repository))
+        return f"{result.repository}: sync {result.status}{done}; what is indexed answers already. How far it is: {how_far}"
     of = f"{result.processed_files} of " if result.status != "completed" else ""
     counts = f"{of}{result.total_files} files ({result.new_files} new, {result.modified_files} changed, {result.deleted_files} deleted)"
     text = f"{result.repository}: {result.status}, {counts}, {result.chunks_total} chunks, {result.duration_s:.2f} s"
@@ -109,7 +121,8 @@ def sync(result: SyncResult) -> str:
 
 
 def syncs(results: Sequence[SyncResult]) -> str:
-    return "\n".join(sync(result) for result in results) or "No repository is tracked yet."
+    add = as_tool(next_call("sync_repository", repository="/path/to/folder"))
+    return "\n".join(sync(result) for result in results) or f"No repository is tracked yet. Add one: {add}"
 
 
 def sync_status(status: RepositorySyncStatus) -> str:
@@ -125,10 +138,8 @@ def repositories(result: RepositoryList) -> str:
         for item in result.repositories
     ]
     rest = result.total - len(lines)
-    return (
-        "\n".join([*lines, *([f"… and {rest} more"] if rest else [])])
-        or "No repository is known yet: sync_repository adds one."
-    )
+    more = [f"… and {rest} more. Narrow it by query, or ask with limit={result.total}."] if rest else []
+    return "\n".join([*lines, *more, *_next_steps(result.next_steps)]) or "No repository is known."
 
 
 def repository(status: RepositoryStatus) -> str:
@@ -289,7 +300,13 @@ def _next_steps(steps: Sequence[NextStep] | None) -> list[str]:
 
 
 def _not_fresh(freshness: Freshness) -> list[str]:
-    return [] if freshness.fresh else [f"(freshness: {freshness.reason})"]
+    if freshness.fresh:
+        return []
+    if freshness.call is None:
+        return [f"({'partial' if freshness.partial else 'freshness'}: {freshness.reason})"]
+    return [
+        f"({'partial' if freshness.partial else 'freshness'}: {told(freshness.reason or '', freshness.call, as_tool)})"
+    ]
 
 
 _CHARACTERS_PER_TOKEN: Final = 4

@@ -385,21 +385,22 @@ def no_such_file(
     hint, call = "", next_call("search_code", query=path.rpartition("/")[2], repository=named, content="all")
     folder = path.rpartition("/")[0]
     if snapshot is not None and folder and (files := files_below(snapshot, folder)):
-        hint, call = f"{printable(folder)} holds {_listed(files)}.", next_call(tool, path=files[0], repository=named)
+        hint = f"{printable(folder)} holds {_listed([file[len(folder) + 1 :] for file in files])}"
+        call = next_call("get_repo_map", repository=named, focus=[printable(folder)])
     return UserError(message, hint=hint or "Look for it by its name", code="no_such_file", call=call)
 
 
 def is_a_folder(repository: Repository, snapshot: Snapshot | None, path: str) -> UserError:
     """What is said to someone who wants to read a folder."""
     files = files_below(snapshot, path) if snapshot is not None else []
-    call = next_call("read_code", path=files[0], repository=repository.name) if files else None
-    hint = f"It holds {_listed(files)}." if files else "Give the path of a file."
+    call = next_call("get_repo_map", repository=repository.name, focus=[printable(path)]) if files else None
+    hint = f"It holds {_listed([file[len(path) + 1 :] for file in files])}" if files else "Give the path of a file."
     return UserError(f"{printable(path)} is a folder", hint=hint, code="is_a_folder", call=call)
 
 
 def files_below(snapshot: Snapshot, folder: str) -> list[str]:
-    """Indexed files of a folder, its own before those of folders inside."""
-    inside = (path for path in nearest.indexed_paths(snapshot) if path.startswith(f"{folder.strip('/')}/"))
+    """Indexed files of a folder, its own before those of folders inside. `folder`: without a slash at its ends."""
+    inside = (path for path in nearest.indexed_paths(snapshot) if path.startswith(f"{folder}/"))
     return [printable(path) for path in sorted(inside, key=lambda path: (path.count("/"), path))]
 
 

@@ -10,7 +10,9 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
+from recollect.calls import next_call
 from recollect.errors import Corrupt, RecollectError, Unavailable, UserError
+from recollect.index.snapshot import Snapshot
 from recollect.jobs.library import Library
 from recollect.model import (
     CodeResult,
@@ -23,7 +25,7 @@ from recollect.model import (
     SearchResult,
     SymbolResult,
 )
-from recollect.search import find, regex, repo_map
+from recollect.search import find, nearest, regex, repo_map
 from recollect.search.budget import fitted
 from recollect.search.filters import Filters
 from recollect.search.hits import Shape, Source
@@ -42,6 +44,8 @@ from recollect.workspace.upkeep import Upkeep
 
 _FIRST_MAP_S: Final = 10.0
 _LONGEST_REPEATED: Final = 2000  # characters of a question that its answer repeats
+_LOOKED_INTO: Final = 20  # repositories, for a path like one that none of them holds
+_WITHHELD: Final = frozenset({"secret", "hard_link", "never", "special", "binary", "folder"})  # not read out either
 _DAMAGES: Final = 2  # that one question gets over
 _MOST_MAP_TOKENS: Final = 200_000  # more than any model reads at once
 Repositories = str | Sequence[str] | None
@@ -121,7 +125,7 @@ class Questions:
                 for target, source in sources:
                     self._upkeep.prepare(target.repository.id, source.snapshot)
             steps: tuple[NextStep, ...] = ()
-            if not hits and (expression is None or matched.incomplete is None):
+            if not hits and not freshness.partial and (expression is None or matched.incomplete is None):
                 as_asked = next_steps.Asked(asked, repositories, language, path_glob, content, mode, changed_since)
                 steps = self._after_search(as_asked, chosen, sources, targets)
         result = _result(asked, started, freshness, hits, shape)
@@ -153,7 +157,7 @@ class Questions:
                 max(1, min(limit, arguments.MOST_HITS)),
             )
             steps: tuple[NextStep, ...] = ()
-            if not any(found):
+            if not any(found) and not freshness.partial:
                 shown = [source for _, source in sources]
                 steps = next_steps.after_symbol(
                     asked, arguments.kind(kind), shown, repositories, self._others(targets), references
@@ -172,7 +176,7 @@ class Questions:
                 raise _nothing_indexed(freshness)
             info = sources[0][1].snapshot.find(inside)
             if info is None or info.status != "indexed":
-                raise UserError(f"{path} is not indexed", hint=f"recollect why {path}", code="no_such_file")
+                raise self._not_indexed(found, sources[0][1].snapshot, inside)
             definitions = outline(sources[0][1], info.id)
         return SymbolResult(printable(inside), _since(started), freshness, definitions)
 
@@ -208,7 +212,7 @@ class Questions:
                 raise _nothing_indexed(freshness)
             info = own.snapshot.find(inside)
             if info is None or info.status != "indexed":
-                raise UserError(f"{path} is not indexed", hint=f"recollect why {path}", code="no_such_file")
+                raise self._not_indexed(found, own.snapshot, inside, tool="find_related", line=line)
             shown = [source for _, source in sources]
             shape = arguments.shape(limit, snippet_lines, max_tokens, chunks=False, explain=False)
             hits = related(own, info, line, shown, shape.limit, shape.lines_of_each())
@@ -230,7 +234,7 @@ class Questions:
         """
         started = time.perf_counter()
         if not isinstance(max_tokens, int) or max_tokens < 50:
-            raise UserError("max_tokens must be at least 50", code="out_of_range")
+            raise UserError("max_tokens must be at least 50", hint="Leave it out for 4000.", code="out_of_range")
         focus, max_tokens = arguments.names_of(focus, "focus"), min(max_tokens, _MOST_MAP_TOKENS)
         with self._mapped(repository, caller) as (target, source, graph, freshness):
             focus = [_path_meant(item, source) for item in focus]
@@ -291,9 +295,13 @@ class Questions:
         self._registry.check_admission(found, caller)
         self._catalog.touch([found.id])
         with self._library.reading(found.id) as snapshot:
-            return self._upkeep.looks.one(
+            result = self._upkeep.looks.one(
                 found.id, lambda: reading.read(found, snapshot, place.path, start_line, end_line, max_tokens)
             )
+            if self._upkeep.syncs.current(found.id) is None or (snapshot is not None and snapshot.complete):
+                return result
+            held = reports.Held() if snapshot is None else reports.Held(snapshot.complete, snapshot.n_files)
+            return replace(result, freshness=self._upkeep.freshness(found, held, reports.Watch(False)))
 
     @_patient
     def why(self, path: str, query: str | None = None, *, caller: Caller = Caller()) -> dict[str, Any]:
@@ -305,10 +313,16 @@ class Questions:
             info = snapshot.find(relative) if snapshot is not None else None
             said: dict[str, Any] = {"repository": repository.name, "path": printable(relative)}
             if snapshot is None and self._library.is_damaged(repository.id):
-                raise Unavailable("its index was damaged and is being made again", code="not_indexed")
+                hint = "Ask again in a moment."
+                raise Unavailable("its index was damaged and is being made again", hint=hint, code="not_indexed")
             if info is None:
                 looks, root = self._upkeep.looks, repository.path
                 word, sentence = looks.one(repository.id, lambda: reports.why_absent(root, relative))
+                if word == "absent" and snapshot is not None:
+                    close = [printable(item) for item in nearest.paths(snapshot, relative)]
+                    sentence = f"{sentence}. {arguments.did_you_mean(close)}" if close else sentence
+                if word == "not_synced":
+                    sentence += "; run: recollect sync"
                 return {**said, "status": "not indexed", "reason": word, "message": sentence}
             said |= {"status": info.status, "reason": info.reason, "language": info.language, "content": info.content}
             said |= {"chunks": info.chunks, "message": reports.reason_sentence(info.reason) or "it is indexed"}
@@ -355,8 +369,9 @@ class Questions:
         caller = caller if caller is not None else Caller(cwd=os.getcwd())
         targets = self._registry.targets(repository, caller)
         if len(targets) != 1:
+            call = next_call("list_repositories")
             raise UserError(
-                "a map is of one repository", hint="Name it; recollect list shows all.", code="no_repository"
+                "a map is of one repository", hint="Name it; all are listed by", code="no_repository", call=call
             )
         with self._answering(targets, caller) as (sources, freshness):
             if not sources or not sources[0][1].snapshot.generation:
@@ -463,7 +478,7 @@ class Questions:
             if best is None or (named is not None and best[1].repository is None):
                 best = placed
         if best is None:
-            raise failure or UserError(f"no repository here holds {path}", code="no_such_file")
+            raise failure or self._nowhere(path, self._registry.targets(None, caller))
         return best
 
     def _may_mean(self, name: str, repository: str | None) -> bool:
@@ -497,7 +512,41 @@ class Questions:
                 return target.repository, path
         if len(targets) == 1:
             return targets[0].repository, path
-        raise UserError(f"no repository here holds {path}", hint="Name its repository.", code="no_such_file")
+        raise self._nowhere(path, targets)
+
+    def _nowhere(self, path: str, targets: Sequence[Target]) -> UserError:
+        """What is said of a path that none of several repositories holds."""
+        for target in targets[:_LOOKED_INTO]:
+            with suppress(RecollectError), self._library.reading(target.repository.id) as snapshot:
+                close = nearest.paths(snapshot, path, 1) if snapshot is not None else []
+                if close:
+                    return next_steps.no_such_file(target.repository, snapshot, path)
+        call = next_call("search_code", query=path.rpartition("/")[2], repository="*", content="all")
+        return UserError(
+            f"no repository here holds {path[:200]}", hint="Name its repository", code="no_such_file", call=call
+        )
+
+    def _not_indexed(self, repository: Repository, snapshot: Snapshot, path: str, **call: Any) -> UserError:
+        """What is said of a file whose place in the index is asked for, and that has none."""
+        info, shown = snapshot.find(path), printable(path)
+        if info is not None:
+            word, sentence = str(info.reason), reports.reason_sentence(info.reason) or info.status
+        else:
+            root = repository.path
+            word, sentence = self._upkeep.looks.one(repository.id, lambda: reports.why_absent(root, path))
+        if word == "absent":
+            return next_steps.no_such_file(repository, snapshot, path, **call)
+        hint, then = "", None
+        if word == "not_synced":
+            hint, then = "Sync it", next_call("sync_repository", repository=repository.name)
+        elif word not in _WITHHELD:
+            hint, then = "It can be read", next_call("read_code", path=shown, repository=repository.name)
+        return UserError(
+            f"{shown} is not indexed: {sentence}",
+            hint=hint or "Such files are left out.",
+            code="no_such_file",
+            call=then,
+        )
 
     def _has(self, repository: Repository, path: str) -> bool:
         try:
@@ -531,8 +580,11 @@ def _since(started: float) -> float:
 
 
 def _nothing_indexed(freshness: Freshness) -> Unavailable:
-    return Unavailable(f"nothing is indexed yet ({freshness.reason})", code="not_indexed")
+    hint = "How far it is" if freshness.call and freshness.call["tool"] == "get_sync_status" else "Sync it"
+    said = f"nothing is indexed yet ({freshness.reason})"
+    return Unavailable(said, hint=hint if freshness.call else "Ask again.", code="not_indexed", call=freshness.call)
 
 
 def _nothing_known() -> UserError:
-    return UserError("no repository is known yet", hint="Add one: recollect sync PATH", code="no_repository")
+    call = next_call("sync_repository", repository="/path/to/folder")
+    return UserError("no repository is known yet", hint="Add a folder", code="no_repository", call=call)

@@ -6,6 +6,7 @@ import os
 from typing import Final
 
 from recollect import languages
+from recollect.calls import next_call
 from recollect.errors import Refused, UserError
 from recollect.index.parse import decode
 from recollect.index.skip import is_withheld, skip_by_name
@@ -16,17 +17,19 @@ from recollect.sync import links
 from recollect.sync.beneath import Root, read_up_to
 from recollect.sync.ignore import includes_below
 from recollect.sync.tree import printable
+from recollect.workspace import next_steps
 
 MOST_LINES: Final = 2_000
 MOST_CHARACTERS: Final = 200_000
 _CHARACTERS_PER_TOKEN: Final = 4
+_LAST_LINES: Final = 100  # offered to someone who asks for lines beyond the last
 _MOST_BYTES: Final = 20_000_000
 
 
 def inside(repository: Repository, path: str) -> str:
     """`path` (relative to the root, or absolute) as a relative one. Raises Refused where it leads outside."""
     if "\0" in path:
-        raise UserError("a path cannot hold a NUL byte")
+        raise UserError("a path cannot hold a NUL byte", hint="Give the path as search prints it.")
     root = os.fspath(repository.path)
     full = os.path.normpath(os.path.join(root, path))
     real = os.path.realpath(full)
@@ -60,9 +63,18 @@ def read(
     first = max(1, start_line or 1)
     last = min(len(lines), end_line if end_line is not None else len(lines))
     if end_line is not None and start_line is not None and end_line < start_line:
-        raise UserError(f"end_line {end_line} lies before start_line {start_line}")
+        call = next_call("read_code", path=printable(relative), start_line=end_line, end_line=start_line)
+        raise UserError(
+            f"end_line {end_line} lies before start_line {start_line}", hint="The other way round", call=call
+        )
     if lines and first > len(lines):
-        raise UserError(f"{path} has {len(lines)} lines; {first} is beyond", code="no_such_line")
+        start = max(1, len(lines) - _LAST_LINES + 1)
+        raise UserError(
+            f"{printable(relative)} has {len(lines)} lines; {first} is beyond",
+            hint="Its last lines",
+            code="no_such_line",
+            call=next_call("read_code", path=printable(relative), start_line=start, repository=repository.name),
+        )
     shown = lines[first - 1 : min(last, first - 1 + MOST_LINES)]
     if max_tokens is not None:
         shown = _within(shown, max_tokens * _CHARACTERS_PER_TOKEN, first)
@@ -113,16 +125,17 @@ def _text(repository: Repository, snapshot: Snapshot | None, relative: str) -> t
     if info is not None and info.language == "notebook" and snapshot is not None:
         return _checked(repository, snapshot.text(info.id), {relative}), True  # lines of hits are those of its cells
     try:
-        data, real = _content(repository, relative)
+        data, real = _content(repository, snapshot, relative)
         return _checked(repository, decode(data), {relative, real}), False
     except OSError as error:
         if info is None and not isinstance(error, FileNotFoundError):
-            raise UserError(f"{relative}: {error.strerror}", code="unreadable") from error
+            hint = "Its owner or its permissions do not let Recollect read it."
+            raise UserError(f"{relative}: {error.strerror}", hint=hint, code="unreadable") from error
     if info is not None and info.status == "indexed" and snapshot is not None:
         return _checked(repository, snapshot.text(info.id), {relative}), True
     if skip_by_name(relative) == "secret":
         raise _refused(relative)
-    raise UserError(f"there is no {relative} in {repository.name}", code="no_such_file")
+    raise next_steps.no_such_file(repository, snapshot, relative)
 
 
 def _checked(repository: Repository, text: str, names: set[str]) -> str:
@@ -134,7 +147,7 @@ def _checked(repository: Repository, text: str, names: set[str]) -> str:
     return text
 
 
-def _content(repository: Repository, relative: str) -> tuple[bytes, str]:
+def _content(repository: Repository, snapshot: Snapshot | None, relative: str) -> tuple[bytes, str]:
     """What a file of the repository holds, and its path without links. These are followed to files of the
     repository; what is exchanged for a link after that is not read.
 
@@ -147,7 +160,7 @@ def _content(repository: Repository, relative: str) -> tuple[bytes, str]:
         try:
             descriptor, found = root.open_file(real)
         except IsADirectoryError as error:
-            raise UserError(f"{relative} is a folder", code="is_a_folder") from error
+            raise next_steps.is_a_folder(repository, snapshot, relative) from error
         try:
             _check_links(root, real, found)
         except BaseException:
@@ -161,11 +174,12 @@ def _content(repository: Repository, relative: str) -> tuple[bytes, str]:
     if len(data) > _MOST_BYTES:
         if is_secret:
             raise _refused(relative)
-        raise UserError(f"{relative} is larger than {_MOST_BYTES // 1_000_000} MB", code="too_large")
+        hint = "Such files are neither indexed nor read; look at a part of it by other means."
+        raise UserError(f"{relative} is larger than {_MOST_BYTES // 1_000_000} MB", hint=hint, code="too_large")
     if b"\0" in data[:8000] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         if is_secret:
             raise _refused(relative)
-        raise UserError(f"{relative} is not text", code="binary")
+        raise UserError(f"{relative} is not text", hint="Only text is indexed and read.", code="binary")
     return data, real
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from recollect import text
 from recollect.calls import next_call
 from recollect.errors import RecollectError, Refused, Unavailable, UserError
-from recollect.model import RepositoryInfo
+from recollect.model import NextStep, RepositoryInfo
 from recollect.records import dataclass
 from recollect.store.catalog import Catalog, Repository
 from recollect.sync import disk, git
@@ -371,17 +371,21 @@ class Registry:
         return self._place(os.path.join(caller.cwd, said))[1]
 
     def _unknown(self, said: str) -> UserError:
+        step = self.nothing_like(said)
+        message = f"no repository is called {said[:200]!r}"
+        return UserError(message, hint=step.reason, code="unknown_repository", call=step.call)
+
+    def nothing_like(self, said: str | None) -> NextStep:
+        """What is said where no known repository is meant: the nearest names, and how one is added."""
         known = self._catalog.repositories()
-        close = _nearest(said, known)
+        call = next_call("sync_repository", repository="/path/to/folder")
+        if not known:
+            return NextStep("No repository is known yet. Add a folder", call)
+        close = _nearest(said or "", known)
         listed = ", ".join(item.name for item in known[:_NAMED])
         more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
-        hint = arguments.did_you_mean(close) or f"Known: {listed or 'none'}{more}."
-        return UserError(
-            f"no repository is called {said[:200]!r}",
-            hint=f"{hint} A folder that is not known yet is added by its path",
-            code="unknown_repository",
-            call=next_call("sync_repository", repository="/path/to/folder"),
-        )
+        hint = arguments.did_you_mean(close) or f"Known: {listed}{more}."
+        return NextStep(f"{hint} A folder that is not known yet is added by its path", call)
 
 
 def _nearest(said: str, known: Sequence[Repository]) -> list[str]:

@@ -6,10 +6,11 @@ import os
 import stat as stats
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+from recollect.calls import next_call
 from recollect.errors import RecollectError
 from recollect.index.skip import INCLUDED, REASONS, skip, skip_by_name
 from recollect.index.snapshot import FileInfo
@@ -80,7 +81,7 @@ def freshness(repository: Repository, held: Held, run: Run | None, watch: Watch,
     progress = run.progress if run is not None and run.status is SyncStatus.RUNNING else None
     left = max(progress.files_total - progress.files_done, 0) if progress is not None else 0
     pending = max(left, watch.pending)
-    seen = f": {progress.files_done} of {progress.files_total} files" if progress and progress.files_total else ""
+    seen = f": {how_far(progress)}" if progress and progress.files_total else ""
     if not held.complete:
         if run is not None:
             first = (
@@ -88,9 +89,13 @@ def freshness(repository: Repository, held: Held, run: Run | None, watch: Watch,
             )
             what = "its index is being made again" if completed(repository.last_sync) else first
             damaged = "its index was damaged and is being made again"
-            return Freshness(False, pending, f"{damaged if run.verify else what}{seen}")
+            when = "then" if progress is not None and progress.eta_s is not None else "in a few seconds"
+            reason = f"{damaged if run.verify else what}{seen}; ask again {when}"
+            call = next_call("get_sync_status", repository=repository.name)
+            return Freshness(False, pending, reason, partial=True, call=call)
         if is_too_large(repository):
-            return Freshness(False, 0, f"too large to be synced unasked; run: recollect sync {repository.name}")
+            reason, call = "too large to be synced unasked", next_call("sync_repository", repository=repository.name)
+            return Freshness(False, 0, reason, partial=True, call=call)
         return _incomplete(repository, held.files, failure)
     if repository.missing:
         return Freshness(False, 0, "its folder is missing: this is what was indexed before")
@@ -125,9 +130,17 @@ def _incomplete(repository: Repository, files: int, failure: str | None) -> Fres
     left = max(last.get("total_files", 0) - last.get("processed_files", 0), 0)
     what = f"partly indexed: {files} files" if files else "nothing is indexed yet"
     if failure is not None:
-        return Freshness(False, left, f"{what}; it cannot be indexed: {failure}")
+        return Freshness(False, left, f"{what}; it cannot be indexed: {failure}", partial=True)
     why = "was cancelled" if last.get("status") == SyncStatus.CANCELLED else "has not ended"
-    return Freshness(False, left, f"{what}; its first sync {why}; sync it to finish: recollect sync {repository.name}")
+    call = next_call("sync_repository", repository=repository.name)
+    return Freshness(False, left, f"{what}; its first sync {why}; sync it to finish", partial=True, call=call)
+
+
+def how_far(progress: Progress) -> str:
+    """`340 of 1,000 files, 34 %, about 12 s left`."""
+    share = f", {progress.percentage:.0f} %" if progress.total_known else ""
+    left = f", about {max(progress.eta_s, 1):.0f} s left" if progress.eta_s is not None else ""
+    return f"{progress.files_done:,} of {progress.files_total:,} files{share}{left}"
 
 
 def _cancelled(last: Mapping[str, Any]) -> str:
@@ -205,17 +218,14 @@ def together(
         return Freshness(True, 0, None, checked_ms)
     pending = sum(part.pending_files for _, part in stale)
     if len(parts) == 1:
-        return Freshness(False, pending, stale[0][1].reason, checked_ms)
-    worst = max(stale, key=lambda item: (item[1].pending_files, _is_incomplete(item[1].reason or "")))
+        return replace(stale[0][1], checked_ms=checked_ms)
+    worst = max(stale, key=lambda item: (item[1].pending_files, bool(item[1].partial)))
     shown = [item for item in stale if item[0] in failing][:_FAILING_NAMED] or [worst]
     reason = "; ".join(f"{name}: {part.reason}" for name, part in shown)
     if len(stale) > len(shown):
         reason = f"{reason} (and {len(stale) - len(shown)} more)"
-    return Freshness(False, pending, reason, checked_ms)
-
-
-def _is_incomplete(reason: str) -> bool:
-    return "first sync" in reason or "made again" in reason or "partly indexed" in reason
+    partial = any(part.partial for _, part in stale) or None
+    return Freshness(False, pending, reason, checked_ms, partial, shown[0][1].call if len(shown) == 1 else None)
 
 
 def _ago(seconds: float) -> str:
@@ -353,7 +363,7 @@ def summary(
         fresh=fresh.fresh,
         last_sync_at=last["started_at"] + last["duration_s"] if last else None,
         failure=failure or failure_of(repository),
-        notice=fresh.reason if now is RepositoryState.PARTIAL else None,
+        notice=fresh.reason if fresh.partial and (run is not None or now is RepositoryState.PARTIAL) else None,
     )
 
 
@@ -401,7 +411,7 @@ def _why_absent(root: Path, opened: Root, path: str) -> tuple[str, str]:
     reason = _skipped(root, opened, path)
     if reason is not None and reason != INCLUDED:
         return reason, REASONS[reason]
-    return "not_synced", "not seen by a sync yet, or left out by .recollectignore; run: recollect sync"
+    return "not_synced", "not seen by a sync yet, or left out by .recollectignore"
 
 
 def _skipped(root: Path, opened: Root, path: str) -> str | None:

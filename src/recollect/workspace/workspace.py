@@ -448,7 +448,8 @@ class Workspace(Questions):
         for record in self.clones.unregistered():
             if wanted in name_of(record).lower() or wanted in record.url.lower():
                 rows.append(reports.being_cloned_row(name_of(record), record))
-        return RepositoryList(tuple(rows[: max(0, limit)]), len(found) + len(rows) - len(shown))
+        steps = None if rows or limit < 1 else (self._registry.nothing_like(query),)
+        return RepositoryList(tuple(rows[: max(0, limit)]), len(found) + len(rows) - len(shown), steps)
 
     def status(self, repository: str | None = None, *, caller: Caller | None = None) -> RepositoryStatus:
         """Everything about one repository; without a name, the one of the caller's place."""
