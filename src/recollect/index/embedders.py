@@ -71,7 +71,11 @@ def _first_line(error: Exception) -> str:
 def _unit(vectors: Any) -> Vectors:
     found = np.asarray(vectors, np.float32)
     if found.ndim != 2 or not found.size or not np.isfinite(found).all():
-        raise Unavailable("the embedding model answered with something else than vectors", code="no_embedder")
+        raise Unavailable(
+            "the embedding model answered with something else than vectors",
+            hint="See which model serves there; the bundled one answers meanwhile.",
+            code="no_embedder",
+        )
     scaled: Vectors = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
     return scaled
 
@@ -112,7 +116,11 @@ class _OpenAI:
     def __init__(self, model: str, choice: EmbedderChoice) -> None:
         base = (choice.url or os.environ.get("OPENAI_BASE_URL") or _OPENAI).rstrip("/")
         if not base.startswith(("https://", "http://")):
-            raise UserError("RECOLLECT_EMBEDDER_URL must begin with https:// or http://", code="bad_setting")
+            raise UserError(
+                "RECOLLECT_EMBEDDER_URL must begin with https:// or http://",
+                hint="Set it to the address of the API, for example https://api.example.org/v1.",
+                code="bad_setting",
+            )
         self._url = f"{base}/embeddings"
         self._model = model
         self._timeout_s = choice.timeout_s
@@ -120,7 +128,11 @@ class _OpenAI:
     def documents(self, texts: Sequence[str]) -> Vectors:
         parts = [self._asked(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
         if len({part.shape[1] for part in parts}) != 1:
-            raise Unavailable(f"{self._url} answered with vectors of several sizes", code="no_embedder")
+            raise Unavailable(
+                f"{self._url} answered with vectors of several sizes",
+                hint="See which model serves there; the bundled one answers meanwhile.",
+                code="no_embedder",
+            )
         return np.concatenate(parts)
 
     def question(self, text: str) -> Vectors:

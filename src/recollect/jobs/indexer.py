@@ -176,11 +176,15 @@ class IndexerProcess:
         if self._reader is not None and self._reader is not threading.current_thread():
             self._reader.join(timeout=5)
         for running in failed:
-            running.future.set_exception(Unavailable("Recollect is shutting down", code="shutting_down"))
+            running.future.set_exception(
+                Unavailable("Recollect is shutting down", hint="Ask again: it starts by itself.", code="shutting_down")
+            )
 
     def _start(self, number: int, running: _Running) -> None:
         if self._closed:
-            raise Unavailable("Recollect is shutting down", code="shutting_down")
+            raise Unavailable(
+                "Recollect is shutting down", hint="Ask again: it starts by itself.", code="shutting_down"
+            )
         try:
             if self._pipe is None:
                 self._launch()
@@ -254,7 +258,16 @@ class IndexerProcess:
                 running.attempts += 1
                 if running.attempts > _ATTEMPTS:
                     message = f"the indexer died {_ATTEMPTS} times during this"
-                    lost.append((running, Unavailable(message, code="indexer_died")))
+                    lost.append(
+                        (
+                            running,
+                            Unavailable(
+                                message,
+                                hint="Ask again; the end of run/indexer.log says why. If it goes on: recollect doctor",
+                                code="indexer_died",
+                            ),
+                        )
+                    )
                     continue
                 try:
                     self._start(number, running)

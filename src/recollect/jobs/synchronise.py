@@ -15,6 +15,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from recollect.calls import next_call
 from recollect.errors import Cancelled, Unavailable
 from recollect.index import analyse
 from recollect.index.analyse import Analysed
@@ -252,7 +253,11 @@ class _Sync:
     def _check(self, old: Tree, found: Scan) -> None:
         """Halt rather than empty an index, or index more than was wanted."""
         if len(old) and not len(found.tree) and not os.path.lexists(self._root / ".git") and self._was_git():
-            raise Unavailable(f"{self._root} lost its files and its .git", code="missing")
+            raise Unavailable(
+                f"{self._root} lost its files and its .git",
+                hint="Bring the folder back, or forget the repository; its index is kept.",
+                code="missing",
+            )
         limit, files = self._options.max_files, len(found.tree)
         if limit is not None and files > limit:
             raise self._too_large(f"{files:,} files, more than {limit:,}")
@@ -293,7 +298,11 @@ class _Sync:
                 raise disk.unavailable(self._root, error) from error
             is_same = False
         if not is_same or (self._scanned_git and git.work_tree_root(self._root) is None):
-            raise Unavailable(f"{self._root} vanished while it was synced", code="missing")
+            raise Unavailable(
+                f"{self._root} vanished while it was synced",
+                hint="Bring the folder back and sync again; its index is kept.",
+                code="missing",
+            )
 
     def _still_there(self, paths: Sequence[str]) -> list[str]:
         try:
@@ -303,7 +312,8 @@ class _Sync:
             return []
 
     def _too_large(self, what: str) -> Unavailable:
-        return Unavailable(f"{self._root}: {what}", hint=f"Ask for it: recollect sync {self._root}", code="too_large")
+        call = next_call("sync_repository", repository=os.fspath(self._root))
+        return Unavailable(f"{self._root}: {what}", hint="Ask for it", code="too_large", call=call)
 
     def _was_git(self) -> bool:
         return self._writer.signature.startswith("git:")

@@ -75,7 +75,11 @@ class Found:
 def compiled(expression: str) -> Expression:
     """Raises UserError: not a regular expression that RE2 knows."""
     if len(expression) > _LONGEST:
-        raise UserError(f"an expression may have at most {_LONGEST:,} characters", code="bad_regex")
+        raise UserError(
+            f"an expression may have at most {_LONGEST:,} characters",
+            hint="Look for a shorter part of it.",
+            code="bad_regex",
+        )
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _SMALL

@@ -106,11 +106,21 @@ def translated(error: sqlite3.Error | pages.Error | OSError, name: str) -> Recol
         hint = "The disk that holds it fails or is full; nothing that was committed is lost."
         return Unavailable(f"{name} cannot be read or written: {said}", hint=hint, code="storage")
     if isinstance(error, OSError):
-        return Unavailable(f"{name}: {error.strerror}", code="storage")
+        return Unavailable(
+            f"{name}: {error.strerror}",
+            hint="See whether the disk is full or may not be written: recollect doctor",
+            code="storage",
+        )
     if "readonly" in said or "unable to open" in said:
-        return Unavailable(f"{name} cannot be {'opened' if 'open' in said else 'written'}: {said}", code="storage")
+        return Unavailable(
+            f"{name} cannot be {'opened' if 'open' in said else 'written'}: {said}",
+            hint="See whether the disk is full or may not be written: recollect doctor",
+            code="storage",
+        )
     if "binding parameter" in said:
-        return UserError("an argument has a wrong type", code="wrong_type")  # and says nothing of the file
+        return UserError(
+            "an argument has a wrong type", hint="Give texts as text and numbers as numbers.", code="wrong_type"
+        )  # and says nothing of the file
     if "locked" in said:
-        return Unavailable(f"{name} is in use by another process", code="locked")
+        return Unavailable(f"{name} is in use by another process", hint="Ask again in a moment.", code="locked")
     return Corrupt(f"{name} cannot be read: {said}")

@@ -173,9 +173,13 @@ def translated(error: Error, name: str) -> RecollectError:
         return Corrupt(f"{name} was left half made")  # nothing but the making of one ever has a journal to undo
     if isinstance(error, (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError)):
         verb = "opened" if isinstance(error, apsw.CantOpenError) else "written"
-        return Unavailable(f"{name} cannot be {verb}: {error}", code="storage")
+        return Unavailable(
+            f"{name} cannot be {verb}: {error}",
+            hint="See whether the disk is full or may not be written: recollect doctor",
+            code="storage",
+        )
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
-        return Unavailable(f"{name} is in use by another process", code="locked")
+        return Unavailable(f"{name} is in use by another process", hint="Ask again in a moment.", code="locked")
     if getattr(error, "result", 0):
         return Corrupt(f"{name} cannot be read: {error}")
     return RecollectError(f"{type(error).__name__}: {error}")  # a misuse of ours says nothing of the file

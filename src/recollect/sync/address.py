@@ -83,13 +83,21 @@ def parse(said: str, allowed: Permissions) -> Address:
     if not text or len(text) > _LONGEST or any(ord(letter) < 33 or ord(letter) == 127 for letter in text):
         raise UserError("not a clone URL", hint="As https://host/owner/name or git@host:owner/name.", code="bad_url")
     if text.startswith("-"):
-        raise Refused("a URL cannot begin with a dash", code="refused_url")
+        raise Refused(
+            "a URL cannot begin with a dash",
+            hint="Give an address such as https://host/owner/name or git@host:owner/name.",
+            code="refused_url",
+        )
     scp = _SCP.fullmatch(text) if "://" not in text else None
     if scp is not None:
         scheme, user, host, port, path = "ssh", scp["user"], scp["host"], None, scp["path"]
         secret = False
         if not (_is_ipv6(host[1:-1]) if host.startswith("[") else _HOST.fullmatch(host.lower())):
-            raise UserError("a clone URL needs a host", code="bad_url")
+            raise UserError(
+                "a clone URL needs a host",
+                hint="Give an address such as https://host/owner/name or git@host:owner/name.",
+                code="bad_url",
+            )
     else:
         scheme, user, secret, host, port, path = _split(text)
     if scheme == "http" and not allowed.http:
@@ -123,14 +131,30 @@ def _split(text: str) -> tuple[str, str | None, bool, str, int | None, str]:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise UserError(f"not a clone URL: {error}", code="bad_url") from error
+        raise UserError(
+            f"not a clone URL: {error}",
+            hint="Give an address such as https://host/owner/name or git@host:owner/name.",
+            code="bad_url",
+        ) from error
     if parts.query or parts.fragment:
-        raise UserError("a clone URL has neither ? nor #", code="bad_url")
+        raise UserError(
+            "a clone URL has neither ? nor #",
+            hint="Give an address such as https://host/owner/name or git@host:owner/name.",
+            code="bad_url",
+        )
     if not (_is_ipv6(host) if ":" in host else _HOST.fullmatch(host.rstrip("."))):
-        raise UserError("a clone URL needs a host", code="bad_url")
+        raise UserError(
+            "a clone URL needs a host",
+            hint="Give an address such as https://host/owner/name or git@host:owner/name.",
+            code="bad_url",
+        )
     user = parts.username if scheme == "ssh" else None
     if user is not None and not re.fullmatch(r"[\w.-]+", user):
-        raise UserError("not a user name", code="bad_url")
+        raise UserError(
+            "not a user name",
+            hint="Give an address such as https://host/owner/name or git@host:owner/name.",
+            code="bad_url",
+        )
     secret = parts.password is not None or (scheme != "ssh" and parts.username is not None)
     return scheme, user, secret, host, port, parts.path
 
@@ -171,7 +195,11 @@ def _plain_path(path: str) -> str:
     if not parts:
         raise UserError("a clone URL needs a path", hint="As https://host/owner/name.", code="bad_url")
     if any(part in (".", "..") or part.startswith("-") or "\0" in part or "\\" in part for part in parts):
-        raise Refused("such a path is not cloned", code="refused_url")
+        raise Refused(
+            "such a path is not cloned",
+            hint="Give an address such as https://host/owner/name or git@host:owner/name.",
+            code="refused_url",
+        )
     return "/".join(parts)
 
 
@@ -225,7 +253,11 @@ def checked_numbers(address: Address, allowed: Permissions, lookup: Resolve = re
     except (OSError, UnicodeError) as error:
         if address.scheme == "ssh":
             return []  # a name of ssh's own configuration
-        raise Unavailable(f"the host {address.host} is not known", code="unknown_host") from error
+        raise Unavailable(
+            f"the host {address.host} is not known",
+            hint="See whether the name is right and whether this machine has a network.",
+            code="unknown_host",
+        ) from error
     check_public(address.host, [ipaddress.ip_address(number) for number in found])
     return found
 

@@ -138,7 +138,7 @@ def _where_it_leads(address: Address, limits: Limits, attempt: Callable[[Address
             return attempt(address)
         except _Redirected:
             address = _redirected(address, limits.permissions)
-    raise Unavailable("it redirects again and again", code="clone_failed")
+    raise Unavailable("it redirects again and again", hint="Give the address that it leads to.", code="clone_failed")
 
 
 def _depth(depth: int | None) -> list[str]:
@@ -226,7 +226,11 @@ def _remote_head(
     head = re.search(r"^ref: refs/heads/(\S+)\s+HEAD$", said, re.MULTILINE)
     commit = re.search(rf"^([0-9a-f]{{40,64}})\s+{re.escape(ref)}$", said, re.MULTILINE)
     if branch is not None and commit is None:
-        raise Unavailable(f"the remote has no branch {branch} any longer", code="branch_gone")
+        raise Unavailable(
+            f"the remote has no branch {branch} any longer",
+            hint="Clone it again with a branch that it has.",
+            code="branch_gone",
+        )
     return branch or (head[1] if head else None), commit[1] if commit else None
 
 
@@ -309,7 +313,11 @@ def _watch(
             raise Cancelled("the clone was cancelled")
         now = time.monotonic()
         if now > until:
-            raise Unavailable(f"it took longer than {limits.timeout_s:.0f} s", code="clone_timeout")
+            raise Unavailable(
+                f"it took longer than {limits.timeout_s:.0f} s",
+                hint="Clone with depth=1, or raise RECOLLECT_CLONE_TIMEOUT.",
+                code="clone_timeout",
+            )
         if growing is not None and now - weighed > _WEIGH_S:
             taken = max(weight(growing) - before, listener.received)
             weighed = time.monotonic()
@@ -443,12 +451,22 @@ def _redirected(address: Address, allowed: Permissions) -> Address:
         location = error.headers.get("Location") if error.code in (301, 302, 303, 307, 308) else None
         error.close()
     except OSError as error:
-        raise Unavailable(f"{address.host} cannot be reached", code="clone_failed") from error
+        raise Unavailable(
+            f"{address.host} cannot be reached",
+            hint="See whether the address is right and whether this machine has a network.",
+            code="clone_failed",
+        ) from error
     if not location:
-        raise Unavailable("it redirects, and does not say where to", code="clone_failed")
+        raise Unavailable(
+            "it redirects, and does not say where to", hint="Give the address that it leads to.", code="clone_failed"
+        )
     there = urljoin(probe, location).partition("?")[0].removesuffix("/info/refs")
     if address.scheme == "https" and not there.lower().startswith("https://"):
-        raise Refused("it redirects to an address that is not encrypted", code="refused_url")
+        raise Refused(
+            "it redirects to an address that is not encrypted",
+            hint="Give the https address that it leads to.",
+            code="refused_url",
+        )
     found = parse(there, allowed)
     checked_numbers(found, allowed)
     return replace(found, key=address.key)
@@ -479,7 +497,11 @@ def _failure(said: str, address: Address) -> Exception:
     for pattern, kind, message, hint, code in _FAILURES:
         if re.search(pattern, said, re.IGNORECASE):
             return kind(f"{address.url}: {message} ({_last(said)})", hint=hint, code=code)
-    return Unavailable(f"{address.url}: git failed: {_last(said)}", code="clone_failed")
+    return Unavailable(
+        f"{address.url}: git failed: {_last(said)}",
+        hint="Try git clone with this address in a terminal.",
+        code="clone_failed",
+    )
 
 
 def _last(said: str) -> str:

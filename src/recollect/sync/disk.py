@@ -53,7 +53,7 @@ def unavailable(path: Path, error: OSError) -> Unavailable:
         hint = "Recollect or the machine has no descriptor or no memory left: recollect daemon restart"
         return Unavailable(said, hint=hint, code="exhausted")
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return Unavailable(said, code="missing")
+        return Unavailable(said, hint="Bring the folder back, or name another one.", code="missing")
     denied = error.errno in _DENIED
     hint = "Make it readable for this user." if denied else "See whether the file system it lies on is in order."
     return Unavailable(said, hint=hint, code="unreadable")

@@ -157,7 +157,11 @@ def create(folder: Path) -> None:
         messages = git.communicate(timeout=TIMEOUT_S)[1]
         _running.discard(git)
     if git.returncode:
-        raise Unavailable(f"git init failed: {messages.decode(errors='replace').strip()[:200]}", code="git_failed")
+        raise Unavailable(
+            f"git init failed: {messages.decode(errors='replace').strip()[:200]}",
+            hint="See whether the disk is full or may not be written: recollect doctor",
+            code="git_failed",
+        )
 
 
 def ssh_settings(arguments: Sequence[str]) -> dict[str, str]:
@@ -226,7 +230,7 @@ def _started(
     try:
         with _starting:
             if _ended:
-                raise Unavailable("Recollect is ending", code="ending")
+                raise Unavailable("Recollect is ending", hint="Ask again: it starts by itself.", code="ending")
             git = subprocess.Popen(
                 command,
                 cwd=folder,
@@ -240,7 +244,13 @@ def _started(
             return git
     except FileNotFoundError as error:
         if disk.exists(folder):
-            raise Unavailable("the program `git` is not installed", code="no_git") from error
-        raise Unavailable(f"{folder} is gone", code="missing") from error
+            raise Unavailable(
+                "the program `git` is not installed",
+                hint="Install git; folders without version control work without it.",
+                code="no_git",
+            ) from error
+        raise Unavailable(
+            f"{folder} is gone", hint="Bring the folder back, or forget the repository.", code="missing"
+        ) from error
     except OSError as error:  # the folder cannot be entered, or no process or descriptor is left
         raise disk.unavailable(folder, error) from error

@@ -86,7 +86,11 @@ def listing(
         if found is not None:
             break
     if found is None:
-        raise UserError(f"{where.host} knows no organisation or user {where.name}", code="unknown_organisation")
+        raise UserError(
+            f"{where.host} knows no organisation or user {where.name}",
+            hint="See how it is spelled in the address of its page.",
+            code="unknown_organisation",
+        )
     return sorted((item for item in map(_READ[where.kind], found) if item.url), key=lambda item: item.name.lower())
 
 
@@ -139,7 +143,11 @@ class _Asking:
             items, following = answered
             found += items
             if following is not None and urlsplit(following).netloc != urlsplit(start).netloc:
-                raise Refused("the list goes on at another host", code="refused_host")
+                raise Refused(
+                    "the list goes on at another host",
+                    hint="Give the addresses of the repositories themselves.",
+                    code="refused_host",
+                )
             place = following
         return found
 
@@ -152,7 +160,11 @@ class _Asking:
                     if isinstance(body, dict) and "values" in body:  # Bitbucket
                         return body["values"], body.get("next")
                     if not isinstance(body, list):
-                        raise Unavailable(f"{urlsplit(place).netloc} answers what is no list", code="bad_answer")
+                        raise Unavailable(
+                            f"{urlsplit(place).netloc} answers what is no list",
+                            hint="Give the addresses of the repositories themselves.",
+                            code="bad_answer",
+                        )
                     return body, urljoin(place, following[1]) if following else None
             except http.HTTPError as error:
                 with error:
@@ -160,8 +172,16 @@ class _Asking:
                         return None
                     self._wait_or_raise(error, urlsplit(place).netloc)
             except (OSError, ValueError) as error:
-                raise Unavailable(f"{urlsplit(place).netloc} cannot be asked: {error}", code="unreachable") from error
-        raise Unavailable(f"{urlsplit(place).netloc} limits how often it may be asked", code="rate_limited")
+                raise Unavailable(
+                    f"{urlsplit(place).netloc} cannot be asked: {error}",
+                    hint="See whether the address is right and whether this machine has a network.",
+                    code="unreachable",
+                ) from error
+        raise Unavailable(
+            f"{urlsplit(place).netloc} limits how often it may be asked",
+            hint="Ask again in an hour, or with a token in the client's environment.",
+            code="rate_limited",
+        )
 
     def _wait_or_raise(self, error: http.HTTPError, host: str) -> None:
         headers = error.headers
@@ -185,8 +205,8 @@ class _Asking:
                 f"{host} refuses: {error.reason}", hint="Is a token in the environment?", code="auth_required"
             )
         if error.code in (301, 302, 307, 308):
-            raise Unavailable(f"{host} sends elsewhere", code="moved")
-        raise Unavailable(f"{host}: {error.code} {error.reason}", code="unreachable")
+            raise Unavailable(f"{host} sends elsewhere", hint="Give the address that it leads to.", code="moved")
+        raise Unavailable(f"{host}: {error.code} {error.reason}", hint="Ask again later.", code="unreachable")
 
 
 def _of_github(item: dict[str, Any]) -> Listed:  # Gitea's are alike

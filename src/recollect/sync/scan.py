@@ -106,7 +106,11 @@ def scan(
         except OSError as error:
             if _is_still_there(opened):
                 raise disk.unavailable(root, error) from error
-    raise Unavailable(f"{root} vanished while it was looked at", code="missing")
+    raise Unavailable(
+        f"{root} vanished while it was looked at",
+        hint="Bring the folder back and sync again; its index is kept.",
+        code="missing",
+    )
 
 
 def _opened(root: Path) -> Root:
@@ -114,7 +118,9 @@ def _opened(root: Path) -> Root:
         return Root(root)
     except OSError as error:
         if error.errno in disk.ABSENT:
-            raise Unavailable(beneath.problem_of(root) or f"{root} was replaced", code="missing") from error
+            raise Unavailable(
+                beneath.problem_of(root) or f"{root} was replaced", hint="Sync again.", code="missing"
+            ) from error
         raise disk.unavailable(root, error) from error
 
 

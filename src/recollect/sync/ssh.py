@@ -44,7 +44,11 @@ def commands(
             f"{host} is only known behind the proxy of your ssh configuration", hint=hint, code="refused_host"
         )
     if not numbers:
-        raise Unavailable(f"the host {host} is not known", code="unknown_host")
+        raise Unavailable(
+            f"the host {host} is not known",
+            hint="See whether the name is right and whether this machine has a network.",
+            code="unknown_host",
+        )
     known_as = settings.get("hostkeyalias") or _known_as(host, settings.get("port") or str(address.connects_to))
     options = [f"-oHostKeyAlias={known_as}"] if not (is_literal(host) and "hostkeyalias" not in settings) else []
     return [shlex.join([*_COMMAND, f"-oHostName={number}", *options]) for number in numbers[:_MOST_ADDRESSES]]

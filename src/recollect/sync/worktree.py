@@ -61,9 +61,17 @@ def changed_since(folder: Path, revision: str) -> set[str]:
         Refused: the repository belongs to another user. Unavailable: git cannot tell.
     """
     if revision.startswith("-") or not revision.strip() or "\0" in revision:
-        raise UserError(f"not a revision: {revision!r}", code="unknown_revision")
+        raise UserError(
+            f"not a revision: {revision!r}",
+            hint="A commit, branch or tag, for example HEAD~3 or main.",
+            code="unknown_revision",
+        )
     if git.work_tree_root(folder) is None:
-        raise UserError(f"{folder} is not a git repository: nothing to compare a revision with", code="no_history")
+        raise UserError(
+            f"{folder} is not a git repository: nothing to compare a revision with",
+            hint="Leave changed_since out for this one.",
+            code="no_history",
+        )
     commit = _commit(folder, revision)
     if commit is None:
         raise UserError(f"unknown revision: {revision}", hint="A commit, branch or tag.", code="unknown_revision")
@@ -94,7 +102,11 @@ def _output(arguments: list[str], folder: Path) -> bytes:
     done = git.run(arguments, folder)
     if done.returncode:
         last = without_credentials(done.stderr.decode(errors="replace")).strip().rpartition("\n")[2]
-        raise Unavailable(f"git cannot tell what changed in {folder}: {last[:200]}", code="git_failed")
+        raise Unavailable(
+            f"git cannot tell what changed in {folder}: {last[:200]}",
+            hint="Leave changed_since out, or run git status there to see what ails it.",
+            code="git_failed",
+        )
     return done.stdout
 
 

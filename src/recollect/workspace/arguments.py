@@ -39,11 +39,15 @@ _KINDS: Final = {  # other words for kinds of symbols
 
 def question(query: str) -> str:
     if not isinstance(query, str):
-        raise UserError("the query must be a text", code="wrong_type")
+        raise UserError("the query must be a text", hint="Ask in words, or give a symbol's name.", code="wrong_type")
     if not query.strip():
         raise UserError("the query is empty", hint="Ask in words, or give a symbol's name.", code="empty_query")
     if len(query) > LONGEST_QUERY:
-        raise UserError(f"the query is longer than {LONGEST_QUERY:,} characters", code="out_of_range")
+        raise UserError(
+            f"the query is longer than {LONGEST_QUERY:,} characters",
+            hint="Give the part that matters: a name, a message, a few lines.",
+            code="out_of_range",
+        )
     return str(text.mended(query))
 
 
@@ -90,14 +94,22 @@ def kind(given: str | None) -> str | None:
 
 def revision(given: str | None) -> str | None:
     if given is not None and len(given) > _LONGEST_REVISION:
-        raise UserError(f"a revision has at most {_LONGEST_REVISION} characters", code="out_of_range")
+        raise UserError(
+            f"a revision has at most {_LONGEST_REVISION} characters",
+            hint="A commit, branch or tag, for example HEAD~3 or main.",
+            code="out_of_range",
+        )
     return given
 
 
 def names_of(said: str | Sequence[str] | None, name: str) -> list[str]:
     items = [said] if isinstance(said, str) else list(said or ())
     if not all(isinstance(item, str) for item in items):
-        raise UserError(f"{name} must be a text or a list of texts", code="wrong_type")
+        raise UserError(
+            f"{name} must be a text or a list of texts",
+            hint='For example "src/**" or ["src/**", "docs/**"].',
+            code="wrong_type",
+        )
     if len(items) > _MOST_NAMES or sum(map(len, items)) > _LONGEST_NAMES:
         most = f"{_MOST_NAMES} entries of {_LONGEST_NAMES:,} characters together"
         raise UserError(f"{name} may have at most {most}", hint="Ask several times.", code="out_of_range")
@@ -107,8 +119,8 @@ def names_of(said: str | Sequence[str] | None, name: str) -> list[str]:
 def shape(limit: int, snippet_lines: int, max_tokens: int | None, chunks: bool, explain: bool) -> Shape:
     for name, value in (("limit", limit), ("snippet_lines", snippet_lines), ("max_tokens", max_tokens)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise UserError(f"{name} must be a whole number", code="wrong_type")
+            raise UserError(f"{name} must be a whole number", hint="For example 10.", code="wrong_type")
     if limit < 1:
-        raise UserError("limit must be at least 1", code="out_of_range")
+        raise UserError("limit must be at least 1", hint="Leave it out for 10.", code="out_of_range")
     budget = max(50, max_tokens) if max_tokens is not None else None
     return Shape(min(limit, MOST_HITS), max(0, min(snippet_lines, 400)), budget, chunks, explain)

@@ -549,7 +549,9 @@ class AutoSync:
         full = [places.absolute(path, caller) for path in paths]
         for path, folder in zip(paths, full, strict=True):
             if not path.strip():
-                raise UserError("a scan path must be the path of a folder", code="wrong_type")
+                raise UserError(
+                    "a scan path must be the path of a folder", hint="For example ~/src.", code="wrong_type"
+                )
             if folder == Path(folder.anchor):
                 raise Refused("the whole file system is not searched", hint="Name the folders that hold repositories.")
             if caller.agent:

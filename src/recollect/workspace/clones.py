@@ -111,9 +111,17 @@ class Clones:
         if branch is not None and (
             not branch.strip() or branch.startswith("-") or any(ord(one) < 33 for one in branch)
         ):
-            raise UserError(f"not a branch: {branch!r}", code="no_branch")
+            raise UserError(
+                f"not a branch: {branch!r}",
+                hint="Leave it out for the one that the remote has checked out.",
+                code="no_branch",
+            )
         if depth is not None and depth < 0:
-            raise UserError("depth is 1 or more; 0 for all of the history", code="out_of_range")
+            raise UserError(
+                "depth is 1 or more; 0 for all of the history",
+                hint="Leave it out for the usual depth.",
+                code="out_of_range",
+            )
         permissions = self.permissions(caller.environment)
         address = parse(url, permissions)
         with self._lock:
@@ -128,7 +136,11 @@ class Clones:
                 item.path == path and (item.key, item.branch) != (address.key, branch or "")
                 for item in self._table.all()
             ):
-                raise Refused(f"another clone lies at {path}", code="refused_url")
+                raise Refused(
+                    f"another clone lies at {path}",
+                    hint="Forget the repository that lies there first.",
+                    code="refused_url",
+                )
             values: dict[str, Any] = {
                 "url": address.url,
                 "path": path,

@@ -41,7 +41,11 @@ class Selection:
         """From JSON. Raises UserError: an option that there is not."""
         unknown = options.keys() - cls.__slots__
         if unknown:
-            raise UserError(f"unknown option: {', '.join(sorted(unknown))}", code="invalid_argument")
+            raise UserError(
+                f"unknown option: {', '.join(sorted(unknown))}",
+                hint="Known: include, exclude, forks, archived, limit.",
+                code="invalid_argument",
+            )
         globs = {name: tuple(options.get(name) or ()) for name in ("include", "exclude")}
         forks, archived = bool(options.get("forks")), bool(options.get("archived"))
         return cls(globs["include"], globs["exclude"], forks, archived, options.get("limit"))
@@ -146,7 +150,11 @@ class Lists:
             url, _, path = rest.partition("#")
             found = _lines(self._cloned(url, caller), path)
         else:
-            raise UserError(f"not a list: {source}", code="bad_list")
+            raise UserError(
+                f"not a list: {source}",
+                hint="Give a file with an address on each line, or an organisation such as https://github.com/owner.",
+                code="bad_list",
+            )
         urls = list(dict.fromkeys(item.url for item in found if selection.wants(item)))
         return urls[: selection.limit] if selection.limit is not None else urls
 
@@ -166,14 +174,20 @@ def _lines(folder: Path, inside: str | None = None) -> list[hosting.Listed]:
     path = folder / inside if inside is not None else folder
     real = Path(os.path.realpath(path))
     if inside is not None and Path(os.path.realpath(folder)) not in real.parents:
-        raise UserError(f"{inside} does not lie in that repository", code="bad_list")
+        raise UserError(
+            f"{inside} does not lie in that repository",
+            hint="Give the path of a file of that repository.",
+            code="bad_list",
+        )
     try:
         if real.stat().st_size > _LONGEST:
-            raise UserError(f"{path} is too long for a list", code="bad_list")
+            raise UserError(f"{path} is too long for a list", hint="Split it.", code="bad_list")
         said = real.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{path}: it cannot be read ({getattr(error, 'strerror', None) or error})", code="bad_list"
+            f"{path}: it cannot be read ({getattr(error, 'strerror', None) or error})",
+            hint="Give a text file with an address on each line.",
+            code="bad_list",
         ) from error
     urls: Sequence[str] = [
         line.split(" #")[0].strip() for line in said.splitlines() if not line.lstrip().startswith("#")

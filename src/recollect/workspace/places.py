@@ -35,11 +35,14 @@ class Caller:
 def absolute(path: str, caller: Caller) -> Path:
     """`path` with `~` expanded, relative to the caller's working directory, symbolic links resolved."""
     if "\0" in path:
-        raise UserError("a path cannot hold a NUL byte")
+        raise UserError("a path cannot hold a NUL byte", hint="Give the path as search prints it.")
     expanded = os.path.expanduser(path)
     if not os.path.isabs(expanded):
         if caller.cwd is None:
-            raise UserError(f"{path}: a relative path, and the caller's working directory is not known")
+            raise UserError(
+                f"{path}: a relative path, and the caller's working directory is not known",
+                hint="Give the path from the root, or begin it with ~.",
+            )
         expanded = os.path.join(caller.cwd, expanded)
     return Path(os.path.realpath(expanded))
 
@@ -108,9 +111,17 @@ def existing_folder(path: Path, given: str) -> Path:
         hint = "Give the folder of a repository."
         raise UserError(f"{given}: {kind}", hint=hint, code="not_a_folder") from error
     except PermissionError as error:
-        raise UserError(f"{given}: permission denied", code="unreadable") from error
+        raise UserError(
+            f"{given}: permission denied",
+            hint="Its owner or its permissions do not let Recollect read it.",
+            code="unreadable",
+        ) from error
     except OSError as error:
-        raise UserError(f"{given}: {error.strerror}", code="unreadable") from error
+        raise UserError(
+            f"{given}: {error.strerror}",
+            hint="See whether the file system that it lies on is in order.",
+            code="unreadable",
+        ) from error
     return path
 
 

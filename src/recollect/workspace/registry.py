@@ -81,7 +81,7 @@ class Registry:
     def target(self, said: str, caller: Caller) -> Target:
         """The one repository that a name, path or URL means."""
         if not isinstance(said, str) or not said.strip():
-            raise UserError("no repository was named", code="no_repository")
+            raise UserError("no repository was named", hint="Give its name, path or URL.", code="no_repository")
         known = self.by_name(said)
         if known is not None:
             return Target(known)
@@ -109,7 +109,7 @@ class Registry:
     def known(self, said: str, caller: Caller) -> Repository:
         """A registered repository by name, path or URL; nothing is registered. Raises UserError."""
         if not isinstance(said, str) or not said.strip():
-            raise UserError("no repository was named", code="no_repository")
+            raise UserError("no repository was named", hint="Give its name, path or URL.", code="no_repository")
         found = self.by_name(said)
         if found is None and places.looks_like_path(said):
             target = self._holding(self.absolute(said, caller))
@@ -145,8 +145,9 @@ class Registry:
         if len(targets) != 1:
             raise UserError(
                 "this is no repository that is known here",
-                hint="Name one; recollect list shows all.",
+                hint="Name one; all are listed by",
                 code="no_repository",
+                call=next_call("list_repositories"),
             )
         return targets[0].repository
 

@@ -293,7 +293,10 @@ class Workspace(Questions):
             return self.auto_sync.configure(changes, caller)
         given = {name: value for name, value in changes.items() if value is not None}
         if given.keys() - {"enabled", "sync_interval"}:
-            raise UserError("of one repository, only enabled and sync_interval can be set")
+            raise UserError(
+                "of one repository, only enabled and sync_interval can be set",
+                hint="Set the others without repository: they hold for all.",
+            )
         found = self._registry.known(repository, caller)
         self.auto_sync.configure_repository(found, given.get("enabled"), given.get("sync_interval"))
         return self.status(found.id)
@@ -513,7 +516,7 @@ class Workspace(Questions):
     def savings(self, days: int | None = None) -> Savings:
         """What agents did not have to read, an estimate; of the last `days`, or of all that are kept."""
         if days is not None and days < 1:
-            raise UserError("days must be at least 1", code="out_of_range")
+            raise UserError("days must be at least 1", hint="Leave it out for all that is kept.", code="out_of_range")
         return self.ledger.totals(days)
 
     @property
