@@ -83,13 +83,13 @@ def _tapped(command: Sequence[str], log: Path, delay_s: float) -> int:
     def pass_on(sender: str, source: IO[bytes], target: IO[bytes]) -> None:
         try:
             for line in iter(source.readline, b""):
-                with lock, log.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"from": sender, "line": line.decode("utf-8", "replace")}) + "\n")
                 kind, number = _kind(line)
                 if sender == "client" and kind == "tools/call":
                     calls.add(number)
                 elif sender == "server" and kind is None and number in calls:
                     time.sleep(delay_s)
+                with lock, log.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"from": sender, "line": line.decode("utf-8", "replace")}) + "\n")
                 target.write(line)
                 target.flush()
         except (OSError, ValueError):
