@@ -39,6 +39,7 @@ _COMMANDS: Final[dict[str, tuple[str, tuple[str, ...], dict[str, str]]]] = {
     "list_repositories": ("list", ("query",), {}),
     "clone_repo": ("clone", ("url",), {"branch": "--branch"}),
     "get_clone_status": ("status", ("repository",), {}),
+    "forget_repository": ("forget", ("repository",), {}),
 }
 
 

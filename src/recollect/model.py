@@ -375,6 +375,7 @@ class RepositoryStatus(Record):
     sync_interval: float | None = None
     own_sync_interval: float | None = None
     excluded_by: str | None = None
+    aliases: tuple[str, ...] = ()  # other names that work everywhere
 
 
 @dataclass(frozen=True, slots=True)

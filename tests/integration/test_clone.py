@@ -7,18 +7,20 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 
 import pytest
 
-from recollect.errors import Cancelled, RecollectError, Refused
+from recollect.errors import Cancelled, RecollectError, Refused, UserError
+from recollect.store.catalog import Catalog
 from recollect.sync import clone as making
 from recollect.sync import worktree
 from recollect.sync.address import Permissions, parse
-from recollect.workspace import Caller, Workspace
+from recollect.workspace import Caller, Workspace, clones
 from recollect.workspace.clones import Clones
 from tests.conftest import SHOP, MakeRepository, git, wait_until, write
 from tests.git_server import GitServer, serving
@@ -147,6 +149,129 @@ def test_a_question_about_a_new_url_starts_its_clone(workspace: Workspace, serve
     with pytest.raises(RecollectError, match="no such repository") as caught:
         workspace.search("x", missing)
     assert caught.value.to_dict()["code"] == "clone_failed"
+
+
+QUESTIONS: dict[str, Callable[[Workspace, str], object]] = {
+    "search": lambda workspace, said: workspace.search("cookies", said),
+    "search of several": lambda workspace, said: workspace.search("cookies", [said]),
+    "symbol": lambda workspace, said: workspace.symbol("Session", said),
+    "read": lambda workspace, said: workspace.read("shop/session.py", repository=said),
+    "related": lambda workspace, said: workspace.related("shop/session.py", 1, repository=said),
+    "outline": lambda workspace, said: workspace.outline("shop/session.py", repository=said),
+    "map": lambda workspace, said: workspace.map(said),
+    "sync": lambda workspace, said: workspace.sync(said),
+    "sync by name": lambda workspace, said: workspace.sync(name=said),
+}
+OTHERS: dict[str, Callable[[Workspace, str], object]] = {
+    "sync status": lambda workspace, said: workspace.sync_status(said),
+    "remember": lambda workspace, said: workspace.remember("keep this", repository=said),
+    "recall": lambda workspace, said: workspace.recall("keep", repository=said),
+    "files": lambda workspace, said: workspace.files(said),
+    "history": lambda workspace, said: workspace.history(said),
+    "configure": lambda workspace, said: workspace.configure_auto_sync({"enabled": True}, said),
+}
+
+
+def codes_of(workspace: Workspace, asked: dict[str, Callable[[Workspace, str], object]], said: str) -> set[str]:
+    """(code, whether it may be tried again) of what is said to each question."""
+    codes = set()
+    for name, ask in asked.items():
+        with pytest.raises(RecollectError) as caught:
+            ask(workspace, said)
+        assert caught.value.retry, name
+        assert caught.value.call, name
+        codes.add(caught.value.code)
+    return codes
+
+
+@pytest.mark.parametrize("by", ["url", "path", "name"])
+def test_a_clone_that_runs_or_failed_is_known_by_its_url_its_path_and_its_name(
+    workspace: Workspace, server: GitServer, shop: str, by: str, home: Path
+) -> None:
+    server.silent = True
+    answer = workspace.clone(shop, background=True)
+    said = {"url": shop, "path": answer.path, "name": answer.repository}[by]
+    assert codes_of(workspace, QUESTIONS, said) == {"still_cloning"}
+    if by != "url":
+        assert codes_of(workspace, OTHERS, said) == {"still_cloning"}
+    if by == "path":
+        assert codes_of(workspace, QUESTIONS, f"{said}/shop") == {"still_cloning"}
+        with pytest.raises(RecollectError, match=r"still being cloned \(0 %") as caught:
+            workspace.read(f"{said}/shop/session.py")
+        assert caught.value.code == "still_cloning"
+    assert workspace.clone_status(said).status == "cloning"
+    assert workspace.status(said).state == "cloning"
+    (row,) = workspace.repositories(answer.path).repositories
+    assert (row.state, row.activity, "being cloned" in (row.notice or "")) == ("cloning", "cloning", True)
+    assert workspace.cancel(said).status == "cancelled"
+    assert workspace.clone_status(said).status == "cancelled"
+    server.silent = False
+
+    server.token = "needed"
+    with pytest.raises(RecollectError):
+        workspace.clone(said)  # again, by any of the three
+    assert codes_of(workspace, QUESTIONS, said) == {"clone_failed"}
+    assert codes_of(workspace, OTHERS, said) == {"clone_failed"}
+    assert workspace.clone_status(said).status == "failed"
+    assert workspace.status(said).state == "failed"
+    (row,) = workspace.repositories().repositories
+    assert "authentication" in (row.failure or "")
+    server.token = None
+    assert workspace.forget(said)["status"] == "forgotten"
+    assert workspace.repositories().total == 0
+    assert workspace.clone(shop).status == "cloned"
+    assert workspace.search("sign cookies", said).hits
+
+
+def test_a_question_by_name_begins_a_clone_again_that_failed_a_while_ago(
+    workspace: Workspace, server: GitServer, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.token = "needed"
+    with pytest.raises(RecollectError):
+        workspace.clone(shop, "side")
+    server.token = None
+    git(server.root / "team" / "shop.git", "branch", "side")
+    monkeypatch.setattr(clones, "_RETRY_S", 0.0)
+    with pytest.raises(RecollectError) as caught:
+        workspace.search("cookies", "shop@side")
+    assert caught.value.code == "clone_started"
+    wait_until(lambda: workspace.clone_status("shop@side").status == "cloned")
+    wait_until(lambda: workspace.search("sign cookies", "shop@side").hits)
+
+
+def test_two_clones_of_one_name_are_told_apart_before_they_are_there(
+    workspace: Workspace, server: GitServer, make_repository: MakeRepository, tmp_path: Path
+) -> None:
+    mine = make_repository({"a.py": "def mine(): pass\n"}, "shop")
+    workspace.sync(mine)
+    first = server.publish(make_repository({"b.py": "def first(): pass\n"}, "x"), "one/shop")
+    second = server.publish(make_repository({"c.py": "def second(): pass\n"}, "y"), "two/shop")
+    server.silent = True
+    names = [workspace.clone(url, background=True).repository for url in (first, second)]
+    assert names == ["shop-2", "shop-3"]
+    assert workspace.status("shop").path == str(mine)
+    for name in names:
+        assert workspace.cancel(name).status == "cancelled"
+    server.silent = False
+    assert workspace.clone(second).repository == "shop-3"
+    other = make_repository({"d.py": "def other(): pass\n"}, "elsewhere/shop-2")
+    assert workspace.sync(other).repository == "shop-2-2"  # the name is promised
+    assert workspace.clone("shop-2").repository == "shop-2"
+    assert workspace.search("first", "shop-2").hits[0].path == "b.py"
+    assert workspace.search("second", "shop-3").hits[0].path == "c.py"
+
+
+def test_an_unknown_url_is_not_a_clone_that_was_not_started(workspace: Workspace) -> None:
+    url = "https://someone:s3cr3t@example.org/team/none.git"
+    for ask in (workspace.clone_status, workspace.status, workspace.sync_status, workspace.forget, workspace.cancel):
+        with pytest.raises(UserError) as caught:
+            ask(url)
+        assert caught.value.code == "unknown_repository"
+        assert caught.value.call == {
+            "tool": "clone_repo",
+            "arguments": {"url": "https://example.org/team/none.git"},
+        }
+        assert "s3cr3t" not in str(caught.value.to_dict())
 
 
 def test_what_goes_wrong_is_said_and_leaves_nothing(
@@ -471,7 +596,10 @@ def test_a_forgotten_clone_is_gone_and_can_be_had_again(workspace: Workspace, sh
     answer = workspace.clone(shop)
     assert "removed" in workspace.forget(answer.repository)["message"]
     assert not Path(answer.path).exists()
-    assert workspace.clone_status(shop).status == "not_started"
+    with pytest.raises(UserError) as unknown:
+        workspace.clone_status(shop)
+    assert unknown.value.to_dict()["code"] == "unknown_repository"
+    assert unknown.value.call == {"tool": "clone_repo", "arguments": {"url": shop}}
     assert workspace.clone(shop).status == "cloned"
 
 
@@ -539,6 +667,33 @@ def test_a_clone_that_a_crash_cut_short_is_begun_again(home: Path, server: GitSe
         wait_until(lambda: workspace.clone_status(shop).status == "cloned")
         wait_until(lambda: workspace.status(shop).freshness.fresh)
         assert not half.exists()
+
+
+def test_what_became_of_a_clone_is_clear_after_a_restart(
+    home: Path, server: GitServer, shop: str, make_repository: MakeRepository
+) -> None:
+    other = server.publish(make_repository(SHOP, "other"), "team/other")
+    server.silent = True
+    with Workspace(home) as workspace:
+        names = [workspace.clone(url, background=True).repository for url in (shop, other)]
+        wait_until(lambda: len(server.requests) > 1)
+        (record,) = [item for item in workspace.clones.unregistered() if item.url == other]
+    with closing(Catalog(home / "catalog.db")) as catalog:  # as if it had been killed while one was cancelled
+        catalog.clones.change(record, wanted=0)
+    with Workspace(home) as workspace:
+        assert [workspace.clone_status(name).status for name in names] == ["cloning", "cancelled"]
+        with pytest.raises(RecollectError) as caught:
+            workspace.search("cookies", names[0])
+        assert caught.value.code == "still_cloning"
+        assert {item.name: str(item.state) for item in workspace.repositories().repositories} == {
+            "shop": "cloning",
+            "other": "failed",
+        }
+        workspace.cancel("shop")
+    with Workspace(home) as workspace:
+        assert workspace.clone_status("shop").status == "cancelled"
+        server.silent = False
+        assert workspace.clone("shop").status == "cloned"
 
 
 def test_a_repository_that_is_here_already_is_not_cloned(

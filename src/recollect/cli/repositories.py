@@ -330,14 +330,16 @@ def _counts(run: dict[str, Any]) -> str:
 
 def _status(found: dict[str, Any]) -> None:
     line(f"{style(found['name'], bold=True)}  {found['path']}" + (f"  {found['url']}" if found["url"] else ""))
+    if found["aliases"]:
+        line(f"  names     also {', '.join(found['aliases'])}")
     line(f"  state     {found['state']}, {found['activity']}")
     progress = found["progress"]
     if found["activity"] != "idle":
         of = progress["files_total"] or "?"
         line(f"  progress  {progress['phase']} {progress['percentage']:.0f} %, {progress['files_done']} of {of} files")
     elif progress["phase"] in ("cancelled", "failed"):
-        stopped = f"{progress['percentage']:.0f} %, {progress['files_done']} of {progress['files_total']} files"
-        line(f"  progress  {progress['phase']} at {stopped}")
+        kept = f"{progress['files_done']} of {progress['files_total']} files committed"
+        line(f"  progress  {progress['phase']} at {progress['percentage']:.0f} %, {kept}")
     counts = f"{found['files']} files, {found['chunks']} chunks, {size(found['size_bytes'])}"
     line(f"  holds     {counts}, mostly {found['language'] or 'no code'}; generation {found['generation']}")
     freshness = found["freshness"]
@@ -406,7 +408,8 @@ def list_(
 def add(
     path: Annotated[str, typer.Argument(help="Folder of a repository.")],
     name: Annotated[
-        str | None, typer.Option(help="What to call it; default: from its remote, else its folder.")
+        str | None,
+        typer.Option(help="What to call it, also beside the name it has; default: from its remote, else its folder."),
     ] = None,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
@@ -416,7 +419,8 @@ def add(
     if json_:
         as_json(found)
     else:
-        line(f"{found['name']}  {found['path']}  {found['state']}")
+        also = f"  (also called {', '.join(found['aliases'])})" if found["aliases"] else ""
+        line(f"{found['name']}  {found['path']}  {found['state']}{also}")
 
 
 def cancel(

@@ -106,18 +106,20 @@ def _numbered(text: str, first: int) -> str:
     return "\n".join(f"{number}\t{line}" for number, line in enumerate(text.split("\n"), first))
 
 
-def sync(result: SyncResult) -> str:
+def sync(result: SyncResult, also: str | None = None) -> str:
+    """`also`: another name that was given to the repository."""
+    named = f"\nIt can be called {also}, too." if also is not None else ""
     if result.status in ("queued", "running"):
         done = f" {result.processed_files} of {result.total_files} files" if result.total_files else ""
         how_far = as_tool(next_call("get_sync_status", repository=result.repository))
-        return f"{result.repository}: sync {result.status}{done}; what is indexed answers already. How far it is: {how_far}"
+        return f"{result.repository}: sync {result.status}{done}; what is indexed answers already. How far it is: {how_far}{named}"
     of = f"{result.processed_files} of " if result.status != "completed" else ""
     counts = f"{of}{result.total_files} files ({result.new_files} new, {result.modified_files} changed, {result.deleted_files} deleted)"
     text = f"{result.repository}: {result.status}, {counts}, {result.chunks_total} chunks, {result.duration_s:.2f} s"
     if result.nested_repositories:
         text += f"\nrepositories inside, each its own: {', '.join(result.nested_repositories[:10])}"
     errors = [f"\n{error.kind}: {error.path} {error.message}" for error in result.errors[:10]]
-    return text + "".join(errors)
+    return text + "".join(errors) + named
 
 
 def syncs(results: Sequence[SyncResult]) -> str:
@@ -146,6 +148,7 @@ def repository(status: RepositoryStatus) -> str:
     return "\n".join(
         [
             f"{status.name}  {status.path}{f'  {status.url}' if status.url else ''}",
+            *([f"also called: {', '.join(status.aliases)}"] if status.aliases else []),
             f"{status.state}, {status.activity}{_progress(status.progress)}",
             f"{status.files} files, {status.chunks} chunks, {status.size_bytes / 1e6:.1f} MB, "
             f"{status.language or 'no code'}, generation {status.generation}",
@@ -247,6 +250,8 @@ def clone_report(report: CloneReport) -> str:
     done = f", {report.percentage:.0f} %, {report.received_bytes / 1e6:.1f} MB" if report.status == "cloning" else ""
     said = f": {report.error}" if report.error else ""
     noted = f"\n{report.notice}" if report.notice else ""
+    if report.status in ("failed", "cancelled"):
+        noted += "\nclone_repo with its URL or name clones it again; forget_repository gives it up."
     return f"{report.repository or report.url or 'it'} {report.status}{done}{said} ({report.path}){noted}"
 
 
@@ -289,6 +294,9 @@ def _progress(progress: Progress) -> str:
         return ""
     if progress.phase == "completed":
         return f" ({progress.percentage:.0f} %)"
+    if progress.phase in ("cancelled", "failed"):
+        kept = f"{progress.files_done} of {progress.files_total} files committed"
+        return f" (stopped at {progress.percentage:.0f} %, {kept})"
     share = f" {progress.percentage:.0f} %" if progress.total_known else ""
     eta = f", {progress.eta_s:.0f} s left" if progress.eta_s is not None else ""
     return f" ({progress.phase}{share}, {progress.files_done} of {progress.files_total or '?'} files{eta})"

@@ -71,7 +71,8 @@ def _sync(call: Call, p: schema.SyncRepository) -> Answer:
         on_progress=call.on_progress,
         cancelled=call.cancelled,
     )
-    return answered(result, render.sync)
+    also = escape.line(p.name) if p.name and p.repository and p.name != result.repository else None
+    return answered(result, lambda shown: render.sync(shown, also))
 
 
 def _all(results: Sequence[SyncResult]) -> Answer:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from recollect.errors import Corrupt, Unavailable
+from recollect.errors import Corrupt, Unavailable, UserError
 from recollect.records import dataclass
 from recollect.store import clones, copies, pages
 from recollect.store.healing import HealingDatabase, Tables, begin_anew
@@ -46,6 +46,7 @@ _DISCOVERED: Final = """
 ALTER TABLE repositories ADD COLUMN discovered INTEGER NOT NULL DEFAULT 0 CHECK (discovered IN (0, 1));
 ALTER TABLE repositories ADD COLUMN modified_at REAL;
 """
+_ALIASES: Final = f"ALTER TABLE repositories ADD COLUMN aliases TEXT; {clones.NAMES}"
 _STEPS: Final = {
     1: """
 ALTER TABLE repositories DROP COLUMN checked_at;
@@ -63,20 +64,22 @@ CREATE INDEX sync_runs_repository ON sync_runs (repository_id, started_at);
     4: "",  # checksums
     5: _ADMITTED,
     6: _DISCOVERED,
+    7: _ALIASES,
 }
 _TABLES: Final = Tables(
-    _SCHEMA + _ADMITTED + _DISCOVERED,
-    7,
+    _SCHEMA + _ADMITTED + _DISCOVERED + _ALIASES,
+    8,
     ("repositories", "settings", "sync_runs", "clones", "followed", "usage"),
     _STEPS,
     5,
 )
 _HISTORY: Final = 50  # syncs of a repository
 _PRUNED_EVERY: Final = 16  # of them
+_MOST_ALIASES: Final = 20  # of a repository
 _COLUMNS: Final = (
     "id, path, name, url, type, added_at, last_access, tracked, missing, wanted, "
     "attempts, next_sync_at, last_sync, untracked, asked_for, sync_interval, place, language, size_bytes, admitted_by, "
-    "discovered, modified_at"
+    "discovered, modified_at, aliases"
 )
 
 
@@ -94,6 +97,7 @@ _COPIED: Final = (
     "place",
     "admitted_by",
     "discovered",
+    "aliases",
 )
 
 
@@ -105,7 +109,7 @@ class Repository:
     is. `place`: what its `.git` is on the disk, by which it is known again where it was moved. `language` and
     `size_bytes`: what is known without its index. `admitted_by`: what allowed an agent to register it (`places`); None: it
     is a person's. `discovered`: a scan found it, and nobody named its folder since. `modified_at`: the last change of its
-    files when a scan found it.
+    files when a scan found it. `aliases`: other names that people and agents gave it.
     """
 
     id: str
@@ -130,6 +134,7 @@ class Repository:
     admitted_by: str | None = None
     discovered: bool = False
     modified_at: float | None = None
+    aliases: tuple[str, ...] = ()
 
 
 class Catalog:
@@ -165,21 +170,73 @@ class Catalog:
     def get(self, repository_id: str) -> Repository | None:
         return self._repositories.get(repository_id)
 
-    def add(self, path: Path, name: str, url: str | None, kind: str, admitted_by: str | None = None) -> Repository:
-        """Register a folder under `name`, or `name-2` and so on where that is taken. A known folder is returned as it is."""
+    def add(
+        self,
+        path: Path,
+        name: str,
+        url: str | None,
+        kind: str,
+        admitted_by: str | None = None,
+        *,
+        exact: bool = False,
+    ) -> Repository:
+        """Register a folder under `name`, or `name-2` and so on where that is taken. A known folder is returned as it is.
+
+        Raises UserError: (`exact`) the name is taken.
+        """
         with self._lock:
             known = next((item for item in self._repositories.values() if item.path == path), None)
             if known is not None:
                 return known
-            taken = {item.name for item in self._repositories.values()}
-            unique = name
-            number = 2
-            while unique in taken:
-                unique, number = f"{name}-{number}", number + 1
+            if exact:
+                self._check_free(name, path)
+            unique = self.free_name(name, path)
             row = (os.urandom(8).hex(), os.fsencode(path), unique, url, kind, time.time(), admitted_by)
             sql = "INSERT OR REPLACE INTO repositories (id, path, name, url, type, added_at, admitted_by) VALUES (?,?,?,?,?,?,?)"
             self._file.write(lambda db: db.execute(sql, row), durable=True)
             return self._reread(row[0])
+
+    def free_name(self, name: str, path: Path) -> str:
+        """`name`, or `name-2` and so on where another folder than `path` has it."""
+        taken = {known for known, place in self._names().items() if place != path}
+        unique, number = name, 2
+        while unique in taken:
+            unique, number = f"{name}-{number}", number + 1
+        return unique
+
+    def add_alias(self, repository_id: str, alias: str) -> Repository | None:
+        """Let a repository be called `alias`, too; None where it was forgotten meanwhile.
+
+        Raises UserError: another one is called so, or it has too many names.
+        """
+        with self._lock:
+            known = self._repositories.get(repository_id)
+            if known is None or alias in (known.name, *known.aliases):
+                return known
+            self._check_free(alias, known.path)
+            if len(known.aliases) >= _MOST_ALIASES:
+                message = f"{known.name} has {_MOST_ALIASES} other names already, and cannot be called {alias!r}, too"
+                raise UserError(message, hint=f"Use one of: {', '.join(known.aliases)}", code="too_many_names")
+            return self.update(repository_id, aliases=_joined((*known.aliases, alias)))
+
+    def _check_free(self, name: str, path: Path) -> None:
+        place = self._names().get(name)
+        if place is not None and place != path:
+            message = (
+                f"{name!r} is the name of another repository: {os.fsencode(place).decode(errors='backslashreplace')}"
+            )
+            raise UserError(message, hint="Choose another name.", code="name_taken")
+
+    def _names(self) -> dict[str, Path]:
+        """Every name that a repository has or a clone will have, and the folder that it means."""
+        named = {
+            item.name: Path(os.path.realpath(item.path))
+            for item in self.clones.all()
+            if item.name is not None and item.repository_id not in self._repositories
+        }
+        for item in self._repositories.values():
+            named |= dict.fromkeys((item.name, *item.aliases), item.path)
+        return named
 
     def update(self, repository_id: str, *, run: Mapping[str, Any] | None = None, **changes: Any) -> Repository | None:
         """Set columns of a repository; None where it was forgotten meanwhile.
@@ -309,7 +366,7 @@ class Catalog:
         return self._home / "repositories" / repository_id / "about.json"
 
     def _keep(self, repository: Repository) -> None:
-        values = {name: getattr(repository, name) for name in _COPIED}
+        values = {name: getattr(repository, name) for name in _COPIED} | {"aliases": _joined(repository.aliases)}
         copies.write_copy(self._about(repository.id), values | {"path": os.fspath(repository.path)})
 
     def _keep_missing(self) -> None:
@@ -368,15 +425,21 @@ def _text(value: Any) -> Any:
 
 def _row(repository: Repository) -> tuple[Any, ...]:
     values = {name: getattr(repository, name) for name in _FIELDS}
-    values["path"] = os.fsencode(repository.path)
+    values |= {"path": os.fsencode(repository.path), "aliases": _joined(repository.aliases)}
     values["last_sync"] = json.dumps(repository.last_sync) if repository.last_sync is not None else None
     return tuple(values.values())
+
+
+def _joined(aliases: Iterable[str]) -> str | None:
+    """As the column holds them: no name has a line feed."""
+    return "\n".join(aliases) or None
 
 
 def _repository(row: tuple[Any, ...]) -> Repository:
     values = dict(zip(_FIELDS, row, strict=True))
     values["path"] = Path(os.fsdecode(values["path"]))
     values["last_sync"] = json.loads(values["last_sync"]) if values["last_sync"] else None
+    values["aliases"] = tuple(values["aliases"].split("\n")) if values["aliases"] else ()
     for flag in ("tracked", "missing", "wanted", "untracked", "asked_for", "discovered"):
         values[flag] = bool(values[flag])
     return Repository(**values)

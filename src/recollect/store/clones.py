@@ -20,12 +20,13 @@ CREATE TABLE clones (
 );
 CREATE TABLE followed (source TEXT PRIMARY KEY, options TEXT NOT NULL, checked_at REAL, error TEXT, listed TEXT NOT NULL);
 """
+NAMES: Final = "ALTER TABLE clones ADD COLUMN name TEXT;"
 _COLUMNS: Final = (
     "key, branch, url, path, depth, status, wanted, started_at, completed_at, error, received_bytes, repository_id, "
-    "fetched_at, attempts, notice, allows"
+    "fetched_at, attempts, notice, allows, name"
 )
 COPIED: Final = frozenset(
-    ("url", "path", "depth", "status", "wanted", "repository_id", "allows")
+    ("url", "path", "depth", "status", "wanted", "repository_id", "allows", "name")
 )  # with key and branch
 
 
@@ -33,7 +34,7 @@ COPIED: Final = frozenset(
 class Clone:
     """A managed clone. `key` and `branch` ("": the remote's default) name it; `status` as in `CloneStatus`; `wanted`: it
     was asked for, and is begun again after a crash; `attempts`: failed looks at its remote in a row; `allows`: "http" and
-    "local" of what its caller permitted.
+    "local" of what its caller permitted; `name`: what its repository is called, or will be (None in clones of older versions).
     """
 
     key: str
@@ -52,6 +53,7 @@ class Clone:
     attempts: int
     notice: str | None
     allows: str
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from recollect.calls import next_call
 from recollect.client import handed_over
-from recollect.errors import Cancelled, RecollectError, Refused, UserError
+from recollect.errors import Cancelled, RecollectError, Refused, Unavailable, UserError
 from recollect.jobs.syncs import Run, Urgency
 from recollect.model import CloneStatus, Progress
 from recollect.store.catalog import Catalog, Repository
@@ -83,12 +84,17 @@ class Clones:
         making.prepare(self._scratch)
         for record in self._table.all():
             known = self._catalog.get(record.repository_id or "")
+            if record.status == "cloning" and not record.wanted:  # it was being cancelled when all ended
+                self._table.change(record, status="cancelled", completed_at=time.time())
             real = os.path.realpath(record.path)
             if known is not None and known.path == record.path and real != os.fspath(known.path):
                 self._catalog.update(known.id, path=os.fsencode(real))  # a link leads to our own folder
             if record.wanted and record.status == "cloning":
-                with suppress(RecollectError):
+                try:
                     self._begin(record, parse(record.url, _EVERYTHING), _permitted(record), handed_over(os.environ))
+                except RecollectError as error:
+                    ended = {"status": "failed", "completed_at": time.time(), "error": error.message, "wanted": 0}
+                    self._table.change(record, **ended)
         self._thread.start()
 
     def close(self) -> None:
@@ -129,7 +135,8 @@ class Clones:
             job = self._jobs.get((address.key, branch or ""))
             if job is not None:
                 return job.record
-            if known is not None and known.status == "cloned" and (known.path / ".git").exists():
+            is_known = known is not None and self._catalog.get(known.repository_id or "") is not None
+            if known is not None and known.status == "cloned" and is_known and (known.path / ".git").exists():
                 return known
             path = self._folder / address.folder(branch)
             if any(
@@ -150,6 +157,8 @@ class Clones:
             }
             values["allows"] = " ".join(name for name in ("http", "local") if getattr(permissions, name))
             values |= {"started_at": time.time(), "completed_at": None, "error": None, "received_bytes": 0}
+            if known is None or known.name is None:
+                values["name"] = self._catalog.free_name(_usual_name(address.key, branch), Path(os.path.realpath(path)))
             record = self._table.put(address.key, branch or "", **values)
             self._begin(record, address, permissions, caller.environment)
             return record
@@ -178,12 +187,23 @@ class Clones:
             )
         ways = (said,) if "\0" in said else (said, os.path.realpath(os.path.expanduser(said)))
         for item in found:
-            if os.fspath(item.path) in ways:
+            if os.fspath(item.path) in ways or os.path.realpath(item.path) in ways:
                 return item
             repository = self._catalog.get(item.repository_id) if item.repository_id else None
             if said == (repository.name if repository is not None else name_of(item)):
                 return item
         return None
+
+    def unfinished(self, said: str) -> Clone | None:
+        """The clone that a URL, a name or a path (also of something in it) means, if it is no repository yet."""
+        waiting = self.unregistered()
+        if not waiting:
+            return None
+        found = self.find(said)
+        if found is None and os.path.isabs(said) and "\0" not in said:
+            inside = Path(os.path.realpath(said)).parents
+            found = next((item for item in waiting if Path(os.path.realpath(item.path)) in inside), None)
+        return found if found in waiting else None
 
     def of(self, repository: Repository) -> Clone | None:
         """The clone that a repository is."""
@@ -201,13 +221,10 @@ class Clones:
         if record is None:
             return CloneStatus()
         job = self._jobs.get((record.key, record.branch))
-        received = (
-            job.received
-            if job is not None
-            else Received(record.received_bytes, 100.0 if record.status == "cloned" else 0.0)
-        )
+        received = job.received if job is not None else Received(record.received_bytes, 0.0)
+        percentage = 100.0 if record.status == "cloned" else received.percentage
         return CloneStatus(
-            record.status, record.started_at, record.completed_at, record.error, received.bytes, received.percentage
+            record.status, record.started_at, record.completed_at, record.error, received.bytes, percentage
         )
 
     def wait(
@@ -225,7 +242,8 @@ class Clones:
         job = self._jobs.get((record.key, record.branch))
         while job is not None and not job.ended.wait(_LOOK_S):
             if on_progress is not None:
-                on_progress(Progress("cloning", job.received.percentage, True, bytes_done=job.received.bytes))
+                so_far = job.received
+                on_progress(Progress("cloning", so_far.percentage, so_far.percentage > 0, bytes_done=so_far.bytes))
             if cancelled is not None and cancelled.is_set():
                 self.cancel(record)
             if until is not None and time.monotonic() >= until:
@@ -259,20 +277,38 @@ class Clones:
 
     def answer_for(self, url: str, caller: Caller) -> RecollectError:
         """What to say to a question about a URL that is not known: its clone begins, goes on, or failed."""
-        permissions = self.permissions(caller.environment)
-        known = self._table.get(parse(url, permissions).key, "")
-        hint = "Ask again in a moment; get_clone_status tells how far it is."
-        if known is not None and known.status == "cloning" and (known.key, "") in self._jobs:
-            done = f"{self.status(known).percentage:.0f} %"
-            return UserError(f"{known.url} is still being cloned ({done})", hint=hint, code="still_cloning")
-        if known is not None and known.status == "failed" and time.time() - (known.completed_at or 0.0) < _RETRY_S:
-            return UserError(
-                f"{known.url} could not be cloned: {known.error}", hint="clone_repo tries again.", code="clone_failed"
-            )
-        record = self.request(url, None, None, caller)
+        known = self._table.get(parse(url, self.permissions(caller.environment)).key, "")
+        return self._answer(known, caller) if known is not None else self._begun(url, None, None, caller)
+
+    def answer_about(self, said: str, caller: Caller, begins: bool) -> RecollectError | None:
+        """The same of a name or path; None where it means no clone that is no repository yet.
+
+        `begins`: a clone that failed a while ago, or was cancelled, begins again.
+        """
+        known = self.unfinished(said)
+        return self._answer(known, caller, begins) if known is not None else None
+
+    def _answer(self, known: Clone, caller: Caller, begins: bool = True) -> RecollectError:
+        if known.status == "cloning" and (known.key, known.branch) in self._jobs:
+            so_far = self.status(known)
+            done = f"{so_far.percentage:.0f} %, {so_far.received_bytes / 1e6:.1f} MB"
+            return _not_yet(f"{known.url} is still being cloned ({done})", known, "still_cloning")
+        is_recent = known.status == "failed" and time.time() - (known.completed_at or 0.0) < _RETRY_S
+        if begins and not is_recent:
+            return self._begun(known.url, known.branch or None, known.depth, caller)
+        reason = known.error or ("the clone was cancelled" if known.status == "cancelled" else "the clone did not end")
+        return Unavailable(
+            f"{known.url} could not be cloned: {reason}",
+            hint=f"forget_repository gives {name_of(known)} up; this clones it again",
+            code="clone_failed",
+            call=next_call("clone_repo", url=known.url, branch=known.branch or None),
+        )
+
+    def _begun(self, url: str, branch: str | None, depth: int | None, caller: Caller) -> RecollectError:
+        record = self.request(url, branch, depth, caller)
         if record.status == "cloned":
-            return UserError(f"{record.url} is cloned; its first sync begins", hint=hint, code="still_cloning")
-        return UserError(f"Repository clone has been initiated: {record.url}", hint=hint, code="clone_started")
+            return _not_yet(f"{record.url} is cloned; its first sync begins", record, "still_cloning")
+        return _not_yet(f"Repository clone has been initiated: {record.url}", record, "clone_started")
 
     # -- making -------------------------------------------------------------------------------------------------------
 
@@ -312,7 +348,6 @@ class Clones:
         repository = self._catalog.add(Path(os.path.realpath(record.path)), name_of(record), record.url, "git")
         place = git.place(record.path)
         repository = self._catalog.update(repository.id, url=record.url, place=place, missing=0, wanted=1) or repository
-        job.received = Received(job.received.bytes, 100.0)
         values = {"status": "cloned", "completed_at": now, "fetched_at": now, "attempts": 0, "error": None}
         self._table.change(record, **values, received_bytes=job.received.bytes, repository_id=repository.id)
         log.info("%s is cloned (%.1f s)", record.url, now - (record.started_at or now))
@@ -330,6 +365,7 @@ class Clones:
             "status": status,
             "completed_at": time.time(),
             "error": None if cancelled else job.error.message,
+            "received_bytes": job.received.bytes,
             "wanted": 0,
         }
         with suppress(RecollectError):
@@ -473,8 +509,17 @@ def _permitted(record: Clone) -> Permissions:
 
 def name_of(record: Clone) -> str:
     """What a clone is called before it is a repository."""
-    last = record.key.rpartition("/")[2]
-    return f"{last}@{record.branch}" if record.branch else last
+    return record.name or _usual_name(record.key, record.branch)
+
+
+def _usual_name(key: str, branch: str | None) -> str:
+    last = key.rpartition("/")[2]
+    return f"{last}@{branch}" if branch else last
+
+
+def _not_yet(message: str, record: Clone, code: str) -> Unavailable:
+    call = next_call("get_clone_status", repository=name_of(record))
+    return Unavailable(message, hint="Ask again in a moment; this tells how far it is", code=code, call=call)
 
 
 def _no_lists(interval: float, environment: Mapping[str, str]) -> tuple[float, list[str]]:

@@ -77,7 +77,10 @@ class Memories:
 
     def _owner_named(self, name: str) -> str:
         """What the repository of that name is known by; of none now, one that had it."""
-        return next((_owner(item) for item in self._catalog.repositories() if item.name == name), f"name:{name}")
+        return next(
+            (_owner(item) for item in self._catalog.repositories() if name in (item.name, *item.aliases)),
+            f"name:{name}",
+        )
 
     def _sweep(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -16,6 +17,8 @@ from recollect.secrets import folders
 OWN_FOLDER: Final = "own folder"
 HOME: Final = "home"
 SCAN_PATH: Final = "scan path"
+_LONGEST_NAME: Final = 100  # characters
+_NAME: Final = re.compile(rf"[^\s.~/\-,:*\\][^,:*\\]{{0,{_LONGEST_NAME - 1}}}(?<!\s)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,16 @@ def existing_folder(path: Path, given: str) -> Path:
             code="unreadable",
         ) from error
     return path
+
+
+def check_name(name: str) -> None:
+    """Raise UserError where `name`, which somebody gives a repository, could be taken for something else."""
+    if not _NAME.fullmatch(name) or not name.isprintable() or looks_like_url(name):
+        raise UserError(
+            f"{name[:_LONGEST_NAME]!r} cannot be the name of a repository",
+            hint=f"A name has at most {_LONGEST_NAME} characters, none of , : * or a backslash, and begins with none of . ~ / -",
+            code="invalid_name",
+        )
 
 
 def looks_like_path(text: str) -> bool:

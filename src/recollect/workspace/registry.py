@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from recollect import text
 from recollect.calls import next_call
-from recollect.errors import RecollectError, Refused, Unavailable, UserError
+from recollect.errors import RecollectError, Refused, Unavailable, UserError, without_credentials
 from recollect.model import NextStep, RepositoryInfo
 from recollect.records import dataclass
 from recollect.store.catalog import Catalog, Repository
@@ -26,6 +26,7 @@ _MEANT: Final = 3  # repositories that a word may mean
 _LEAST_PART: Final = 3  # letters of a part of a path
 _FORGOTTEN: Final = "forgotten"
 _MOST_FORGOTTEN: Final = 10_000  # paths; the oldest go first
+_LONGEST_URL: Final = 200  # characters of one that is repeated to its caller
 log = logging.getLogger("recollect.registry")
 
 
@@ -46,9 +47,15 @@ class Registry:
         scan_paths: Callable[[], Sequence[str]],
         private: Path,
         unknown_url: Callable[[str, Caller], Exception],
+        no_clone_yet: Callable[[str, Caller, bool], Exception | None],
     ) -> None:
-        """`unknown_url`: what to say to a URL that is not known, and do about it."""
+        """`unknown_url`: what to say to a URL that is not known, and do about it.
+
+        `no_clone_yet`: the same of a name or path, if it means a clone that is no repository yet; told whether one that
+        failed may be begun again.
+        """
         self._unknown_url = unknown_url
+        self._no_clone_yet = no_clone_yet
         self._catalog = catalog
         self._scan_paths = scan_paths
         self._private = Path(os.path.realpath(private))
@@ -87,15 +94,16 @@ class Registry:
             return Target(known)
         if places.looks_like_url(said):
             raise self._unknown_url(said, caller)
+        self._check_cloned(said, caller)
         if places.looks_like_path(said) or self._is_folder(said, caller):
             return self._of_path(said, caller)
         return Target(self.known(said, caller))
 
     def by_name(self, said: str) -> Repository | None:
-        """A registered repository by name, remote URL, id or exact path."""
+        """A registered repository by one of its names, remote URL, id or exact path."""
         wanted = _plain_url(said) if places.looks_like_url(said) else None
         for item in self._catalog.repositories():
-            if said in (item.name, item.id, os.fspath(item.path)):
+            if said in (item.name, item.id, os.fspath(item.path), *item.aliases):
                 return item
             if wanted is not None and item.url is not None and _plain_url(item.url) == wanted:
                 return item
@@ -111,26 +119,37 @@ class Registry:
         if not isinstance(said, str) or not said.strip():
             raise UserError("no repository was named", hint="Give its name, path or URL.", code="no_repository")
         found = self.by_name(said)
-        if found is None and places.looks_like_path(said):
-            target = self._holding(self.absolute(said, caller))
+        if found is None:
+            self._check_cloned(said, caller, begins=False)
+        if found is None and places.looks_like_path(said) and not places.looks_like_url(said):
+            path = self.absolute(said, caller)
+            target = self._holding(path)
             found = target.repository if target is not None else None
+            if found is None:
+                self._check_cloned(os.fspath(path), caller, begins=False)
         found = found or self.by_folder(said)
         if found is None:
             raise self._unknown(said)
         return found
 
     def to_sync(self, path: str | None, name: str | None, caller: Caller) -> Repository:
-        """The repository to sync: a known one, or exactly the folder that was given."""
+        """The repository to sync: a known one, or exactly the folder that was given. From now on it is called `name`, too.
+
+        Raises UserError: another repository is called so.
+        """
         return self.admit(self._to_sync(path, name, caller), caller)
 
     def _to_sync(self, path: str | None, name: str | None, caller: Caller) -> Repository:
         if path is None:
-            return self.known(name, caller) if name is not None else self.here(caller)
+            return self.target(name, caller).repository if name is not None else self.here(caller)
         known = self.by_name(path)
         if known is not None:
+            self.check_admission(known, caller)
+            known = self._also_called(known, name)
             return self._named(known) if os.path.isabs(path) else known
         if places.looks_like_url(path):
-            return self.target(path, caller).repository
+            raise self._unknown_url(path, caller)
+        self._check_cloned(path, caller)
         if (
             name is None
             and not places.looks_like_path(path)
@@ -152,8 +171,9 @@ class Registry:
         return targets[0].repository
 
     def register(self, said: str, caller: Caller, name: str | None = None) -> Repository:
-        """Register exactly this folder. Raises UserError, Refused."""
+        """Register exactly this folder; one that is known is called `name`, too. Raises UserError, Refused."""
         path = self.absolute(said, caller)
+        self._check_cloned(os.fspath(path), caller)
         admitted_by = self._check(path, caller)
         places.existing_folder(path, said)
         if git.is_bare(path):
@@ -161,7 +181,8 @@ class Registry:
             raise UserError(
                 f"{said}: a bare repository, which has no files of its own", hint=hint, code="bare_repository"
             )
-        return self.admit(self._named(self._known_again(path) or self._added(path, name, admitted_by)), caller)
+        known = self._also_called(self._known_again(path) or self._added(path, name, admitted_by), name)
+        return self.admit(self._named(known), caller)
 
     def _named(self, repository: Repository) -> Repository:
         """Somebody named its folder: it is not merely what a scan found any longer, nor forgotten."""
@@ -184,6 +205,22 @@ class Registry:
     def forgotten(self) -> frozenset[str]:
         """Folders of repositories that were forgotten, and not named since."""
         return frozenset(self._forgotten)
+
+    def _also_called(self, repository: Repository, name: str | None) -> Repository:
+        """Keep `name` as one more name of a repository. Raises UserError: it is no name, or another one's."""
+        if name is None or name in (repository.name, *repository.aliases):
+            return repository
+        meant = self.by_name(name)
+        if meant is not None and meant.id == repository.id:  # its path, URL or id
+            return repository
+        places.check_name(name)
+        return self._catalog.add_alias(repository.id, name) or repository
+
+    def _check_cloned(self, said: str, caller: Caller, begins: bool = True) -> None:
+        """Raise what is to be said of a clone that is no repository yet, if a name or path means one."""
+        error = self._no_clone_yet(said, caller, begins)
+        if error is not None:
+            raise error
 
     def admit(self, repository: Repository, caller: Caller) -> Repository:
         """Make what an agent registered a person's, or note what allows it to this agent now. Raises Refused: nothing."""
@@ -229,9 +266,10 @@ class Registry:
 
     def _added(self, path: Path, name: str | None, admitted_by: str | None) -> Repository:
         url = git.remote_url(path) if git.work_tree_root(path) == path else None
-        added = self._catalog.add(
-            path, name or git.repository_name(path, url), url, git.repository_type(path), admitted_by
-        )
+        if name is not None:
+            places.check_name(name)
+        called, kind = name or git.repository_name(path, url), git.repository_type(path)
+        added = self._catalog.add(path, called, url, kind, admitted_by, exact=name is not None)
         return self._catalog.update(added.id, place=git.place(path)) or added
 
     def _known_again(self, path: Path) -> Repository | None:
@@ -273,6 +311,7 @@ class Registry:
         target = self._holding(path)
         if target is not None:
             return target
+        self._check_cloned(os.fspath(path), caller)
         self._check(path, caller)
         if disk.is_file(path):
             raise UserError(
@@ -372,6 +411,12 @@ class Registry:
         return self._place(os.path.join(caller.cwd, said))[1]
 
     def _unknown(self, said: str) -> UserError:
+        if places.looks_like_url(said):
+            url = without_credentials(said)[:_LONGEST_URL]
+            call = next_call("clone_repo", url=url)
+            return UserError(
+                f"{url} is not known here, and not cloned", hint="Clone it", code="unknown_repository", call=call
+            )
         step = self.nothing_like(said)
         message = f"no repository is called {said[:200]!r}"
         return UserError(message, hint=step.reason, code="unknown_repository", call=step.call)
@@ -393,7 +438,7 @@ def _nearest(said: str, known: Sequence[Repository]) -> list[str]:
     """Names of the repositories that a word may mean: by name, by the end of the path, or by a part of path or URL."""
     by_word: dict[str, str] = {}
     for item in known:
-        words = (item.name, item.path.name, "/".join(item.path.parts[-2:]))
+        words = (item.name, *item.aliases, item.path.name, "/".join(item.path.parts[-2:]))
         by_word |= {printable(word): item.name for word in words}
     close = [by_word[word] for word in text.nearest(said, by_word)]
     wanted = said.strip().lower()

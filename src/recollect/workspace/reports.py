@@ -106,7 +106,8 @@ def freshness(repository: Repository, held: Held, run: Run | None, watch: Watch,
     if failure is not None:
         return Freshness(False, pending, f"the last sync failed: {failure}")
     if run is None and (repository.last_sync or {}).get("status") == SyncStatus.CANCELLED:
-        return Freshness(False, pending, _cancelled(repository.last_sync or {}))
+        call = next_call("sync_repository", repository=repository.name)
+        return Freshness(False, pending, _cancelled(repository.last_sync or {}), call=call)
     if pending:
         return Freshness(False, pending, f"{pending} changed files are being indexed")
     checked = (
@@ -131,8 +132,10 @@ def _incomplete(repository: Repository, files: int, failure: str | None) -> Fres
     what = f"partly indexed: {files} files" if files else "nothing is indexed yet"
     if failure is not None:
         return Freshness(False, left, f"{what}; it cannot be indexed: {failure}", partial=True)
-    why = "was cancelled" if last.get("status") == SyncStatus.CANCELLED else "has not ended"
     call = next_call("sync_repository", repository=repository.name)
+    if not files and not last:
+        return Freshness(False, 0, f"{what}; sync it", partial=True, call=call)
+    why = "was cancelled" if last.get("status") == SyncStatus.CANCELLED else "has not ended"
     return Freshness(False, left, f"{what}; its first sync {why}; sync it to finish", partial=True, call=call)
 
 
@@ -154,7 +157,7 @@ def _cancelled(last: Mapping[str, Any]) -> str:
 
 
 def progress(repository: Repository, run: Run | None) -> Progress:
-    """How far a sync is, or where the last one stopped."""
+    """How far a sync is, or where the last one stopped: what was analysed until then, and the files that were committed."""
     last = repository.last_sync
     if run is not None:
         return run.progress
@@ -295,6 +298,7 @@ def status(repository: Repository, index: Summary | None, run: Run | None, upkep
         attempts=repository.attempts,
         next_sync_at=upkept.next_sync_at,
         failing_since=failing_since(repository),
+        aliases=repository.aliases,
         paused=upkept.paused,
         progress=progress(repository, run),
         clone_status=upkept.clone,
@@ -311,8 +315,10 @@ def being_cloned(name: str, record: Clone, clone: CloneStatus) -> RepositoryStat
     why = (
         f"it is being cloned ({clone.percentage:.0f} %)"
         if running
-        else f"it was not cloned: {record.error or record.status}"
+        else f"it was not cloned: {record.error or record.status}; clone it again or forget it"
     )
+    again = next_call("clone_repo", url=record.url, branch=record.branch or None)
+    call = next_call("get_clone_status", repository=name) if running else again
     return RepositoryStatus(
         name=name,
         path=printable(os.fspath(record.path)),
@@ -324,7 +330,7 @@ def being_cloned(name: str, record: Clone, clone: CloneStatus) -> RepositoryStat
         activity=Activity.CLONING if running else Activity.IDLE,
         tracked=False,
         watching=False,
-        freshness=Freshness(False, 0, why),
+        freshness=Freshness(False, 0, why, partial=True, call=call),
         files=0,
         chunks=0,
         root_hash="",
@@ -334,16 +340,30 @@ def being_cloned(name: str, record: Clone, clone: CloneStatus) -> RepositoryStat
         attempts=0,
         next_sync_at=None,
         paused=False,
-        progress=Progress("cloning", clone.percentage, True, bytes_done=clone.received_bytes)
+        progress=Progress("cloning", clone.percentage, clone.percentage > 0, bytes_done=clone.received_bytes)
         if running
         else Progress(),
         clone_status=clone,
     )
 
 
-def being_cloned_row(name: str, record: Clone) -> RepositorySummary:
-    whole = being_cloned(name, record, CloneStatus())
-    return RepositorySummary(name, whole.path, whole.url, None, 0, 0, whole.state, whole.activity, False, None)
+def being_cloned_row(name: str, record: Clone, clone: CloneStatus) -> RepositorySummary:
+    whole = being_cloned(name, record, clone)
+    failed = whole.state is RepositoryState.FAILED
+    return RepositorySummary(
+        name=name,
+        path=whole.path,
+        url=whole.url,
+        language=None,
+        files=0,
+        chunks=0,
+        state=whole.state,
+        activity=whole.activity,
+        fresh=False,
+        last_sync_at=None,
+        failure=whole.freshness.reason if failed else None,
+        notice=whole.freshness.reason if not failed else None,
+    )
 
 
 def summary(

@@ -45,6 +45,7 @@ from recollect.model import (
 )
 from recollect.search import find
 from recollect.store.catalog import Catalog, Repository
+from recollect.store.clones import Clone
 from recollect.sync.discover import usual_folders
 from recollect.sync.tree import printable
 from recollect.workspace import diagnosis, places, reports
@@ -98,6 +99,7 @@ class Workspace(Questions):
             lambda: self.settings.auto_sync_paths,
             self.home,
             lambda url, who: self.clones.answer_for(url, who),
+            lambda said, who, begins: self.clones.answer_about(said, who, begins),
         )
         persisted, problems = usable(self._catalog.persisted())
         checked = settings or Settings.load(self.home, persisted=persisted)
@@ -182,7 +184,8 @@ class Workspace(Questions):
         on_progress: Callable[[Progress], None] | None = None,
         cancelled: threading.Event | None = None,
     ) -> SyncResult:
-        """Make the index of a folder (registered under `name` if it is new) or of a known repository equal to its files.
+        """Make the index of a folder or of a known repository equal to its files. It is called `name` from now on: as its
+        name if it is new, else as an alias.
 
         Waits to the end, or `wait_s`, or (`background`) not at all; then `status` is "queued" or "running", and the sync
         goes on.
@@ -244,7 +247,8 @@ class Workspace(Questions):
     def sync_status(self, name: str, *, caller: Caller = Caller()) -> RepositorySyncStatus:
         """How the sync of a repository stands, and how the last one ended."""
         repository = self._registry.known(name, caller)
-        run = self._syncs.current(repository.id)
+        run = self._syncs.current(repository.id)  # before the record, which says how it ended
+        repository = self._catalog.get(repository.id) or repository
         last = reports.sync_result(repository.last_sync, repository.name)
         if run is not None:
             return RepositorySyncStatus(repository.name, run.status, run.progress, last)
@@ -253,7 +257,7 @@ class Workspace(Questions):
 
     def cancel(self, name: str, *, caller: Caller = Caller()) -> RepositorySyncStatus:
         """Stop the sync of a repository, within about a second; what it committed stays."""
-        record = self.clones.find(name)
+        record = self._unfinished(name, caller) or self.clones.find(name)
         if record is not None and self.clones.cancel(record):
             known = self._catalog.get(record.repository_id or "")
             if known is None:
@@ -332,10 +336,15 @@ class Workspace(Questions):
 
         Waits until it can be searched, or `wait_s`, or (`background`) not at all; the rest goes on.
 
+        A clone that failed can also be had again by its name or path.
+
         Raises:
             UserError, Refused, Unavailable: no such repository, not allowed, not now.
         """
         caller = caller if caller is not None else Caller(cwd=os.getcwd(), environment=handed_over(os.environ))
+        record = self._unfinished(url, caller) if not places.looks_like_url(url) else None
+        if record is not None:
+            url, branch = record.url, branch or record.branch or None
         if branch is None and depth is None:
             here = self.clones.local(url, caller)
             if here is not None:
@@ -363,17 +372,26 @@ class Workspace(Questions):
 
     def clone_status(self, said: str, *, caller: Caller = Caller()) -> CloneReport:
         """How a clone stands, by its path, name or URL. Raises UserError: nothing here is called so."""
-        record = self.clones.find(said)
+        record = self._unfinished(said, caller) or self.clones.find(said)
         if record is None:
-            if places.looks_like_url(said):
-                return CloneReport("", "", said if "@" not in said else "", None, **CloneStatus().to_dict())
             found = self._registry.known(said, caller)
+            record = self.clones.of(found)
+        if record is None:
             return CloneReport(found.name, printable(os.fspath(found.path)), found.url, None, **CloneStatus().to_dict())
         repository = self._catalog.get(record.repository_id or "")
         name = repository.name if repository is not None else name_of(record)
         place = printable(os.fspath(record.path))
         status = self.clones.status(record).to_dict()
         return CloneReport(name, place, record.url, record.branch or None, **status, notice=record.notice)
+
+    def _unfinished(self, said: str, caller: Caller) -> Clone | None:
+        """The clone that is no repository yet, if a name, path or URL means one."""
+        if not places.looks_like_url(said):
+            if self._registry.by_name(said) is not None:
+                return None
+            if places.looks_like_path(said):
+                said = os.path.join(caller.cwd or "/", os.path.expanduser(said))
+        return self.clones.unfinished(said)
 
     # -- memories -----------------------------------------------------------------------------------------------------
 
@@ -437,7 +455,7 @@ class Workspace(Questions):
         found = [
             item
             for item in self._catalog.repositories()
-            if wanted in item.name.lower()
+            if any(wanted in name.lower() for name in (item.name, *item.aliases))
             or wanted in printable(os.fspath(item.path)).lower()
             or wanted in (item.url or "").lower()
         ]
@@ -445,20 +463,22 @@ class Workspace(Questions):
         shown = found[: max(0, limit)]
         seen = self._upkeep.look(shown)
         for item in shown:
-            item = self._catalog.get(item.id) or item  # what the look found out is noted there
+            run = self._syncs.current(item.id)
+            item = self._catalog.get(item.id) or item  # what the look found out, or how the run ended, is noted there
             index, fresh, failure = self._index_of(item, seen)
-            rows.append(reports.summary(item, index, self._syncs.current(item.id), fresh, failure))
+            rows.append(reports.summary(item, index, run, fresh, failure))
         for record in self.clones.unregistered():
-            if wanted in name_of(record).lower() or wanted in record.url.lower():
-                rows.append(reports.being_cloned_row(name_of(record), record))
+            texts = (name_of(record), record.url, printable(os.fspath(record.path)))
+            if any(wanted in text.lower() for text in texts):
+                rows.append(reports.being_cloned_row(name_of(record), record, self.clones.status(record)))
         steps = None if rows or limit < 1 else (self._registry.nothing_like(query),)
         return RepositoryList(tuple(rows[: max(0, limit)]), len(found) + len(rows) - len(shown), steps)
 
     def status(self, repository: str | None = None, *, caller: Caller | None = None) -> RepositoryStatus:
         """Everything about one repository; without a name, the one of the caller's place."""
         caller = caller if caller is not None else Caller(cwd=os.getcwd())
-        record = self.clones.find(repository) if repository is not None else None
-        if record is not None and self._catalog.get(record.repository_id or "") is None:
+        record = self._unfinished(repository, caller) if repository is not None else None
+        if record is not None:
             return reports.being_cloned(name_of(record), record, self.clones.status(record))
         return self._status(
             self._registry.known(repository, caller) if repository is not None else self._registry.here(caller)
@@ -477,6 +497,7 @@ class Workspace(Questions):
     def _status(self, found: Repository, seen: Seen | None = None) -> RepositoryStatus:
         """`seen`: a look at this one among others, if there was one just now."""
         seen = seen if seen is not None else self._upkeep.look([found])
+        run = self._syncs.current(found.id)  # before the record, which says how it ended
         found = self._catalog.get(found.id) or found
         index, freshness, _ = self._index_of(found, seen)
         upkept = reports.Upkept(
@@ -489,7 +510,7 @@ class Workspace(Questions):
             self._upkeep.interval(found) if self._upkeep.is_followed(found) else None,
             self._upkeep.excluded_by(found),
         )
-        return reports.status(found, index, self._syncs.current(found.id), upkept)
+        return reports.status(found, index, run, upkept)
 
     def history(self, name: str, *, caller: Caller = Caller()) -> list[SyncResult]:
         """The last syncs of a repository that changed something or failed, newest first."""
@@ -551,8 +572,8 @@ class Workspace(Questions):
 
     def forget(self, repository: str, *, caller: Caller = Caller()) -> dict[str, Any]:
         """Stop knowing a repository: its index is deleted, its files are not touched."""
-        record = self.clones.find(repository)
-        if record is not None and self._catalog.get(record.repository_id or "") is None:
+        record = self._unfinished(repository, caller)
+        if record is not None:
             said = self.clones.forget(record)
             place = printable(os.fspath(record.path))
             return {"repository": name_of(record), "path": place, "status": "forgotten", "message": said}
