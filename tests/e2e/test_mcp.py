@@ -81,6 +81,71 @@ def test_an_agent_clones_maps_and_looks_for_expressions(
         with_client(here, use)
 
 
+def test_an_agent_is_told_of_a_clone_by_whatever_it_names_it_by(
+    home: Path, tmp_path: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECOLLECT_CLONE_ALLOW_HTTP", "1")
+    monkeypatch.setenv("RECOLLECT_CLONE_ALLOW_LOCAL", "1")
+    here = make_repository({"a.py": "x = 1\n"}, "here")
+    with serving(tmp_path / "served") as served:
+        url = served.publish(make_repository(SHOP, "shop"), "team/shop")
+
+        async def use(client: Client) -> None:
+            async def said(tool: str, **arguments: Any) -> str:
+                answer = await client.call_tool(tool, arguments)
+                return f"{answer.is_error}: {answer.content[0].text}"  # type: ignore[union-attr]
+
+            async def refusals(name: str) -> list[str]:
+                return [
+                    await said("search_code", query="cart", repository=name),
+                    await said("find_symbol", name="Cart", repository=name),
+                    await said("read_code", path="shop/cart.py", repository=name),
+                    await said("find_related", path="shop/cart.py", line=1, repository=name),
+                    await said("get_repo_map", repository=name),
+                    await said("sync_repository", repository=name),
+                    await said("get_sync_status", repository=name),
+                    await said("store_memory", content="carts are emptied at night", repository=name),
+                    await said("retrieve_memory", query="carts", repository=name),
+                ]
+
+            served.silent = True
+            place = (await said("clone_repo", url=url)).partition(" at ")[2].partition(" (")[0]
+            assert place.startswith(str(home))
+            for name in ("shop", place):
+                for text in await refusals(name):
+                    assert text.startswith("True: still_cloning: ")
+                    assert "(0 %" in text
+                    assert 'get_clone_status(repository="shop")' in text
+                assert (await said("get_clone_status", repository=name)).startswith("False: shop cloning, 0 %")
+                assert "cloning, cloning" in await said("get_repository_status", repository=name)
+                assert "being cloned (0 %)" in await said("list_repositories")
+            assert "cancelled" in await said("cancel_sync", repository="shop")
+            served.silent = False
+            served.token = "needed"
+            assert "authentication" in await said("clone_repo", url="shop", background=False)
+            for name in ("shop", place):
+                for text in await refusals(name):
+                    assert text.startswith("True: clone_failed: ")
+                    assert f'clone_repo(url="{url}")' in text
+                assert (await said("get_clone_status", repository=name)).startswith("False: shop failed")
+                assert "authentication" in await said("list_repositories")
+            served.token = None
+            assert "forgotten" in await said("forget_repository", repository=place)
+            unknown = await said("get_clone_status", repository=url)
+            assert unknown.startswith("True: unknown_repository: ")
+            assert f'clone_repo(url="{url}")' in unknown
+            assert (await said("clone_repo", url=url, background=False)).startswith("False: cloned: shop")
+            named = await said("sync_repository", repository=place, name="my-shop")
+            assert "It can be called my-shop, too." in named
+            assert "shop/cart.py" in await said("search_code", query="cart", repository="my-shop")
+            assert "also called: my-shop" in await said("get_repository_status", repository="my-shop")
+            taken = await said("sync_repository", repository=str(here), name="my-shop")
+            assert taken.startswith("True: name_taken: ")
+            assert place in taken
+
+        with_client(here, use, structured=False)
+
+
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_an_agent_finds_reads_and_syncs(home: Path, make_repository: MakeRepository, mode: str) -> None:
     root = make_repository(SHOP, "shop")
