@@ -16,7 +16,7 @@ from recollect.calls import as_command
 from recollect.config import Settings
 from recollect.jobs.syncs import Urgency
 from recollect.model import Progress, RepositoryStatus, SyncResult
-from recollect.workspace import Workspace
+from recollect.workspace import Workspace, upkeep
 from tests.conftest import SHOP, MakeRepository, wait_until
 
 QUIET = Settings(auto_sync_enabled=False)
@@ -103,8 +103,9 @@ def test_a_sync_that_begins_again_because_the_indexer_died_does_not_go_back(
 
 
 def test_a_cancelled_first_sync_says_what_it_did_and_that_the_rest_is_missing(
-    home: Path, make_repository: MakeRepository
+    home: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(upkeep, "_FIRST_ANSWER_S", 0.0)  # a question waits for nothing
     root = many(make_repository)
 
     def check(workspace: Workspace) -> RepositoryStatus:
@@ -129,7 +130,7 @@ def test_a_cancelled_first_sync_says_what_it_did_and_that_the_rest_is_missing(
         result = cancelled_sync(workspace, root)
         before = check(workspace)
         assert result == before.last_sync
-    with Workspace(home, settings=QUIET) as workspace:
+    with Workspace(home, settings=replace(QUIET, recollect_fresh_budget_ms=0)) as workspace:
         assert check(workspace) == before
         hits = workspace.search("function_1499 f1499", "project")  # which starts the rest
         assert not hits.freshness.fresh
