@@ -195,7 +195,6 @@ def told_of_symbol(workspace: Workspace, name: str, **options: Any) -> list[str]
         ("SignCookies", "sign_cookie"),
         ("signed_cookie", "sign_cookie"),
         ("OrderBok", "OrderBook"),
-        ("Shop.sign_cokie", "sign_cookie"),
     ],
 )
 def test_a_misspelt_symbol_is_answered_with_the_nearest(
@@ -207,6 +206,17 @@ def test_a_misspelt_symbol_is_answered_with_the_nearest(
     assert line.startswith("Did you mean ")
     assert f"{meant} (shop/" in line
     assert line.endswith(f'find_symbol(name="{meant}", repository="shop")')
+
+
+def test_a_misspelt_method_is_looked_for_in_its_class_first(workspace: Workspace, shop: Path) -> None:
+    write(
+        shop,
+        {"shop/more.py": "class A:\n    def load_all(self):\n        return 1\n\n\ndef load_al():\n    return 2\n"},
+    )
+    workspace.sync(shop)
+    (line,) = told_of_symbol(workspace, "A.laod_all")
+    assert line.startswith("Did you mean A.load_all (shop/more.py:2)")
+    assert 'find_symbol(name="A.load_all", repository="shop")' in line
 
 
 def test_a_wrongly_qualified_symbol_is_answered_with_where_it_is(workspace: Workspace, shop: Path) -> None:

@@ -167,3 +167,9 @@ def test_blank_tags_do_not_erase_the_tags_of_a_memory_and_an_empty_list_does() -
 def test_a_number_out_of_range_is_taken_as_the_nearest_one(given: Any, taken: int, note: str) -> None:
     understood = understand(schema.SearchCode, {"query": "x", "limit": given})
     assert (understood.parameters.limit, understood.notes) == (taken, (note,))
+
+
+def test_a_required_argument_that_is_misspelt_is_named_beside_the_one_that_is_missing() -> None:
+    with pytest.raises(UserError, match="query is required") as caught:
+        understand(schema.SearchCode, {"querry": "cookie"})
+    assert "did you mean query?" in caught.value.hint

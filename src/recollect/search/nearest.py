@@ -18,8 +18,10 @@ _SHORT: Final = 6  # letters of a word that is compared with every candidate
 _LONGEST: Final = 100  # characters of a name that may be misspelt
 
 
-def symbols(sources: Sequence[Source], name: str, limit: int = 3) -> list[tuple[Source, Definition]]:
-    """A definition of each of the names that are nearest to an unqualified `name`, best first."""
+def symbols(
+    sources: Sequence[Source], name: str, limit: int = 3, outer: Sequence[str] = ()
+) -> list[tuple[Source, Definition]]:
+    """A definition of each of the names that are nearest to an unqualified `name`, best first; those in `outer` before."""
     if not 2 < len(name) <= _LONGEST:
         return []
     holders: dict[str, Source] = {}
@@ -29,8 +31,13 @@ def symbols(sources: Sequence[Source], name: str, limit: int = 3) -> list[tuple[
     found = []
     for folded in text.nearest(name, holders, limit, _LEAST):
         definitions = holders[folded].snapshot.definitions([folded], fold=True)
+        definitions.sort(key=lambda item: not _is_in(item, outer))
         found += [(holders[folded], item) for item in definitions[:1]]
-    return found
+    return sorted(found, key=lambda one: not _is_in(one[1], outer))
+
+
+def _is_in(item: Definition, outer: Sequence[str]) -> bool:
+    return bool(outer) and f".{item.qualified_name}".endswith("." + ".".join((*outer, item.name)))
 
 
 def _names_like(snapshot: Snapshot, folded: str) -> list[str]:

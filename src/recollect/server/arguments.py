@@ -87,7 +87,11 @@ def understand(
                 f"{refused}; nothing was deleted", hint=f"Known: {', '.join(fields)}", code="invalid_argument"
             )
     bounded, notes = _bounded(model, given) if reads else (given, [])
-    return Understood(validated(model, bounded), tuple([*notes, *ignored][:_MOST_NOTES]))
+    said = tuple([*notes, *ignored][:_MOST_NOTES])
+    try:
+        return Understood(validated(model, bounded), said)
+    except UserError as error:  # a required one may be among those that were ignored, misspelt
+        raise UserError(error.message, hint=error.hint or "; ".join(said), code=error.code) from None
 
 
 def _bounded(model: type[BaseModel], given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

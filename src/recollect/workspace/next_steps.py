@@ -303,7 +303,7 @@ def after_symbol(
     if step is None and not references and symbols.is_used(sources, name, _MOST_USERS):
         call = next_call("find_symbol", name=name, references=True, repository=repository)
         step = NextStep(f"{name} is used here and defined elsewhere", call)
-    step = step or _misspelt(name, sources, repository)
+    step = step or _misspelt(name, outer, sources, repository)
     step = step or NextStep("By its words", next_call("search_code", query=asked, repository=repository))
     if not others:
         return (step,)
@@ -327,8 +327,10 @@ def _of_another_kind(
     return NextStep(f"Of another kind than {kind}: {kinds}", call)
 
 
-def _misspelt(name: str, sources: Sequence[Source], repository: str | list[str] | None) -> NextStep | None:
-    found = nearest.symbols(sources, name)
+def _misspelt(
+    name: str, outer: Sequence[str], sources: Sequence[Source], repository: str | list[str] | None
+) -> NextStep | None:
+    found = nearest.symbols(sources, name, outer=outer)
     if not found:
         return None
     places = [
@@ -336,7 +338,8 @@ def _misspelt(name: str, sources: Sequence[Source], repository: str | list[str] 
         for source, item in found
         if item.file_id in source.snapshot.files
     ]
-    call = next_call("find_symbol", name=found[0][1].name, repository=repository)
+    best = found[0][1]
+    call = next_call("find_symbol", name=best.qualified_name if outer else best.name, repository=repository)
     return NextStep(did_you_mean(places), call)
 
 
