@@ -118,7 +118,7 @@ class Settings:
         True,
         option="--on-startup",
         description="check all tracked repositories when the daemon starts; "
-        "false: each when it is asked about, when a change of it is seen, or AUTO_SYNC_INTERVAL after the start",
+        "false: each when it is asked about, when a change of it is seen, or one sync interval after the start",
     )
     auto_sync_max_depth: int = _setting(
         5, ge=1, le=50, option="--max-depth", description="levels below a scan path that are searched"
