@@ -545,7 +545,6 @@ class RecalledMemories(Record):
     `time_range`: what was understood of a time in the question, ISO, in the user's zone.
     `ignored_time_range`: the same, of a phrase that left nothing and was ignored.
     `total`: how many match, or (not `total_is_exact`) at least that many. `next_offset`: where the rest begins.
-    `hint`: why there is nothing.
     """
 
     query: str
@@ -558,7 +557,7 @@ class RecalledMemories(Record):
     total_is_exact: bool = True
     next_offset: int | None = _optional()
     ignored_time_range: dict[str, str | None] | None = _optional()
-    hint: str | None = _optional()
+    next_steps: tuple[NextStep, ...] | None = _optional()
 
 
 @dataclass(frozen=True, slots=True)
@@ -570,19 +569,19 @@ class MemoryList(Record):
     has_more: bool
     notice: str | None = _optional()
     next_offset: int | None = _optional()  # where the rest begins
-    hint: str | None = _optional()  # why there is nothing
+    next_steps: tuple[NextStep, ...] | None = _optional()
 
 
 @dataclass(frozen=True, slots=True)
 class DeletedMemories(Record):
-    """`ids` went, or (`dry_run`) would go; soft deletes can be undone for thirty days. `hint`: why there is none."""
+    """`ids` went, or (`dry_run`) would go; soft deletes can be undone for thirty days."""
 
     success: bool
     deleted_count: int
     ids: tuple[str, ...]
     dry_run: bool
     message: str
-    hint: str | None = _optional()
+    next_steps: tuple[NextStep, ...] | None = _optional()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from recollect.calls import as_tool, told
 from recollect.errors import Refused, UserError
 from recollect.memory.recall import exact, recall
 from recollect.memory.store import Filter, MemoryStore
+from recollect.model import DeletedMemories, MemoryList, RecalledMemories
 from recollect.workspace import Caller, Workspace
 from tests.conftest import MakeRepository, git, wait_until
 
@@ -138,7 +140,6 @@ def test_pages_of_a_list_hold_every_memory_once(workspace: Workspace) -> None:
         seen += [memory.id for memory in page.memories]
         offset = page.next_offset
     assert len(seen) == len(set(seen)) == 50
-    assert "There are 50" in str(workspace.memory.page(offset=50).hint)
 
 
 def test_long_contents_are_shortened_alike_and_short_ones_stay_whole(store: MemoryStore) -> None:
@@ -253,18 +254,50 @@ def test_a_bound_that_is_no_time_is_refused_with_the_forms_that_are(workspace: W
 # -- answers that disappoint ------------------------------------------------------------------------------------------
 
 
-def test_an_empty_answer_says_what_kept_it_empty(workspace: Workspace) -> None:
-    assert workspace.recall("gateway").hint == "Nothing is remembered yet."
+def said(answer: RecalledMemories | MemoryList | DeletedMemories) -> str:
+    return " ".join(told(step.reason, step.call, as_tool) for step in answer.next_steps or ())
+
+
+def test_an_empty_answer_says_what_kept_it_empty_and_what_to_ask_instead(workspace: Workspace) -> None:
+    assert said(workspace.recall("gateway")).startswith("Nothing is remembered yet")
     workspace.remember("the gateway speaks http2", tags=["network", "auth"], memory_type="decision")
-    assert "did you mean auth?" in str(workspace.recall("gateway", tags="atuh").hint)
-    assert "tags here: auth, network" in str(workspace.memory.page(filters={"tags": "zzz"}).hint)
-    assert "did you mean decision?" in str(workspace.recall("gateway", memory_type="descision").hint)
-    assert "Without the time, 1 match" in str(workspace.recall("gateway", time_phrase="last year").hint)
-    assert "Without the time, 1 match" in str(workspace.recall("gateway", before="2020-01-01").hint)
+    for answer, sentence in (
+        (
+            workspace.recall("gateway", tags="atuh"),
+            'Did you mean auth? retrieve_memory(query="gateway", tags=["auth"])',
+        ),
+        (workspace.memory.page(filters={"tags": "zzz"}), "Tags that there are: auth, network."),
+        (workspace.recall("gateway", memory_type="descision"), 'retrieve_memory(query="gateway", type="decision")'),
+        (workspace.recall("gateway", time_phrase="last year"), 'leave 1 memory: retrieve_memory(query="gateway")'),
+        (workspace.recall("gateway", before="2020-01-01"), 'leave 1 memory: retrieve_memory(query="gateway")'),
+        (workspace.recall("elephants"), "1 memory is there, and none is about that. To see them: list_memories()"),
+        (workspace.recall("gateways!", mode="exact"), 'By its words: retrieve_memory(query="gateways!")'),
+        (workspace.memory.delete(filters={"tags": "atuh"}), 'delete_memory(tags=["auth"], dry_run=true)'),
+    ):
+        assert sentence in said(answer)
     workspace.remember("another", tags=["other"])
-    assert "1 have one" not in str(workspace.recall("", tags="auth").hint)
-    assert "2 have one of them" in str(workspace.recall("", tags="auth,other", tag_match="all").hint)
-    assert "did you mean auth?" in str(workspace.memory.delete(filters={"tags": "atuh"}).hint)
+    assert '2 memories have one of them: list_memories(tags=["auth", "other"])' in said(
+        workspace.memory.page(filters={"tags": "auth,other", "tag_match": "all"})
+    )
+    assert said(workspace.recall("gateway")) == ""
+
+
+def test_an_answer_that_leaves_some_out_says_why_and_how_to_go_on(workspace: Workspace) -> None:
+    for number in range(130):
+        workspace.remember(f"the gateway number {number} listens on port {8000 + number}", tags=["net"])
+    answer = workspace.recall("gateway", 100, tags="NET", max_tokens=1_800)
+    assert (
+        f"1,800 tokens (max_tokens) hold {answer.count} of the 100 asked for; the next ones: "
+        f'retrieve_memory(query="gateway", limit=100, tags=["NET"], offset={answer.count})' in said(answer)
+    )
+    assert said(workspace.recall("gateway")) == 'The next ones: retrieve_memory(query="gateway", offset=5)'
+    assert said(workspace.recall("", 5, tags="net")) == 'The next ones: list_memories(limit=5, tags=["net"], offset=5)'
+    page = workspace.memory.page(page=3)
+    assert said(page) == "The next ones: list_memories(offset=60)"
+    assert said(workspace.memory.page(page=7)) == ""
+    assert "From the first: list_memories()" in said(workspace.memory.page(page=8))
+    today = NOW.date().isoformat()
+    assert f'retrieve_memory(query="", after="{today}", offset=5)' in said(workspace.recall("", after=today))
 
 
 # -- changes and deletes ----------------------------------------------------------------------------------------------

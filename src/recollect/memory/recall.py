@@ -37,6 +37,7 @@ _LEAST_PART: Final = 40  # characters of a shortened content
 _BEFORE_WORD: Final = 80  # characters shown before the first word of the question, where a content is shortened
 _SEARCHED: Final = 4_000  # characters of a content among which the words of the question are looked for
 _STEMS: Final = 50
+DEFAULT_TOKENS: Final = 1_800  # of an answer to an agent
 _WHOLE_TOKENS: Final = 4_500  # of one memory that is asked for by its id
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,17 +22,16 @@ from recollect.memory.backups import Backups
 from recollect.memory.exchange import LoadReport
 from recollect.memory.redact import redact
 from recollect.memory.store import Filter, MemoryStore, content_hash
-from recollect.model import DeletedMemories, Finding, Memory, MemoryList, RecalledMemories, StoredMemory
+from recollect.model import DeletedMemories, Finding, Memory, MemoryList, NextStep, RecalledMemories, StoredMemory
 from recollect.store.catalog import Catalog, Repository
-from recollect.text import folded
-from recollect.workspace import reading
+from recollect.workspace import memory_steps, reading
+from recollect.workspace.memory_steps import Asked
 from recollect.workspace.vault import Vault, guarded
 
 _LISTED: Final = 200  # bad records of an import
 _MOST: Final = 100
 _MOST_PAGES: Final = 1_000_000
 _LONGEST_TIME: Final = 64
-_NAMED: Final = 10  # tags or types that an answer names
 _BRIEFED: Final = 50  # memories that are looked at for the start of a session
 _OFFERS: Final = 20
 _NAMES: Final = 30  # names of code that are looked for in one memory
@@ -164,10 +162,14 @@ class Memories:
             known = self._owner_named(here) if here is not None else None
             how: dict[str, Any] = {"here": known, "max_tokens": max_tokens, "offset": offset}
             found = recall.recall(self._store, query, wanted, most, now=now, time_phrase=time_phrase, **how)
+        end = _shown_time(wanted.before) if until else before
+        bounds = {"time": time_phrase, "after": after, "before": end}
+        asked = _asked(query, most, wanted, repository, max_tokens, mode, bounds)
+        steps = memory_steps.more(asked, found.count, min(most, found.total - offset), found.next_offset)
         if not found.total:
-            found = replace(found, hint=self._why_nothing(timed))
+            steps = memory_steps.after_nothing(self._store, asked, timed)
         shown = tuple(self._with_changes(memory) for memory in found.memories)
-        return replace(found, memories=shown, notice=self._vault.notice())
+        return replace(found, memories=shown, notice=self._vault.notice(), next_steps=steps)
 
     def _named_by(self, query: str) -> Memory | None:
         """The memory whose id or content hash the query is, where that cannot be an ordinary word."""
@@ -177,45 +179,6 @@ class Memories:
         with suppress(UserError):
             return self._store.get(key) if self._store.number_of(key) else None
         return None
-
-    def _why_nothing(self, wanted: Filter) -> str | None:
-        """What keeps a filter from meaning any memory, in a sentence or two; None where it means some."""
-        store = self._store
-        if not store.total(Filter()):
-            return "Nothing is remembered yet."
-        lines = [
-            line
-            for kind, column, asked in (
-                ("tag", "tag", wanted.tags),
-                ("type", "memory_type", [wanted.memory_type or ""]),
-            )
-            for line in self._unknown_names(kind, column, [name for name in asked if name])
-        ]
-        timeless = replace(wanted, after=None, before=None)
-        if not lines and timeless != wanted and not store.total(wanted):
-            lines = [f"Without the time, {store.total(timeless)} match."]
-        elif not lines and wanted.tag_match == "all" and not store.total(wanted):
-            count = store.total(replace(wanted, tag_match="any"))
-            lines = [f"No memory has all these tags; {count} have one of them."]
-        return " ".join(lines) or None
-
-    def _unknown_names(self, kind: str, column: str, asked: Sequence[str]) -> list[str]:
-        """A sentence for each tag or type that no memory has, with those that are meant perhaps."""
-        if not asked:
-            return []
-        names = self._store.values(column)
-        known = {folded(name): name for name in reversed(names)}
-        lines = []
-        for name in asked:
-            if folded(name) not in known:
-                close = [known[one] for one in get_close_matches(folded(name), known, n=3, cutoff=0.6)]
-                there = (
-                    f"did you mean {', '.join(close)}?"
-                    if close
-                    else f"{kind}s here: {', '.join(list(names)[:_NAMED]) or 'none'}."
-                )
-                lines.append(f"No memory has the {kind} {name}; {there}")
-        return lines
 
     @guarded
     def page(
@@ -238,10 +201,15 @@ class Memories:
         fitting = recall.fitted(memories, max_tokens)
         after = recall.next_offset(start, page_size, total, len(memories) - len(fitting))
         shown = tuple(self._with_changes(memory) for memory in fitting)
-        hint = self._why_nothing(wanted) if not total else None
-        if total and start >= total:
-            hint = f"There are {total}: the last is number {total} and this begins after {start}."
-        return MemoryList(shown, page, page_size, total, after is not None, self._vault.notice(), after, hint)
+        asked = _asked("", page_size, wanted, None, max_tokens, "", {"time": time_phrase})
+        steps = memory_steps.more(asked, len(shown), min(page_size, total - start), after)
+        if not total:
+            steps = memory_steps.after_nothing(self._store, asked, wanted)
+        elif start >= total:
+            steps = (
+                NextStep(f"There are {total}, and this begins after the first {start}. From the first", asked.again()),
+            )
+        return MemoryList(shown, page, page_size, total, after is not None, self._vault.notice(), after, steps)
 
     @guarded
     def get(self, key: str) -> Memory:
@@ -306,8 +274,12 @@ class Memories:
             else "deleted; update_memory(restore=true) undoes it"
         )
         ids = tuple(identity for _, identity in found)
-        hint = self._why_nothing(wanted) if wanted is not None and not found else None
-        return DeletedMemories(True, len(found), ids, dry_run, f"{len(found)} memories {verb}", hint)
+        steps: tuple[NextStep, ...] | None = None
+        if wanted is not None and not found:
+            given = {name: value for name, value in (filters or {}).items() if value and value != "any"}
+            asked = Asked("delete_memory", {**given, "dry_run": True})
+            steps = memory_steps.after_nothing(self._store, asked, wanted)
+        return DeletedMemories(True, len(found), ids, dry_run, f"{len(found)} memories {verb}", steps)
 
     @guarded
     def export(self, path: str) -> dict[str, Any]:
@@ -539,6 +511,33 @@ class Memories:
 
     def backups(self) -> list[str]:
         return [str(path) for path in self._backups.files()]
+
+
+def _asked(
+    query: str,
+    limit: int,
+    wanted: Filter,
+    repository: str | None,
+    max_tokens: int | None,
+    mode: str,
+    bounds: Mapping[str, Any],
+) -> Asked:
+    """The call that asked for memories: of those that ask in words, or by what `list_memories` does not take."""
+    filters: dict[str, Any] = {
+        "tags": list(wanted.tags),
+        "tag_match": wanted.tag_match if wanted.tag_match != "any" else None,
+        "type": wanted.memory_type,
+        **bounds,
+    }
+    rest = {"repository": repository, "mode": "exact" if mode == "exact" else None, "max_tokens": max_tokens}
+    is_list = not query.strip() and not any((repository, bounds.get("after"), bounds.get("before")))
+    default = 20 if is_list else 5
+    call = {"limit": limit if limit != default else None, **filters, **rest}
+    return Asked("list_memories", call) if is_list else Asked("retrieve_memory", {"query": query, **call})
+
+
+def _shown_time(at: float | None) -> str | None:
+    return datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds") if at is not None else None
 
 
 def _owner(repository: Repository) -> str:
