@@ -40,6 +40,22 @@ _COMMANDS: Final[dict[str, tuple[str, tuple[str, ...], dict[str, str]]]] = {
     "clone_repo": ("clone", ("url",), {"branch": "--branch"}),
     "get_clone_status": ("status", ("repository",), {}),
     "forget_repository": ("forget", ("repository",), {}),
+    "store_memory": ("remember", ("content",), {"tags": "--tag", "type": "--type"}),
+    "retrieve_memory": (
+        "recall",
+        ("query",),
+        {"limit": "--limit", "offset": "--offset", "tags": "--tag", "time": "--when", "mode": "--mode"},
+    ),
+    "list_memories": (
+        "memory list",
+        (),
+        {"limit": "--limit", "offset": "--offset", "tags": "--tag", "type": "--type", "time": "--when"},
+    ),
+    "delete_memory": (
+        "memory delete",
+        ("id",),
+        {"tags": "--tag", "before": "--before", "after": "--after", "dry_run": "--dry-run"},
+    ),
 }
 
 

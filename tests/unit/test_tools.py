@@ -28,8 +28,9 @@ INTERFACE = {
     "pause_auto_sync": set(),
     "resume_auto_sync": set(),
     "store_memory": {"content", "tags", "type", "metadata", "repository", "files", "symbols", "supersedes"},
-    "retrieve_memory": {"query", "limit", "tags", "tag_match", "type", "time", "after", "before", "repository", "max_tokens"},
-    "list_memories": {"page", "limit", "tags", "tag_match", "type", "time"},
+    "retrieve_memory": {"query", "limit", "offset", "tags", "tag_match", "type", "time", "after", "before", "repository",
+                        "max_tokens"},
+    "list_memories": {"page", "limit", "offset", "tags", "tag_match", "type", "time"},
     "update_memory": {"id", "content", "tags", "type", "metadata", "restore"},
     "delete_memory": {"id", "tags", "tag_match", "before", "after", "dry_run", "hard"},
 }  # fmt: skip

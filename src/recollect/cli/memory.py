@@ -9,7 +9,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 
 import typer
 
-from recollect.cli.output import JSON, ago, as_json, block, line, note, style, waiting
+from recollect.cli.output import JSON, ago, as_json, block, line, next_steps, note, style, waiting
 from recollect.client import Connection
 
 app = typer.Typer(help="What agents and people remembered.", no_args_is_help=True)
@@ -18,6 +18,7 @@ Type = Annotated[str | None, typer.Option("--type", help="decision, fact, prefer
 KeepSecrets = Annotated[
     bool, typer.Option("--keep-secrets", help="Store keys and passwords as they are, instead of replacing them.")
 ]
+Offset = Annotated[int | None, typer.Option(min=0, help="How many to leave out, from the first.")]
 When = Annotated[str | None, typer.Option(help='A time: "last week", "since 2024-01-01".')]
 
 
@@ -53,16 +54,19 @@ def remember(
 def recall(
     query: Annotated[str, typer.Argument(help="Words; a time in them narrows.")],
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many.")] = 5,
+    offset: Offset = None,
     tag: Tags = None,
     when: When = None,
+    mode: Annotated[str, typer.Option(help="hybrid, or exact: contents that hold the text.")] = "hybrid",
     json_: Annotated[bool, JSON] = False,
 ) -> None:
-    """What was remembered about something, the repository here preferred.
+    """What was remembered about something, the repository here preferred; or one memory, by its id.
 
     Examples: recollect recall "how do we sign cookies", recollect recall "decisions last month" -t auth
     """
+    params = {"query": query, "limit": limit, "offset": offset or 0, "tags": tag, "time_phrase": when, "mode": mode}
     with Connection() as daemon:
-        found = daemon.call("recall", {"query": query, "limit": limit, "tags": tag or [], "time_phrase": when})
+        found = daemon.call("recall", params)
     if json_:
         as_json(found)
         return
@@ -76,8 +80,7 @@ def recall(
     if not found["memories"]:
         note("nothing is remembered of that")
     if found.get("next_offset") is not None:
-        least = "" if found["total_is_exact"] else "at least "
-        note(f"{found['count']} of {least}{found['total']}; -n {min(found['total'], 100)} shows more")
+        note(f"{found['count']} of {'' if found['total_is_exact'] else 'at least '}{found['total']}")
     _warn(found)
 
 
@@ -85,14 +88,15 @@ def recall(
 def list_(
     page: Annotated[int, typer.Option(help="Page.")] = 1,
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many on a page.")] = 20,
+    offset: Offset = None,
     tag: Tags = None,
     type_: Type = None,
     when: When = None,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
     """Memories, newest first."""
-    filters = {"tags": tag or [], "memory_type": type_}
-    params = {"page": page, "page_size": limit, "filters": filters, "time_phrase": when}
+    filters = {"tags": tag, "memory_type": type_}
+    params = {"page": page, "page_size": limit, "offset": offset, "filters": filters, "time_phrase": when}
     with Connection() as daemon:
         found = daemon.call("memory_page", params)
     if json_:
@@ -100,10 +104,7 @@ def list_(
         return
     for memory in found["memories"]:
         _show(memory)
-    note(
-        f"{len(found['memories'])} of {found['total']}"
-        + (f"; --page {page + 1} shows more" if found["has_more"] else "")
-    )
+    note(f"{len(found['memories'])} of {found['total']}")
     _warn(found)
 
 
@@ -269,9 +270,9 @@ def stats(json_: Annotated[bool, JSON] = False) -> None:
 
 
 def _warn(found: dict[str, Any]) -> None:
-    for name in ("hint", "notice"):
-        if found.get(name):
-            note(style(found[name], fg="yellow"))
+    next_steps(found)
+    if found.get("notice"):
+        note(style(found["notice"], fg="yellow"))
 
 
 def _show_import(found: dict[str, Any], new: str, known: str) -> None:

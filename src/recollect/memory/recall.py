@@ -27,7 +27,6 @@ _NEAR: Final = 0.25  # cosine from which a memory without any word of the questi
 _POOL: Final = 4  # times as many are looked at as are wanted, for addends may change the order …
 _POOL_LEAST: Final = 60  # … and no fewer than these
 _CHARACTERS_PER_TOKEN: Final = 4
-_AROUND: Final = 500  # characters of an answer besides its memories: its first line, notes, how to get more
 _LEAST_SHOWN: Final = (
     240  # characters of a content; where the budget has no room for that many, fewer memories are shown
 )
@@ -38,7 +37,7 @@ _BEFORE_WORD: Final = 80  # characters shown before the first word of the questi
 _SEARCHED: Final = 4_000  # characters of a content among which the words of the question are looked for
 _STEMS: Final = 50
 DEFAULT_TOKENS: Final = 1_800  # of an answer to an agent
-_WHOLE_TOKENS: Final = 4_500  # of one memory that is asked for by its id
+WHOLE_TOKENS: Final = 4_500  # of one memory that is asked for by its id
 
 
 def recall(
@@ -88,7 +87,7 @@ def _answered(
 ) -> RecalledMemories:
     if not words.strip():
         memories, total = store.newest(wanted, limit, offset)
-        shown = fitted(memories, max_tokens)
+        shown = fitted(memories, max_tokens, wanted)
         return _result(query, "lexical", shown, total, next_offset(offset, limit, total, len(memories) - len(shown)))
     pool = max((offset + limit) * _POOL, _POOL_LEAST)
     found = store.candidates(words, wanted, pool)
@@ -98,7 +97,7 @@ def _answered(
     memories = [replace(whole[one.id], similarity_score=round(share, 4)) for share, one in page if one.id in whole]
     starts = {one.id: start_of(one.passage, whole[one.id].content) for _, one in page if one.id in whole}
     mode = "hybrid" if any(one.cosine is not None for one in found) else "lexical"
-    shown = fitted(memories, max_tokens, starts, words)
+    shown = fitted(memories, max_tokens, wanted, words, starts)
     more = next_offset(offset, limit, len(best), len(memories) - len(shown))
     return replace(_result(query, mode, shown, len(best), more), total_is_exact=len(best) < pool)
 
@@ -109,14 +108,14 @@ def exact(
     """Return the memories whose content holds a text: as it is written first, then whatever its case; newest first."""
     memories, total = store.newest(replace(wanted, contains=text), limit, offset)
     starts = {memory.id: max(0, _place(memory.content, text) - _BEFORE_WORD) for memory in memories}
-    shown = fitted(memories, max_tokens, starts)
+    shown = fitted(memories, max_tokens, wanted, text, starts)
     return _result(text, "exact", shown, total, next_offset(offset, limit, total, len(memories) - len(shown)))
 
 
 def by_id(query: str, memory: Memory, max_tokens: int | None = None) -> RecalledMemories:
     """Return the memory whose id the query is, whole where `max_tokens` or 4,500 tokens hold it."""
-    budget = max(max_tokens, _WHOLE_TOKENS) if max_tokens is not None else None
-    return _result(query, "id", fitted([memory], budget), 1, None)
+    budget = max(max_tokens, WHOLE_TOKENS) if max_tokens is not None else None
+    return _result(query, "id", fitted([memory], budget, Filter()), 1, None)
 
 
 def _place(content: str, text: str) -> int:
@@ -157,17 +156,21 @@ def ranked(found: Sequence[Candidate], here: str | None) -> list[tuple[float, Ca
 
 
 def fitted(
-    memories: Sequence[Memory], max_tokens: int | None, starts: Mapping[str, int] = {}, query: str = ""
+    memories: Sequence[Memory],
+    max_tokens: int | None,
+    wanted: Filter,
+    query: str = "",
+    starts: Mapping[str, int] = {},
 ) -> list[Memory]:
     """Return as many of the memories, from the first, as a text answer of `max_tokens` (four characters each) can hold.
 
     Long contents are shortened alike, to what follows their place in `starts` and has most words of `query`;
-    one memory is shown at least. None: all, whole.
+    one memory is shown at least. None: all, whole. `wanted` is the filter, which the answer may repeat.
     """
     if max_tokens is None:
         return list(memories)
     budget = max_tokens * _CHARACTERS_PER_TOKEN
-    room = max(budget - _AROUND, budget * 2 // 3)
+    room = max(budget - _around(query, wanted), budget * 2 // 3)
     used, frames = 0, 0
     sizes: list[int] = []
     for memory in memories:
@@ -197,11 +200,18 @@ def _share(sizes: Sequence[int], room: int) -> int:
 
 def _frame(memory: Memory) -> int:
     """Return how many characters a text answer takes at most for a memory besides its content."""
-    names = (*memory.tags, memory.id, memory.memory_type, memory.repository or "", memory.superseded_by or "")
+    names = (memory.id, memory.memory_type, *memory.tags, memory.repository or "")
+    superseded = len(memory.superseded_by) + 20 if memory.superseded_by else 0
     places = [f"{one['path']}{one['symbol'] or ''}" for one in memory.refers_to]
-    metadata = len(shown_metadata(memory.metadata)) + 20
-    known = sum(len(escape.line(one)) + 3 for one in names) + sum(len(escape.line(one)) + 40 for one in places)
-    return 60 + known + metadata
+    metadata = len(shown_metadata(memory.metadata)) + 14 if memory.metadata else 0
+    lines = sum(len(escape.line(one)) + 3 for one in names) + sum(len(escape.line(one)) + 32 for one in places)
+    return 20 + lines + superseded + metadata
+
+
+def _around(query: str, wanted: Filter) -> int:
+    """Return how many characters an answer has besides its memories: what it says of them all, and the next call."""
+    tags = sum(len(escape.line(tag)) + 6 for tag in wanted.tags)
+    return 330 + min(len(escape.line(query)), 300) + min(tags, 1_000)
 
 
 def shown_metadata(metadata: Mapping[str, Any]) -> str:

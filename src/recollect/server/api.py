@@ -98,7 +98,6 @@ class RemoveMemory(OneMemory):
 
 
 class PageOfMemories(schema.ListMemories):
-    page: Whole = Field(1, ge=1, le=1_000_000)
     repository: Text | None = None
 
 
@@ -210,19 +209,19 @@ def _clone_status(call: Call, p: schema.OneRepository) -> Any:
 
 def _memories(call: Call, p: PageOfMemories) -> Any:
     filters = {"tags": p.tags, "tag_match": p.tag_match, "memory_type": p.type, "repository": p.repository}
-    return call.workspace.memory.page(p.page, p.limit, filters, time_phrase=p.time)
+    how: dict[str, Any] = {"time_phrase": p.time, "offset": p.offset, "max_tokens": p.max_tokens}
+    return call.workspace.memory.page(p.page, p.limit, filters, **how)
 
 
 def _remember(call: Call, p: schema.StoreMemory) -> Any:
-    given = p.model_dump(exclude={"content", "repository", "type"})
-    given |= {"memory_type": p.type, "repository": p.repository}
-    return call.workspace.remember(p.content, caller=call.caller, **given)
+    return call.workspace.remember(p.content, caller=call.caller, **p.details)
 
 
 def _recall(call: Call, p: schema.RetrieveMemory) -> Any:
-    given = p.model_dump(exclude={"query", "limit", "repository", "time", "type"})
+    given = p.model_dump(exclude={"query", "limit", "repository", "time", "type", "end_date"})
     where: dict[str, Any] = {"repository": p.repository, "time_phrase": p.time, "memory_type": p.type}
-    return call.workspace.recall(p.query, p.limit, caller=call.caller, **where, **given)
+    where |= {"until": p.end_date, "max_tokens": p.max_tokens or _RECALL_TOKENS}
+    return call.workspace.recall(p.query, p.limit, caller=call.caller, **given | where)
 
 
 def _memory(call: Call, p: OneMemory) -> Any:
@@ -242,6 +241,7 @@ def _global(call: Call, p: Global) -> Any:
 
 
 _NAMED: Final = "/repositories/{repository}"
+_RECALL_TOKENS: Final = 8_000  # of memories, unless a program asks for more
 _STATUS, _SYNC = model.RepositoryStatus, model.SyncResult
 OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("search", "GET", "/search", "Find code.", Search, _search, (model.SearchResult,)),

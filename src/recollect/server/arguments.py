@@ -72,6 +72,8 @@ def understand(
             continue
         read = _read(fields[field_name], value)
         if read is _NOT_GIVEN:
+            if deletes and value is not None and not (isinstance(value, str) and not value.strip()):
+                raise UserError(f"{_shown(name)} names nothing; nothing was deleted", code="invalid_argument")
             continue
         if field_name in given and given[field_name] != read:
             ignored.append(f"{_shown(name)} was ignored: {field_name} is given too")
@@ -188,6 +190,7 @@ def _read(field: _Field, value: Any) -> Any:
 
 def _read_list(field: _Field, value: Any) -> Any:
     decoded: Any = _decoded(value, list)
+    is_empty = decoded == []
     if isinstance(decoded, str):
         if field.name in _MAY_HOLD_COMMAS:
             return decoded if str in field.kinds else [decoded]
@@ -199,7 +202,8 @@ def _read_list(field: _Field, value: Any) -> Any:
     if not isinstance(decoded, list):
         return decoded
     items = [_text(item) if isinstance(item, bool | int | float) else item for item in decoded]
-    return [item for item in items if item is not None and not (isinstance(item, str) and not item.strip())]
+    named = [item for item in items if item is not None and not (isinstance(item, str) and not item.strip())]
+    return named if named or is_empty else _NOT_GIVEN  # [""] and "," name nothing
 
 
 def _read_number(value: Any, whole: bool) -> Any:

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
-from recollect import escape, model
+from recollect import model
 from recollect.errors import UserError
-from recollect.memory.store import content_hash
-from recollect.model import Memory
+from recollect.memory.recall import DEFAULT_TOKENS
+from recollect.memory.validate import metadata as checked_metadata
 from recollect.server import render, schema
 from recollect.server.tooling import Answer, Call, Tool, answered
 
 
 def _store(call: Call, p: schema.StoreMemory) -> Answer:
-    result = call.workspace.remember(
-        p.content,
-        repository=p.repository,
-        caller=call.caller,
-        tags=p.tags,
-        memory_type=p.type,
-        metadata=p.metadata,
-        files=p.files,
-        symbols=p.symbols,
-        supersedes=p.supersedes,
-    )
-    return answered(result, render.stored)
+    return answered(call.workspace.remember(p.content, caller=call.caller, **p.details), render.stored)
 
 
 def _retrieve(call: Call, p: schema.RetrieveMemory) -> Answer:
@@ -40,21 +29,31 @@ def _retrieve(call: Call, p: schema.RetrieveMemory) -> Answer:
         time_phrase=p.time,
         after=p.after,
         before=p.before,
-        max_tokens=p.max_tokens,
+        until=p.end_date,
+        max_tokens=p.max_tokens or DEFAULT_TOKENS,
+        offset=p.offset,
+        mode=p.mode,
     )
     return answered(result, render.recalled)
 
 
 def _list(call: Call, p: schema.ListMemories) -> Answer:
     filters = {"tags": p.tags, "tag_match": p.tag_match, "memory_type": p.type}
-    result = call.workspace.memory.page(p.page, p.limit, filters, time_phrase=p.time)
-    return answered(result, render.memory_list)
+    how: dict[str, Any] = {"time_phrase": p.time, "offset": p.offset, "max_tokens": p.max_tokens or DEFAULT_TOKENS}
+    return answered(call.workspace.memory.page(p.page, p.limit, filters, **how), render.memory_list)
 
 
 def _update(call: Call, p: schema.UpdateMemory) -> Answer:
-    changes = {name: getattr(p, name) for name in ("content", "tags", "metadata", "restore")}
-    result = call.workspace.memory.update(_key(p.id), memory_type=p.type, **changes)
-    return answered(result, render.memory)
+    changes = {name: getattr(p, name) for name in ("content", "tags", "metadata")}
+    return _updated(call, p.id, {**changes, "memory_type": p.type}, p.restore)
+
+
+def _updated(call: Call, key: str | None, changes: dict[str, Any], restore: bool) -> Answer:
+    if key is None:
+        raise UserError("id (or content_hash) is required", code="invalid_argument")
+    result = call.workspace.memory.update(key, restore=restore, **changes)
+    is_changed = restore or any(value is not None for value in changes.values())
+    return answered(result, render.memory if is_changed else render.unchanged)
 
 
 def _delete(call: Call, p: schema.DeleteMemory) -> Answer:
@@ -63,71 +62,143 @@ def _delete(call: Call, p: schema.DeleteMemory) -> Answer:
     return answered(result, render.deleted)
 
 
-def _key(identity: str | None) -> str:
-    if identity is None:
-        raise UserError("id (or content_hash) is required", code="invalid_argument")
-    return identity
+# -- forms of mcp-memory-service --------------------------------------------------------------------------------------
 
 
-# -- forms of others --------------------------------------------------------------------------------------------------
+def _recall_form(limit: int, *needs: str, exact: bool = False, one_day: bool = False) -> Callable[[Call, Any], Answer]:
+    """A form of recall with its default limit. `one_day`: without an end, the day of the beginning is meant."""
+
+    def run(call: Call, p: schema.RecallAnyForm) -> Answer:
+        _check_given(p, needs)
+        most = p.limit or limit
+        result = call.workspace.recall(
+            p.query,
+            most,
+            repository=p.repository,
+            caller=call.caller,
+            tags=p.tags,
+            tag_match="all" if p.match_all else _MATCHES[p.tag_match],
+            memory_type=p.type,
+            time_phrase=p.time,
+            after=p.after,
+            before=p.before,
+            until=p.end_date if p.end_date is not None or p.before is not None or not one_day else p.after,
+            max_tokens=p.max_tokens or DEFAULT_TOKENS,
+            offset=p.offset if p.offset is not None else (p.page - 1) * most,
+            mode="exact" if exact or p.mode == "exact" else "hybrid",
+        )
+        return answered(result, render.recalled)
+
+    return run
 
 
-def _any_or_all(said: str | None) -> str:
-    return "all" if str(said).lower() in ("all", "and") else "any"
+def _list_form(call: Call, p: schema.RecallAnyForm) -> Answer:
+    """`memory_list`; a list that is asked for by words or by bounds of time is a question."""
+    if p.query or p.repository or any(bound is not None for bound in (p.after, p.before, p.end_date)):
+        return _recall_form(20)(call, p)
+    filters = {
+        "tags": p.tags,
+        "tag_match": "all" if p.match_all else _MATCHES[p.tag_match],
+        "memory_type": p.type,
+    }
+    how: dict[str, Any] = {"time_phrase": p.time, "offset": p.offset, "max_tokens": p.max_tokens or DEFAULT_TOKENS}
+    return answered(call.workspace.memory.page(p.page, p.limit or 20, filters, **how), render.memory_list)
 
 
-def _recall_any(call: Call, p: schema.RecallAnyForm) -> Answer:
-    match = "all" if p.match_all else _any_or_all(p.tag_match)
-    result = call.workspace.recall(
-        p.query,
-        p.limit,
-        caller=call.caller,
-        tags=p.tags,
-        tag_match=match,
-        memory_type=p.type,
-        time_phrase=p.time,
-        after=p.after,
-        before=p.before,
-    )
-    return answered(result, render.recalled)
+def _delete_form(*needs: str, match_all: bool = False, one_day: bool = False) -> Callable[[Call, Any], Answer]:
+    """A form of delete, which is refused without the arguments that it `needs`."""
+
+    def run(call: Call, p: schema.DeleteAnyForm) -> Answer:
+        _check_given(p, needs)
+        filters = {
+            "tags": p.tags,
+            "tag_match": "all" if match_all else _MATCHES[p.tag_match],
+            "after": p.after,
+            "before": p.before,
+            "until": p.end_date if p.end_date is not None or p.before is not None or not one_day else p.after,
+        }
+        result = call.workspace.memory.delete(p.key, filters, dry_run=p.dry_run)
+        return answered(result, render.deleted)
+
+    return run
 
 
-def _list_any(call: Call, p: schema.RecallAnyForm) -> Answer:
-    filters = {"tags": p.tags, "memory_type": p.type}
-    result = call.workspace.memory.page(p.page, max(p.limit, 10), filters, time_phrase=p.time)
-    return answered(result, render.memory_list)
+def _check_given(p: schema.RecallAnyForm | schema.DeleteAnyForm, needs: tuple[str, ...]) -> None:
+    """Raises UserError where none of the arguments of a form is given that it cannot do without."""
+    if needs and all(getattr(p, name) in (None, "") for name in needs):
+        names = {"after": "start_date", "before": "before_date"}
+        said = " or ".join(names.get(name, name) for name in needs)
+        raise UserError(f"{said} is required", code="invalid_argument")
 
 
-def _exact(call: Call, p: schema.RecallAnyForm) -> Answer:
-    shown: list[Memory] = []
-    with suppress(UserError):
-        shown = [item for item in [call.workspace.memory.get(content_hash(p.query))] if item.deleted_at is None]
-    answer = {"query": p.query, "time_range": None, "mode": "exact", "count": len(shown)}
-    return {**answer, "memories": [item.to_dict() for item in shown]}, render.exactly(escape.fields(shown))
+def _update_form(call: Call, p: schema.UpdateAnyForm) -> Answer:
+    """`updates` as it is nested there; keys of it that mean nothing here are metadata."""
+    updates = dict(p.updates or {})
+    for name in _FIXED:
+        updates.pop(name, None)
+    changes = {
+        "content": p.content if p.content is not None else updates.pop("content", None),
+        "tags": p.tags if p.tags is not None else updates.pop("tags", None),
+        "memory_type": p.type or updates.pop("memory_type", None) or updates.pop("type", None),
+    }
+    nested = checked_metadata(updates.pop("metadata", None))
+    restore = p.restore or updates.pop("restore", None) is True
+    others = {name: value for name, value in updates.items() if name not in ("content", "tags", "memory_type", "type")}
+    metadata = {**others, **nested, **(p.metadata or {})}
+    return _updated(call, p.key, {**changes, "metadata": metadata or None}, restore)
 
 
-def _delete_any(call: Call, p: schema.DeleteAnyForm) -> Answer:
-    filters = {"tags": p.tags, "tag_match": _any_or_all(p.tag_match), "after": p.after, "before": p.before}
-    result = call.workspace.memory.delete(p.key, filters, dry_run=p.dry_run)
-    return answered(result, render.deleted)
-
-
-def _update_any(call: Call, p: schema.AnyKey) -> Answer:
-    given = {**(p.updates or {}), **(p.model_extra or {})}
-    changes = {name: given[name] for name in ("tags", "memory_type", "metadata", "restore") if name in given}
-    result = call.workspace.memory.update(_key(p.key), content=p.content, **changes)
-    return answered(result, render.memory)
-
-
-def _duplicates(call: Call, p: schema.AnyKey) -> Answer:
+def _duplicates(call: Call, p: schema.Nothing) -> Answer:
     said = "Nothing to clean up: the same content is never kept twice."
     return {"success": True, "count": 0, "message": said}, said
 
 
-def _health(call: Call, p: schema.AnyKey) -> Answer:
+def _health(call: Call, p: schema.Nothing) -> Answer:
     stats = call.workspace.memory.stats()
     status = "degraded" if stats["damaged"] or stats["losses"] else "healthy"
     return answered({"status": status, "validation": {"status": status}, **stats}, render.memory_stats)
+
+
+_MATCHES: Final = {"any": "any", "or": "any", "all": "all", "and": "all"}
+_FIXED: Final = ("content_hash", "id", "created_at", "created_at_iso", "updated_at", "updated_at_iso", "embedding")
+_Form = tuple[str, str, str, Callable[[Call, Any], Answer]]
+_RECALLS: Final[tuple[_Form, ...]] = (
+    ("recall_memory", "retrieve_memory", "query, n_results", _recall_form(5)),
+    ("memory_search", "retrieve_memory", "query, mode, time_expr, tags, limit", _recall_form(10)),
+    ("search_by_tag", "retrieve_memory", "tags, match_all", _recall_form(100, "tags")),
+    (
+        "recall_by_timeframe",
+        "retrieve_memory",
+        "start_date, end_date, n_results",
+        _recall_form(5, "after", "end_date", "time", one_day=True),
+    ),
+    ("exact_match_retrieve", "retrieve_memory", "content", _recall_form(100, "query", exact=True)),
+    ("retrieve_with_quality_boost", "retrieve_memory", "query, n_results", _recall_form(10)),
+    ("debug_retrieve", "retrieve_memory", "query, n_results", _recall_form(5)),
+)
+_DELETES: Final[tuple[_Form, ...]] = (
+    ("memory_delete", "delete_memory", "content_hash, tags, before, after", _delete_form()),
+    ("delete_by_tag", "delete_memory", "tag", _delete_form("tags")),
+    ("delete_by_tags", "delete_memory", "tags", _delete_form("tags")),
+    ("delete_by_all_tags", "delete_memory", "tags", _delete_form("tags", match_all=True)),
+    (
+        "delete_by_timeframe",
+        "delete_memory",
+        "start_date, end_date, tag",
+        _delete_form("after", one_day=True),
+    ),
+    ("delete_before_date", "delete_memory", "before_date, tag", _delete_form("before")),
+)
+_UPDATES: Final = ("memory_update", "update_memory_metadata")
+_COUNTS: Final = ("check_database_health", "memory_health", "memory_stats", "get_cache_stats")
+_CLEANUPS: Final = ("cleanup_duplicates", "memory_cleanup")
+
+
+def _form(
+    name: str, of: str, form: str, run: Callable[[Call, Any], Answer], parameters: type[schema.Parameters], **kind: Any
+) -> Tool:
+    said = f"Same as {of} ({form})." if form else f"{of}."
+    return Tool(name, "compat", said, parameters, run, **kind)
 
 
 TOOLS: Final[tuple[Tool, ...]] = (
@@ -168,153 +239,42 @@ TOOLS: Final[tuple[Tool, ...]] = (
         reads=False,
         destroys=True,
     ),
-    *(
-        Tool(name, "compat", f"Same as {of} ({form}).", parameters, run, returns, reads=reads, destroys=destroys)
-        for name, of, form, parameters, run, returns, reads, destroys in (
-            (
-                "memory_store",
-                "store_memory",
-                "content, tags",
-                schema.StoreMemory,
-                _store,
-                model.StoredMemory,
-                False,
-                False,
-            ),
-            (
-                "recall_memory",
-                "retrieve_memory",
-                "query, n_results",
-                schema.RecallAnyForm,
-                _recall_any,
-                model.RecalledMemories,
-                True,
-                False,
-            ),
-            (
-                "memory_search",
-                "retrieve_memory",
-                "query, limit, tags",
-                schema.RecallAnyForm,
-                _recall_any,
-                model.RecalledMemories,
-                True,
-                False,
-            ),
-            (
-                "search_by_tag",
-                "retrieve_memory",
-                "tags",
-                schema.RecallAnyForm,
-                _recall_any,
-                model.RecalledMemories,
-                True,
-                False,
-            ),
-            (
-                "recall_by_timeframe",
-                "retrieve_memory",
-                "start_date, end_date",
-                schema.RecallAnyForm,
-                _recall_any,
-                model.RecalledMemories,
-                True,
-                False,
-            ),
-            (
-                "exact_match_retrieve",
-                "retrieve_memory",
-                "content",
-                schema.RecallAnyForm,
-                _exact,
-                model.RecalledMemories,
-                True,
-                False,
-            ),
-            (
-                "memory_list",
-                "list_memories",
-                "page, page_size",
-                schema.RecallAnyForm,
-                _list_any,
-                model.MemoryList,
-                True,
-                False,
-            ),
-            (
-                "memory_update",
-                "update_memory",
-                "content_hash, updates",
-                schema.AnyKey,
-                _update_any,
-                model.Memory,
-                False,
-                False,
-            ),
-            (
-                "update_memory_metadata",
-                "update_memory",
-                "content_hash, updates",
-                schema.AnyKey,
-                _update_any,
-                model.Memory,
-                False,
-                False,
-            ),
-            (
-                "memory_delete",
-                "delete_memory",
-                "content_hash, tags",
-                schema.DeleteAnyForm,
-                _delete_any,
-                model.DeletedMemories,
-                False,
-                True,
-            ),
-            (
-                "delete_by_tag",
-                "delete_memory",
-                "tag",
-                schema.DeleteAnyForm,
-                _delete_any,
-                model.DeletedMemories,
-                False,
-                True,
-            ),
-            (
-                "delete_by_tags",
-                "delete_memory",
-                "tags",
-                schema.DeleteAnyForm,
-                _delete_any,
-                model.DeletedMemories,
-                False,
-                True,
-            ),
-            (
-                "delete_by_timeframe",
-                "delete_memory",
-                "start_date, end_date",
-                schema.DeleteAnyForm,
-                _delete_any,
-                model.DeletedMemories,
-                False,
-                True,
-            ),
-            (
-                "delete_before_date",
-                "delete_memory",
-                "before_date",
-                schema.DeleteAnyForm,
-                _delete_any,
-                model.DeletedMemories,
-                False,
-                True,
-            ),
-            ("cleanup_duplicates", "nothing", "none are kept", schema.AnyKey, _duplicates, None, True, False),
-            ("check_database_health", "memory stats", "", schema.AnyKey, _health, None, True, False),
-            ("memory_health", "memory stats", "", schema.AnyKey, _health, None, True, False),
-            ("memory_stats", "memory stats", "", schema.AnyKey, _health, None, True, False),
-        )
+    _form(
+        "memory_store",
+        "store_memory",
+        "content, conversation_id, metadata",
+        _store,
+        schema.StoreMemory,
+        returns=model.StoredMemory,
+        reads=False,
     ),
+    *(_form(*form, schema.RecallAnyForm, returns=model.RecalledMemories) for form in _RECALLS),
+    _form(
+        "memory_list",
+        "list_memories",
+        "page, page_size, tags",
+        _list_form,
+        schema.RecallAnyForm,
+    ),
+    *(
+        _form(
+            name,
+            "update_memory",
+            "content_hash, updates",
+            _update_form,
+            schema.UpdateAnyForm,
+            returns=model.Memory,
+            reads=False,
+        )
+        for name in _UPDATES
+    ),
+    *(
+        _form(*form, schema.DeleteAnyForm, returns=model.DeletedMemories, reads=False, destroys=True)
+        for form in _DELETES
+    ),
+    *(
+        _form(name, "Nothing to do: the same content is never kept twice", "", _duplicates, schema.Nothing)
+        for name in _CLEANUPS
+    ),
+    *(_form(name, "Counts of memories, and whether all are well", "", _health, schema.Nothing) for name in _COUNTS),
 )

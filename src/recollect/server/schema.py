@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Text = Annotated[str, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True)]
@@ -47,6 +47,9 @@ _PATH: Final = _also("path", "file_path", "file", "filename")
 _LIMIT: Final = _also("limit", "top_k", "max_results", "n_results", "page_size")
 _TYPE: Final = _also("type", "memory_type")
 _IDENTITY: Final = _also("id", "content_hash")
+_TAGS: Final = _also("tags", "tag")
+_TIME: Final = _also("time", "time_expr", "timeframe")
+_AFTER: Final = _also("after", "start_date")
 
 
 class SearchCode(Parameters):
@@ -164,42 +167,62 @@ class Nothing(Parameters):
 
 
 class StoreMemory(Parameters):
+    """Also mcp-memory-service `store_memory(…, client_hostname)` and `memory_store(…, conversation_id)`."""
+
     content: Text = Field(description="complete in itself")
-    tags: Tags | None = None
+    tags: Tags | None = Field(None, validation_alias=_TAGS)
     type: Text | None = Field(None, validation_alias=_TYPE, description="decision, fact, mistake, note (default) …")
     metadata: dict[str, Any] | None = None
     repository: Text | None = Field(None, validation_alias=_REPOSITORY)
     files: list[Text] = []
     symbols: list[Text] = []
     supersedes: Text | None = Field(None, description="id it replaces")
+    conversation_id: Text | None = Field(None, json_schema_extra=HIDDEN)
+    client_hostname: Text | None = Field(None, json_schema_extra=HIDDEN)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The arguments of `Workspace.remember` besides the content; where the memory comes from is metadata."""
+        sources = {"conversation_id": self.conversation_id, "client_hostname": self.client_hostname}
+        metadata = {**(self.metadata or {}), **{name: value for name, value in sources.items() if value is not None}}
+        given = self.model_dump(exclude={"content", "type", *sources})
+        return {**given, "memory_type": self.type, "metadata": metadata}
 
 
 class RetrieveMemory(Parameters):
-    query: Text = Field(description='words; a time in it ("last week") narrows')
+    query: Text = Field(
+        validation_alias=_also("query", "q", "id", "content_hash"),
+        description='words ("last week" narrows), or an id: that one whole',
+    )
     limit: Whole = Field(5, ge=1, le=100, validation_alias=_LIMIT)
-    tags: Tags | None = None
+    offset: Whole = Field(0, ge=0, le=1_000_000)
+    tags: Tags | None = Field(None, validation_alias=_TAGS)
     tag_match: Literal["any", "all"] = Field("any", description="any or all")
     type: Text | None = Field(None, validation_alias=_TYPE)
-    time: Text | None = None
-    after: Moment | None = None
+    time: Text | None = Field(None, validation_alias=_TIME)
+    after: Moment | None = Field(None, validation_alias=_AFTER)
     before: Moment | None = None
     repository: Text | None = Field(None, validation_alias=_REPOSITORY, description="only this one")
-    max_tokens: Whole = Field(1800, ge=20)
+    max_tokens: Whole | None = Field(None, ge=LEAST_TOKENS, description="default 1800")
+    mode: Literal["hybrid", "semantic", "exact"] = Field("hybrid", json_schema_extra=HIDDEN)
+    end_date: Moment | None = Field(None, json_schema_extra=HIDDEN)
 
 
 class ListMemories(Parameters):
-    page: Whole = Field(1, ge=1)
+    page: Whole = Field(1, ge=1, le=1_000_000)
     limit: Whole = Field(20, ge=1, le=1000, validation_alias=_LIMIT)
-    tags: Tags | None = None
+    offset: Whole | None = Field(None, ge=0, le=1_000_000)
+    tags: Tags | None = Field(None, validation_alias=_TAGS)
     tag_match: Literal["any", "all"] = Field("any", description="any or all")
     type: Text | None = Field(None, validation_alias=_TYPE)
-    time: Text | None = None
+    time: Text | None = Field(None, validation_alias=_TIME)
+    max_tokens: Whole | None = Field(None, ge=LEAST_TOKENS, json_schema_extra=HIDDEN)
 
 
 class UpdateMemory(Parameters):
     id: Text | None = Field(None, validation_alias=_IDENTITY)
     content: Text | None = None
-    tags: Tags | None = Field(None, description="[] removes all")
+    tags: Tags | None = Field(None, validation_alias=_TAGS, description="[] removes all")
     type: Text | None = Field(None, validation_alias=_TYPE)
     metadata: dict[str, Any] | None = None
     restore: Flag = False
@@ -207,10 +230,10 @@ class UpdateMemory(Parameters):
 
 class DeleteMemory(Parameters):
     id: Text | None = Field(None, validation_alias=_IDENTITY)
-    tags: Tags | None = None
+    tags: Tags | None = Field(None, validation_alias=_TAGS)
     tag_match: Literal["any", "all"] = Field("any", description="any or all")
     before: Moment | None = None
-    after: Moment | None = None
+    after: Moment | None = Field(None, validation_alias=_AFTER)
     dry_run: Flag = False
     hard: Flag = False
 
@@ -237,36 +260,67 @@ class IndexCodebase(Parameters):
 
 
 class RecallAnyForm(Parameters):
-    """mcp-memory-service, old and new: `recall_memory(query)`, `search_by_tag(tags)`, `memory_search(query, mode, limit)`, …"""
+    """mcp-memory-service, old and new: `recall_memory(query)`, `search_by_tag(tags)`, `memory_search(query, mode, limit)`, …
+
+    A day or time in `end_date` belongs to what is meant, one in `before` does not. What only says how its server works is
+    accepted and hidden; what would change the answer, and cannot here, is unknown.
+    """
 
     query: Text = Field("", validation_alias=_also("query", "content", "q"))
-    limit: Whole = Field(5, ge=1, le=100, validation_alias=_LIMIT)
-    tags: Tags | None = Field(None, validation_alias=_also("tags", "tag"))
+    mode: Literal["semantic", "hybrid", "exact"] = Field("semantic", description="semantic (default), hybrid, exact")
+    limit: Whole | None = Field(None, ge=1, le=1000, validation_alias=_LIMIT)
+    page: Whole = Field(1, ge=1, le=1_000_000)
+    offset: Whole | None = Field(None, ge=0, le=1_000_000)
+    tags: Tags | None = Field(None, validation_alias=_TAGS)
     match_all: Flag = False
-    tag_match: Text | None = Field(None, validation_alias=_also("tag_match", "operation", "match"))
+    tag_match: Literal["any", "all", "or", "and"] = Field(
+        "any", validation_alias=_also("tag_match", "operation", "match"), description="any (default), all"
+    )
     type: Text | None = Field(None, validation_alias=_TYPE)
-    time: Text | None = Field(None, validation_alias=_also("time", "time_expr", "timeframe"))
-    after: Moment | None = Field(None, validation_alias=_also("after", "start_date"))
-    before: Moment | None = Field(None, validation_alias=_also("before", "end_date"))
-    page: Whole = 1
+    time: Text | None = Field(None, validation_alias=_TIME)
+    after: Moment | None = Field(None, validation_alias=_AFTER)
+    before: Moment | None = None
+    end_date: Moment | None = None
+    repository: Text | None = Field(None, validation_alias=_REPOSITORY)
+    max_tokens: Whole | None = Field(None, ge=LEAST_TOKENS)
+    max_response_chars: Whole | None = Field(None, ge=0)
+    include_debug: Flag = Field(False, json_schema_extra=HIDDEN)
+    include_superseded: Flag = Field(False, json_schema_extra=HIDDEN)
+    fallback: Flag = Field(False, json_schema_extra=HIDDEN)
+
+    @model_validator(mode="after")
+    def _characters_are_tokens(self) -> Self:
+        if self.max_tokens is None and self.max_response_chars:
+            self.max_tokens = max(LEAST_TOKENS, self.max_response_chars // 4)
+        return self
 
 
 class DeleteAnyForm(Parameters):
     """mcp-memory-service: `delete_by_tag(tag)`, `delete_by_tags(tags)`, `delete_by_timeframe(start_date, end_date)`, …"""
 
     key: Text | None = Field(None, validation_alias=_also("key", "content_hash", "id"))
-    tags: Tags | None = Field(None, validation_alias=_also("tags", "tag"))
-    tag_match: Text | None = Field(None, validation_alias=_also("tag_match", "match"))
-    after: Moment | None = Field(None, validation_alias=_also("after", "start_date"))
-    before: Moment | None = Field(None, validation_alias=_also("before", "end_date", "before_date"))
+    tags: Tags | None = Field(None, validation_alias=_TAGS)
+    tag_match: Literal["any", "all", "or", "and"] = Field(
+        "any", validation_alias=_also("tag_match", "operation", "match"), description="any (default), all"
+    )
+    after: Moment | None = Field(None, validation_alias=_AFTER)
+    before: Moment | None = Field(None, validation_alias=_also("before", "before_date"))
+    end_date: Moment | None = None
     dry_run: Flag = False
 
 
-class AnyKey(Parameters):
-    model_config = ConfigDict(extra="allow", populate_by_name=True)
+class UpdateAnyForm(Parameters):
+    """mcp-memory-service `memory_update(content_hash, updates)`; other keys of `updates` are metadata."""
+
     key: Text | None = Field(None, validation_alias=_also("key", "content_hash", "id"))
-    content: Text | None = None
     updates: dict[str, Any] | None = None
+    content: Text | None = None
+    tags: Tags | None = Field(None, validation_alias=_TAGS)
+    type: Text | None = Field(None, validation_alias=_TYPE)
+    metadata: dict[str, Any] | None = None
+    restore: Flag = False
+    preserve_timestamps: Flag = Field(True, json_schema_extra=HIDDEN)
+    versioned: Flag = Field(False, json_schema_extra=HIDDEN)
 
 
 # -- as agents are told -----------------------------------------------------------------------------------------------

@@ -418,7 +418,7 @@ def call(name: str, arguments: dict[str, Any] | None, call: Call) -> Answer:
         asked = {key: given.pop(key) for key in list(given) if field_of(_Budget, key) == "max_tokens"}
         budget = understand(_Budget, asked).parameters.max_tokens
     understood = understand(tool.parameters, given, reads=tool.reads, deletes=tool.destroys)
-    budget = getattr(understood.parameters, "max_tokens", budget)
+    budget = getattr(understood.parameters, "max_tokens", None) or budget
     answer, text = tool.run(call, understood.parameters)
     if understood.notes:
         answer = {**answer, "notes": list(understood.notes)}

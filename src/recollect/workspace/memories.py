@@ -150,6 +150,8 @@ class Memories:
         (query,) = validate.names([query], "query")
         if not all(isinstance(one, int) for one in (limit, max_tokens or 0, offset)) or offset < 0:
             raise UserError("limit, offset and max_tokens must be whole numbers", code="wrong_type")
+        if mode not in ("hybrid", "semantic", "exact"):
+            raise UserError(f"mode is hybrid or exact, not {mode!r:.60}", code="invalid_argument")
         wanted = self.filter(tags, tag_match, memory_type, after, before, repository, until)
         now = datetime.now().astimezone()
         most = max(1, min(limit, _MOST))
@@ -195,10 +197,10 @@ class Memories:
         if not 1 <= page <= _MOST_PAGES or not 1 <= page_size <= 1000:
             said = f"page must be between 1 and {_MOST_PAGES:,}, page_size between 1 and 1,000"
             raise UserError(said, code="out_of_range")
-        start = (page - 1) * page_size if offset is None else offset
+        start = (page - 1) * page_size if offset is None else max(0, offset)
         wanted = self._filter(time_phrase, filters or {})
         memories, total = self._store.newest(wanted, page_size, start)
-        fitting = recall.fitted(memories, max_tokens)
+        fitting = recall.fitted(memories, max_tokens, wanted)
         after = recall.next_offset(start, page_size, total, len(memories) - len(fitting))
         shown = tuple(self._with_changes(memory) for memory in fitting)
         asked = _asked("", page_size, wanted, None, max_tokens, "", {"time": time_phrase})
