@@ -348,15 +348,3 @@ def _not_fresh(freshness: Freshness) -> list[str]:
     return [
         f"({'partial' if freshness.partial else 'freshness'}: {told(freshness.reason or '', freshness.call, as_tool)})"
     ]
-
-
-def within(text: str, max_tokens: int | None, reserved: int = 0) -> str:
-    """`text`, cut after a line where it is longer than a budget, and then how to have more. `reserved`: characters for notes."""
-    most = len(text) if max_tokens is None else max_tokens * _CHARACTERS_PER_TOKEN - reserved
-    if len(text) <= most:
-        return text
-    whole = -(-len(text) // _CHARACTERS_PER_TOKEN)
-    more = f"… cut: {max_tokens} of {whole} tokens. Narrow the question, or ask with max_tokens={whole}."
-    room = max(0, most - len(more) - 1)
-    end = text.rfind("\n", 0, room + 1)
-    return f"{text[: end if end > room // 2 else room]}\n{more}"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from recollect import escape
 from recollect.model import Progress, Record
 from recollect.records import dataclass
 from recollect.server.schema import Parameters
 from recollect.workspace import Caller, Workspace
+
+_CHARACTERS_PER_TOKEN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +60,15 @@ def answered(result: Record | dict[str, Any], show: Callable[[Any], str]) -> Ans
     `show` renders; it is given the result with every text escaped, so that no function can forget it.
     """
     return (result.to_dict() if isinstance(result, Record) else result), show(escape.fields(result))
+
+
+def within(text: str, max_tokens: int | None, reserved: int = 0) -> str:
+    """`text`, cut after a line where it is longer than a budget, and then how to have more. `reserved`: characters for notes."""
+    most = len(text) if max_tokens is None else max_tokens * _CHARACTERS_PER_TOKEN - reserved
+    if len(text) <= most:
+        return text
+    whole = -(-len(text) // _CHARACTERS_PER_TOKEN)
+    more = f"… cut: {max_tokens} of {whole} tokens. Narrow the question, or ask with max_tokens={whole}."
+    room = max(0, most - len(more) - 1)
+    end = text.rfind("\n", 0, room + 1)
+    return f"{text[: end if end > room // 2 else room]}\n{more}"

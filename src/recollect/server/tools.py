@@ -11,7 +11,7 @@ from recollect import escape, model
 from recollect.model import RepositoryStatus, SyncResult
 from recollect.server import memory_tools, render, schema
 from recollect.server.arguments import field_of, understand
-from recollect.server.tooling import Answer, Call, Tool, answered
+from recollect.server.tooling import Answer, Call, Tool, answered, within
 
 _DEFAULT_TOKENS: Final = 4_500
 _HEAD_TOKENS: Final = 60  # of an answer, beside its lines
@@ -423,7 +423,7 @@ def call(name: str, arguments: dict[str, Any] | None, call: Call) -> Answer:
     if understood.notes:
         answer = {**answer, "notes": list(understood.notes)}
     notes = "".join(f"\n({sentence})" for sentence in understood.notes)
-    return answer, render.within(text, budget, len(notes)) + notes
+    return answer, within(text, budget, len(notes)) + notes
 
 
 def counted(name: str, arguments: dict[str, Any] | None, given: Call) -> Answer:
