@@ -15,6 +15,7 @@ NOW = datetime(2026, 11, 21, 15, 30, tzinfo=BERLIN)  # a Saturday
 
 PHRASES = """
 today | 2026-11-21T00:00 | 2026-11-22T00:00
+tomorrow | 2026-11-22T00:00 | 2026-11-23T00:00
 yesterday | 2026-11-20T00:00 | 2026-11-21T00:00
 yesterday morning | 2026-11-20T05:00 | 2026-11-20T12:00
 yesterday afternoon | 2026-11-20T12:00 | 2026-11-20T18:00
@@ -194,6 +195,7 @@ def test_what_is_not_understood_is_said(phrase: str) -> None:
         "after the Friday deploy",
         "before the May 4 outage",
         "no deploys on Fridays",
+        "what is planned for tomorrow",
     ],
 )
 def test_words_that_only_look_like_time_filter_nothing(query: str) -> None:

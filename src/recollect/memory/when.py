@@ -137,7 +137,9 @@ def _weekday(m: re.Match[str], now: datetime) -> Range:
 
 
 def _named_day(m: re.Match[str], now: datetime) -> Range:
-    days = {"today": 0, "yesterday": 1, "the day before yesterday": 2, "day before yesterday": 2}[m["named"]]
+    days = {"tomorrow": -1, "today": 0, "yesterday": 1, "the day before yesterday": 2, "day before yesterday": 2}[
+        m["named"]
+    ]
     day = now.date() - timedelta(days=days)
     part = m["part"]
     return _part_of(day, part, now) if part else _span(day, day + timedelta(days=1), now)
@@ -236,7 +238,7 @@ Handler = Callable[[re.Match[str], datetime], Range]
 _RULES: Final[tuple[tuple[str, Handler], ...]] = (
     (rf"(?:(?:in|over|within|during) )?(?:the )?(?:last|past|previous) {_NUMBER} {_UNIT}", _rolling),
     (rf"(?:(?:about|around|some|roughly) )?{_NUMBER} {_UNIT} ago", _ago),
-    (rf"(?P<named>today|yesterday|(?:the )?day before yesterday)(?:(?: in the| at)? {_PART})?", _named_day),
+    (rf"(?P<named>today|yesterday|tomorrow|(?:the )?day before yesterday)(?:(?: in the| at)? {_PART})?", _named_day),
     (rf"(?:earlier )?(?:this|in the) {_PART}", _this_part),
     (r"tonight", _tonight),
     (rf"last {_PART}", _last_part),
