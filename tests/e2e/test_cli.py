@@ -235,6 +235,32 @@ def test_agents_are_set_up_and_taken_back_from_the_command_line(run: Run, tmp_pa
     assert listed["cursor"]
 
 
+def test_agents_are_asked_what_they_see_and_a_bad_file_stops_no_other_agent(run: Run, tmp_path: Path) -> None:
+    user, programs = tmp_path / "user", tmp_path / "programs"
+    (user / ".gemini").mkdir(parents=True)
+    (user / ".gemini" / "settings.json").write_text("[]")
+    programs.mkdir()
+    (programs / "claude").write_text(
+        '#!/bin/sh\ngrep -q recollect "$CLAUDE_CONFIG_DIR/.claude.json" && echo "recollect: x - ✔ Connected"\n'
+    )
+    (programs / "claude").chmod(0o755)
+    env = {
+        "HOME": str(user),
+        "CLAUDE_CONFIG_DIR": str(tmp_path / "moved"),
+        "XDG_CONFIG_HOME": "",
+        "PATH": f"{programs}:/usr/bin:/bin",
+    }
+    done = run("install", "--agent", "all", env=env)
+    assert done.returncode == 1
+    assert "Claude Code connects to it" in done.stdout
+    assert "settings.json: it holds a list" in done.stderr
+    assert '"mcpServers": {' in done.stderr  # what to write by hand
+    again = run("install", "--agent", "claude-code", "--json", env=env)
+    assert as_json(again)["checks"][0]["state"] == "connected"
+    assert as_json(run("install", "--agent", "claude-code", "--no-check", "--json", env=env))["checks"] == []
+    assert as_json(run("install", "--agent", "claude-code", "--dry-run", "--json", env=env))["checks"] == []
+
+
 def test_status_outside_a_repository_is_that_of_all(run: Run, make_repository: MakeRepository, tmp_path: Path) -> None:
     assert "0 repositories" in run("status").stdout
     for name in ("one", "two"):

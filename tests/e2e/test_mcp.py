@@ -21,6 +21,7 @@ from mcp import Client, StdioServerParameters
 
 import recollect
 from recollect.client import Connection
+from recollect.workspace.last_seen import seen
 from tests.conftest import SHOP, MakeRepository, daemons_of, open_files, wait_until
 from tests.git_server import serving
 
@@ -38,6 +39,21 @@ def with_client(
             await use(client)
 
     asyncio.run(asyncio.wait_for(main(), 60))
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_who_was_here_is_kept_across_restarts(home: Path, tmp_path: Path, mode: str) -> None:
+    async def use(client: Client) -> None:
+        await client.list_tools()
+        for _ in range(3):
+            await client.call_tool("list_repositories", {})
+
+    with_client(tmp_path, use, mode=mode)
+    wait_until(lambda: len(seen(home)) == 1)
+    with Connection() as daemon:
+        daemon.call("stop", {})
+    (at_s,) = seen(home).values()
+    assert abs(at_s - time.time()) < 3600
 
 
 def test_an_agent_clones_maps_and_looks_for_expressions(

@@ -10,18 +10,16 @@ import difflib
 import hashlib
 import json
 import os
-import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from recollect.agents import documents, jsonc
-from recollect.agents.known import SERVER, Agent, Hooks, Places
+from recollect.agents import backups, documents, files, hooks, ours
+from recollect.agents.known import SERVER, Agent, Places
 from recollect.errors import UserError
 from recollect.home import home_directory
 from recollect.records import dataclass
@@ -35,8 +33,12 @@ INSTRUCTIONS: Final = """\
 - When something was decided, learned or asked for that the next session needs, keep it with `store_memory` (one fact each,
   with its reason).
 """
+_SUBAGENTS: Final = """\
+- Some sub-agents cannot call these tools. When you start one, tell it to use the command line instead:
+  `recollect search "words or a question"`, `recollect symbol NAME`, `recollect map`, `recollect recall "a topic"`
+  (if there is no such command: `{0}`).
+"""
 _RECORD: Final = "installed.json"
-HOOK: Final = "hook"  # the command that hooks run; by this an entry is known as ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What setting up, or taking back, would change; `problems`: what it leaves alone, and why."""
+    """What setting up, or taking back, would change; `problems`: what it leaves alone, and why.
+
+    `released`: (file, agent) of what one agent does not need any longer, and another does.
+    """
 
     changes: tuple[Change, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
     unchanged: tuple[str, ...] = ()
+    released: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -75,12 +81,15 @@ class Record:
     """What was written to a file: the text's hash, and which copy is from before (None: there was no file).
 
     `exact`: nobody but us wrote to it between the copy and now, so that the copy is the state to come back to.
+    `block`: the hash of our instructions in it, by which an edit of them is known. `folders`: made for it.
     """
 
     agents: list[str] = field(default_factory=list)
     digest: str = ""
     copy: str | None = None
     exact: bool = True
+    block: str = ""
+    folders: list[str] = field(default_factory=list)
 
 
 def command_line(executable: str = sys.executable, argv0: str = sys.argv[0]) -> list[str]:
@@ -102,94 +111,159 @@ def environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 def plan(agents: Iterable[Agent], command: list[str], env: Mapping[str, str], home: Path, *, force: bool) -> Plan:
     """What setting these agents up would change."""
-    records = _records(home)
-    texts = _Texts()
+    texts = _Texts(_records(home))
     problems: list[tuple[str, str]] = []
     unchanged: list[str] = []
     for agent in agents:
-        try:
-            before = len(texts.changes)
-            _plan_agent(agent, command, env, texts, ours=str(agent.file) in records or force)
-            if len(texts.changes) == before:
-                unchanged.append(agent.name)
-        except UserError as error:
-            entry = json.dumps({SERVER: agent.entry([*command, "mcp"], env)}, indent=2)
-            problems.append((agent.name, f"{agent.file}: {error.message}; left as it is. By hand: {entry}"))
+        before = len(texts.changes), len(problems)
+        for part, path, change, by_hand in _parts(agent, command, env, texts, force=force):
+            try:
+                texts.edit(agent.name, part, path, change)
+            except UserError as error:
+                problems.append((agent.name, _left_alone(agent, path, error.message, by_hand)))
+                if part == "server":
+                    break  # the rest would tell the agent of tools that it does not have
+        if (len(texts.changes), len(problems)) == before:
+            unchanged.append(agent.name)
     return Plan(tuple(texts.merged()), tuple(problems), tuple(unchanged))
 
 
-def _plan_agent(agent: Agent, command: list[str], env: Mapping[str, str], texts: _Texts, *, ours: bool) -> None:
-    entry = agent.entry([*command, "mcp"], env)
-
-    def server(text: str) -> str:
-        found = documents.entry(agent.kind, text, agent.path)
-        if found is not None and not ours and not _same_program(found, entry):
-            raise UserError(f"it has another server called {SERVER} already (--force replaces it)", code="taken")
-        return text if found == entry else documents.with_entry(agent.kind, text, agent.path, entry)
-
-    edits: list[tuple[str, Path, Callable[[str], str]]] = [("server", agent.file, server)]
+def _parts(
+    agent: Agent, command: list[str], env: Mapping[str, str], texts: _Texts, *, force: bool
+) -> list[tuple[str, Path, Callable[[str], str], str]]:
+    """(part, file, what becomes of its text, what somebody would add to it by hand)."""
+    entry = agent.entry([*command, ours.SERVE], env)
+    said = INSTRUCTIONS
+    if agent.subagents:
+        said += _SUBAGENTS.format(ours.command_line(command, env))
+    parts: list[tuple[str, Path, Callable[[str], str], str]] = [
+        (
+            "server",
+            agent.file,
+            partial(_with_server, agent, entry, force),
+            agent.kind.dumped(agent.path, entry),
+        )
+    ]
     if agent.instructions is not None:
-        edits.append(("instructions", agent.instructions, lambda text: documents.with_block(text, INSTRUCTIONS)))
+        edited = texts.record(agent.instructions)
+
+        def instructions(text: str) -> str:
+            there = documents.block(text)
+            if there is not None and edited.block not in ("", _digest(there)) and not force:
+                return text  # somebody wrote something else there, which stays
+            return documents.with_block(text, said)
+
+        parts.append(("instructions", agent.instructions, instructions, documents.with_block("", said)))
     if agent.hooks is not None:
-        hooks = agent.hooks
-        edits.append(("hooks", hooks.file, lambda text: with_hooks(text, hooks, agent.name, command, env)))
-    made = [(part, path, *texts.edited(path, change)) for part, path, change in edits]
-    for part, path, before, after in made:  # all or nothing of an agent
-        texts.put(agent.name, part, path, before, after)
+        add = partial(hooks.with_hooks, hooks=agent.hooks, agent=agent.name, command=command, env=env)
+        parts.append(("hooks", agent.hooks.file, add, add("")))
+    return parts
 
 
-def _same_program(found: Any, entry: Mapping[str, Any]) -> bool:
-    """Whether an entry, however old, starts this program: then it may be brought up to date."""
-    said = json.dumps(found)
-    return isinstance(found, Mapping) and '"mcp"' in said and "recollect" in said
+def _left_alone(agent: Agent, path: Path, message: str, by_hand: str) -> str:
+    moved = ", ".join(f"{name}={value}" for name, value in agent.moved)
+    where = f"{path} ({moved})" if moved else f"{path}"
+    return f"{where}: {message}. It is left as it is. By hand, what must be in it:\n{by_hand.rstrip()}"
+
+
+def _with_server(agent: Agent, entry: dict[str, Any], force: bool, text: str) -> str:
+    there = documents.entry(agent.kind, text, agent.path)
+    if ours.is_server(there):
+        members = _outdated(there, entry)
+        return documents.with_members(agent.kind, text, agent.path, members) if members else text
+    if there is None or force:
+        return documents.with_entry(agent.kind, text, agent.path, entry)
+    if ours.starts_indirectly(there):
+        return text  # somebody starts it in their own way
+    raise UserError(f"it has another server called {SERVER} already (--force replaces it)", code="taken")
+
+
+def _outdated(there: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+    """The members of our entry that must change: what starts the program. All else is its owner's."""
+    members: dict[tuple[str, ...], Any] = {}
+    words, wanted = ours.arguments(there), ours.arguments(entry)
+    length = ours.program_length(words)
+    if words[: length + 1] != wanted:
+        words = [*wanted, *words[length + 1 :]]
+        name = "cmd" if "cmd" in entry else "command"
+        whole = isinstance(entry[name], list)
+        members[name,] = words if whole else words[0]
+        if not whole and there.get("args") != words[1:]:
+            members["args",] = words[1:]
+    if "type" in entry and "type" not in there:
+        members["type",] = entry["type"]
+    for name in ("env", "environment", "envs"):
+        given, known = entry.get(name) or {}, there.get(name)
+        for variable, value in given.items():
+            if not isinstance(known, Mapping) or known.get(variable) != value:
+                members[name, variable] = value
+    return members
 
 
 def plan_project(folder: Path) -> Plan:
     """The instructions for one repository: into its AGENTS.md, and into CLAUDE.md where it has one."""
-    texts = _Texts()
+    texts = _Texts({})
+    problems: list[tuple[str, str]] = []
     claude = folder / "CLAUDE.md"
-    linked = claude.is_symlink() or (claude.exists() and "@AGENTS.md" in claude.read_text(errors="replace"))
-    for path in (folder / "AGENTS.md", *([claude] if claude.exists() and not linked else [])):
-        before, after = texts.edited(path, lambda text: documents.with_block(text, INSTRUCTIONS))
-        texts.put("project", "instructions", path, before, after)
-    return Plan(tuple(texts.merged()))
+    for path in (folder / "AGENTS.md", claude):
+        try:
+            there = texts.text(path)
+            if path == claude and (there is None or claude.is_symlink() or "@AGENTS.md" in there):
+                continue
+            texts.edit("project", "instructions", path, lambda text: documents.with_block(text, INSTRUCTIONS))
+        except UserError as error:
+            problems.append(("project", f"{path}: {error.message}. It is left as it is"))
+    return Plan(tuple(texts.merged()), tuple(problems))
 
 
 def plan_removal(agents: Iterable[Agent], home: Path, *, project: Path | None = None) -> Plan:
     """What taking it back would change: of these agents, and of a project."""
-    records, texts = _records(home), _Texts()
+    texts = _Texts(_records(home))
     problems: list[tuple[str, str]] = []
+    released: list[tuple[str, str]] = []
     wanted = list(agents)
     names = {agent.name for agent in wanted}
     for agent in wanted:
         edits: list[tuple[str, Path, Callable[[str, str | None], str]]] = [
-            ("server", agent.file, partial(_without_server, agent))
+            ("server", agent.file, partial(_without_server, agent, texts))
         ]
         if agent.instructions is not None:
             edits.append(("instructions", agent.instructions, _without_block))
         if agent.hooks is not None:
-            edits.append(("hooks", agent.hooks.file, partial(without_hooks, agent.hooks)))
+            edits.append(("hooks", agent.hooks.file, partial(hooks.without_hooks, agent.hooks)))
         for part, path, change in edits:
-            if not path.exists():
-                continue
-            record = records.get(str(path))
-            shared = record is not None and set(record.agents) - names
+            shared = set(texts.record(path).agents) - names
             try:
-                texts.remove(agent.name, part, path, change, None if shared else record, home)
+                if part == "instructions" and shared:
+                    released.append((os.path.realpath(path), agent.name))
+                else:
+                    texts.remove(agent.name, part, path, change, home, exactly=not shared)
             except UserError as error:
-                problems.append((agent.name, f"{path}: {error.message}; left as it is"))
+                problem = agent.name, f"{path}: {error.message}. It is left as it is"
+                if problem not in problems and texts.may_hold_ours(path):
+                    problems.append(problem)
     if project is not None:
         for path in (project / "AGENTS.md", project / "CLAUDE.md"):
-            if path.is_file() and not path.is_symlink():
-                record = records.get(str(path))
-                texts.remove("project", "instructions", path, _without_block, record, home)
-    return Plan(tuple(texts.merged()), tuple(problems))
+            if path.is_symlink():
+                continue
+            try:
+                texts.remove("project", "instructions", path, _without_block, home)
+            except UserError as error:
+                problems.append(("project", f"{path}: {error.message}. It is left as it is"))
+    return Plan(tuple(texts.merged()), tuple(problems), released=tuple(released))
 
 
-def _without_server(agent: Agent, text: str, was: str | None) -> str:
-    found = documents.entry(agent.kind, text, agent.path)
-    if found is None or (was is None and not _same_program(found, {})):
+def _without_server(agent: Agent, texts: _Texts, text: str, was: str | None) -> str:
+    there = documents.entry(agent.kind, text, agent.path)
+    written = bool(texts.record(agent.file).digest)  # by us; somebody may have put another program around ours since
+    if not ours.is_server(there) and not (written and ours.starts_indirectly(there)):
         return text
+    try:
+        before = documents.entry(agent.kind, was or "", agent.path)
+    except UserError:
+        before = None
+    if before is not None and not ours.is_server(before):  # what --force replaced
+        return documents.with_entry(agent.kind, text, agent.path, before)
     return documents.without_entry(agent.kind, text, agent.path, was)
 
 
@@ -198,31 +272,34 @@ def _without_block(text: str, was: str | None) -> str:
 
 
 class _Texts:
-    """Files as they are and as they are to be; one file may be changed for several parts or agents."""
+    """Files as they are and as they are to be; one file may be changed for several parts or agents, by several names."""
 
-    def __init__(self) -> None:
+    def __init__(self, records: Mapping[str, Record]) -> None:
         self.changes: list[Change] = []
-        self._now: dict[Path, str | None] = {}
+        self._now: dict[str, str | None] = {}
+        self._records = records
+
+    def record(self, path: Path) -> Record:
+        """What was written to it, by whichever of its names; an empty one where nothing was."""
+        return self._records.get(os.path.realpath(path)) or self._records.get(str(path)) or Record()
 
     def text(self, path: Path) -> str | None:
-        if path not in self._now:
-            try:
-                self._now[path] = path.read_bytes().decode()
-            except FileNotFoundError:
-                self._now[path] = None
-            except (OSError, UnicodeDecodeError) as error:
-                raise UserError(f"cannot be read: {error}", code="unreadable_configuration") from error
-        return self._now[path]
+        name = os.path.realpath(path)
+        if name not in self._now:
+            self._now[name] = files.read(path)
+        return self._now[name]
 
-    def edited(self, path: Path, change: Callable[[str], str]) -> tuple[str | None, str]:
+    def may_hold_ours(self, path: Path) -> bool:
+        """Whether there can be anything of ours in a file that is not understood."""
+        try:
+            return SERVER in (self.text(path) or "")
+        except UserError:
+            return bool(self.record(path).digest)
+
+    def edit(self, agent: str, part: str, path: Path, change: Callable[[str], str]) -> None:
         before = self.text(path)
-        self._now[path] = after = change(before or "")
-        return before, after
-
-    def put(self, agent: str, part: str, path: Path, before: str | None, after: str | None) -> None:
-        self._now[path] = after
-        if before != after:
-            self.changes.append(Change(agent, part, path, before, after))
+        after = change(before or "")
+        self._put(agent, part, path, before, after if before is not None or after else None)
 
     def remove(
         self,
@@ -230,36 +307,44 @@ class _Texts:
         part: str,
         path: Path,
         change: Callable[[str, str | None], str],
-        record: Record | None,
         home: Path,
+        *,
+        exactly: bool = True,
     ) -> None:
         """Take one part out of a file; where nobody touched it since, put the bytes of before back."""
         text = self.text(path)
         if text is None:
             return
-        was = _copy(home, record)
-        if record is not None and record.exact and _digest(text) == record.digest:
-            self.put(agent, part, path, text, was)
+        record = self.record(path)
+        was = backups.read(home, record.copy) if record.copy is not None else None
+        untouched = exactly and record.digest and record.exact and _digest(text) == record.digest
+        if untouched and record.copy is None:
+            self._put(agent, part, path, text, None)
             return
-        changed = change(text, was)
-        gone = not changed.strip() and record is not None and record.copy is None
-        self.put(agent, part, path, text, None if gone else changed)
+        # what we wrote at another time may be in the copy, too
+        changed = change(was, was) if untouched and was is not None else change(text, was)
+        if was and not was.endswith("\n") and changed != text and text.startswith(changed):
+            changed = changed.removesuffix("\n").removesuffix("\r")  # the end of line that ours began with
+        gone = not changed.strip() and record.digest and record.copy is None
+        self._put(agent, part, path, text, None if gone else changed)
+
+    def _put(self, agent: str, part: str, path: Path, before: str | None, after: str | None) -> None:
+        if before != after:
+            files.check_writable(path)
+            self._now[os.path.realpath(path)] = after
+            self.changes.append(Change(agent, part, path, before, after))
 
     def merged(self) -> list[Change]:
         """One change a file, from what it is to what it shall be."""
-        found: dict[Path, Change] = {}
+        found: dict[str, Change] = {}
         for change in self.changes:
-            known = found.get(change.path)
-            found[change.path] = (
-                change
-                if known is None
-                else Change(
-                    known.agent if change.agent in known.agent.split(", ") else f"{known.agent}, {change.agent}",
-                    known.part if change.part in known.part.split(", ") else f"{known.part}, {change.part}",
-                    change.path,
-                    known.before,
-                    change.after,
-                )
+            known = found.get(os.path.realpath(change.path), change)
+            found[os.path.realpath(change.path)] = Change(
+                known.agent if change.agent in known.agent.split(", ") else f"{known.agent}, {change.agent}",
+                known.part if change.part in known.part.split(", ") else f"{known.part}, {change.part}",
+                known.path,
+                known.before,
+                change.after,
             )
         return [change for change in found.values() if change.before != change.after]
 
@@ -301,162 +386,69 @@ def old_memories(places: Places) -> list[Path]:
     return [path for folder in folders if (path := folder / "sqlite_vec.db").is_file()]
 
 
-# -- hooks ------------------------------------------------------------------------------------------------------------
-
-
-def with_hooks(text: str, hooks: Hooks, agent: str, command: list[str], env: Mapping[str, str]) -> str:
-    """`text` with our hook at each event; one of ours that is there already is brought up to date."""
-    try:
-        text = _constants(text, hooks)
-        for event, ours in hooks.events.items():
-            words = [*(f"{name}={shlex.quote(value)}" for name, value in env.items()), shlex.join(command)]
-            line = " ".join([*words, HOOK, ours, "--agent", agent])
-            entry: dict[str, Any] = {"command": line}
-            if hooks.shape == "nested":
-                entry = {"hooks": [{"type": "command", "command": line, "timeout": hooks.timeout}]}
-            there = _ours(text, event)
-            if len(there) == 1 and there[0][1] == entry:
-                continue
-            for number, _ in reversed(there):
-                text = jsonc.without_item(text, ("hooks", event), number)
-            text = jsonc.with_item(text, ("hooks", event), entry)
-    except jsonc.BadJson as error:
-        raise UserError(f"cannot be read: {error}", code="unreadable_configuration") from error
-    return text
-
-
-def without_hooks(hooks: Hooks, text: str, was: str | None) -> str:
-    """`text` without our hooks, and without the lists that held only them, unless they were there before."""
-    try:
-        before = jsonc.parse(was or "").value
-        for event in hooks.events:
-            for number, _ in reversed(_ours(text, event)):
-                text = jsonc.without_item(text, ("hooks", event), number)
-            left = jsonc.parse(text).value.get("hooks", {})
-            if left.get(event) == [] and event not in before.get("hooks", {}):
-                text = jsonc.without_member(text, ("hooks", event))
-        if jsonc.parse(text).value.get("hooks") == {} and "hooks" not in before:
-            text = jsonc.without_member(text, ("hooks",))
-    except jsonc.BadJson as error:
-        raise UserError(f"cannot be read: {error}", code="unreadable_configuration") from error
-    return text
-
-
-def _constants(text: str, hooks: Hooks) -> str:
-    for name, value in (hooks.constants or {}).items():
-        if name not in jsonc.parse(text).value:
-            text = jsonc.with_member(text, (name,), value)
-    return text
-
-
-def _ours(text: str, event: str) -> list[tuple[int, Any]]:
-    """(number, entry) of our hooks at an event."""
-    found = jsonc.parse(text).value.get("hooks")
-    entries = found.get(event) if isinstance(found, dict) else None
-    if found is not None and not isinstance(found, dict):
-        raise UserError("its hooks are no object", code="unreadable_configuration")
-    return [
-        (number, entry)
-        for number, entry in enumerate(entries if isinstance(entries, list) else [])
-        if "recollect" in json.dumps(entry) and f" {HOOK} " in json.dumps(entry)
-    ]
-
-
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def apply(made: Plan, home: Path) -> None:
-    """Write what a plan says, with a copy of each file as it was first. Raises UserError where a file changed meanwhile."""
+def apply(made: Plan, home: Path) -> list[tuple[str, str]]:
+    """Write what a plan says, each file copied before; (agent, why) of those that could not be written."""
     records = _records(home)
+    problems = []
     for change in made.changes:
-        _unchanged(change)
-        record = records.setdefault(str(change.path), Record())
-        if not record.digest:
-            record.copy = _keep(change, home)
-        elif _digest(change.before or "") != record.digest:
-            record.exact = False
-        record.agents = sorted({*record.agents, *change.agent.split(", ")})
-        record.digest = _digest(change.after or "")
-        _save_records(home, records)  # before the file: whatever happens, it can be taken back
-        write(change.path, change.after)
-
-
-def apply_removal(made: Plan, home: Path) -> None:
-    """Write what a plan of `plan_removal` says, and forget what was recorded of these files."""
-    records = _records(home)
-    for change in made.changes:
-        _unchanged(change)
-        write(change.path, change.after)
-        record = records.get(str(change.path))
-        if record is None:
-            continue
-        record.agents = [name for name in record.agents if name not in change.agent.split(", ")]
-        record.digest = _digest(change.after or "")
-        if not record.agents:
-            del records[str(change.path)]
-    _save_records(home, records)
-
-
-def _unchanged(change: Change) -> None:
-    now = change.path.read_bytes().decode() if change.path.exists() else None
-    if now != change.before:
-        raise UserError(f"{change.path} was changed meanwhile", hint="Run it again.", code="changed_meanwhile")
-
-
-def write(path: Path, text: str | None) -> None:
-    """Replace a file whole, or remove it; where it is a link, what that leads to; its mode stays."""
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():  # a link to /dev/null, say
-        raise UserError(f"{path} is not a file", code="unwritable")
-    try:
-        if text is None:
-            target.unlink(missing_ok=True)
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        name = os.path.realpath(change.path)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(text.encode())
-                os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}", code="unwritable") from error
+            files.check_unchanged(change.path, change.before)
+            record = records.get(name) or records.pop(str(change.path), None) or Record()
+            copy = backups.keep(home, name, change.before, pinned=record.copy)
+            if not record.digest:
+                record.copy = copy
+            elif _digest(change.before or "") != record.digest:
+                record.exact = False
+            record.agents = sorted({*record.agents, *change.agent.split(", ")})
+            record.digest = _digest(change.after or "")
+            block = documents.block(change.after or "")
+            if block is not None and block != documents.block(change.before or ""):
+                record.block = _digest(block)
+            record.folders = record.folders or files.missing_folders(change.path)
+            records[name] = record
+            _save_records(home, records)  # before the file: whatever happens, it can be taken back
+            files.write(change.path, change.after)
+        except UserError as error:
+            problems.append((change.agent, f"{change.path}: {error.message}. It is left as it is"))
+    return problems
+
+
+def apply_removal(made: Plan, home: Path) -> list[tuple[str, str]]:
+    """Write what a plan of `plan_removal` says, and forget what was recorded of these files; as `apply` otherwise."""
+    records = _records(home)
+    problems = []
+    released = list(made.released)
+    folders: set[str] = set()
+    for change in made.changes:
+        name = os.path.realpath(change.path)
+        key = name if name in records else str(change.path)
+        record = records.get(key, Record())
+        try:
+            files.check_unchanged(change.path, change.before)
+            backups.keep(home, name, change.before, pinned=record.copy)
+            files.write(change.path, change.after)
+        except UserError as error:
+            problems.append((change.agent, f"{change.path}: {error.message}. It is left as it is"))
+            continue
+        folders.update(record.folders)
+        record.digest = _digest(change.after or "")
+        released.extend((key, agent) for agent in change.agent.split(", "))
+    files.remove_folders(sorted(folders))
+    for key, agent in released:
+        if key in records:
+            records[key].agents = [name for name in records[key].agents if name != agent]
+            if not records[key].agents:
+                del records[key]
+    _save_records(home, records)
+    return problems
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _folder(home: Path) -> Path:
-    folder = home / "backups" / "agents"
-    for made in (home, home / "backups", folder):
-        made.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
-
-
-def _keep(change: Change, home: Path) -> str | None:
-    """Keep the file as it is; the name of the copy."""
-    if change.before is None:
-        return None
-    name = f"{_digest(str(change.path))[:8]}-{_digest(change.before)[:12]}-{change.path.name}"
-    copy = _folder(home) / name
-    copy.write_text(change.before, encoding="utf-8", newline="")
-    copy.chmod(0o600)
-    return name
-
-
-def _copy(home: Path, record: Record | None) -> str | None:
-    if record is None or record.copy is None:
-        return None
-    try:
-        return (home / "backups" / "agents" / record.copy).read_bytes().decode()
-    except OSError:
-        return None
 
 
 def _records(home: Path) -> dict[str, Record]:
@@ -470,4 +462,4 @@ def _records(home: Path) -> dict[str, Record]:
 def _save_records(home: Path, records: Mapping[str, Record]) -> None:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     said = {"files": {path: asdict(record) for path, record in sorted(records.items())}}
-    write(home / _RECORD, json.dumps(said, indent=2) + "\n")
+    files.write(home / _RECORD, json.dumps(said, indent=2) + "\n")

@@ -16,6 +16,10 @@ _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _PLAIN: Final = re.compile(r"[-+.\w]+")
 _SHORT_LIST: Final = re.compile(r"\[\n[^][{}]{,70}\]")  # of texts and numbers: on one line, as people write it
 _DEEPEST: Final = 200
+_QUICK: Final = json.JSONDecoder(strict=False)  # in C: for values of which only the end is needed
+Path_ = tuple[str | int, ...]  # names of members, numbers of items
+Along = dict[str | int, Any]
+"""What is looked into, and into what inside it; None: everything. The rest is stepped over: `{"a": {0: {}}}`."""
 
 
 class BadJson(ValueError):
@@ -24,29 +28,28 @@ class BadJson(ValueError):
 
 @dataclass(slots=True)
 class Node:
-    """A value at `text[start:end]`; members of an object by name, items of a list; `keys`: where each name begins."""
+    """A value at `text[start:end]`. Of a name that stands there twice the last one counts, as for every reader of JSON.
+
+    `inner`: (where it begins with its name, value) of everything inside, in order; `names`: theirs, for an object.
+    """
 
     start: int
     end: int = 0
     value: Any = None
     members: dict[str, Node] = field(default_factory=dict)
-    keys: dict[str, int] = field(default_factory=dict)
-    items: list[Node] = field(default_factory=list)
-
-    @property
-    def inner(self) -> list[tuple[int, Node]]:
-        """(where it begins with its name, value) of what is inside, in order."""
-        return [(self.keys[name], node) for name, node in self.members.items()] or [
-            (node.start, node) for node in self.items
-        ]
+    names: list[str] = field(default_factory=list)
+    inner: list[tuple[int, Node]] = field(default_factory=list)
 
 
-def parse(text: str) -> Node:
+def parse(text: str, along: Along | None = None) -> Node:
     """Raises BadJson. An empty text, or one of comments only, is an empty object without a place (`end` 0)."""
     at = _skip(text, 0)
     if at == len(text):
         return Node(0, 0, {})
-    node = _value(text, at, 0)
+    try:
+        node = _value(text, at, 0, along)
+    except RecursionError as error:
+        raise BadJson("nested too deeply") from error
     rest = _skip(text, node.end)
     if rest != len(text):
         raise _bad(text, rest)
@@ -66,14 +69,32 @@ def _bad(text: str, at: int) -> BadJson:
     )
 
 
-def _value(text: str, at: int, depth: int) -> Node:
+def along(path: Path_) -> Along:
+    """Look into what is at a path, and into nothing else."""
+    return {path[0]: along(path[1:])} if path else {}
+
+
+def _child(text: str, at: int, depth: int, along: Along | None, name: str | int) -> Node:
+    """A value inside another; one that is not to be looked into has no members here."""
+    if along is None:
+        return _value(text, at, depth, None)
+    if name in along:
+        return _value(text, at, depth, along[name])
+    try:
+        value, end = _QUICK.raw_decode(text, at)
+    except ValueError:  # comments
+        return _value(text, at, depth, None)
+    return Node(at, end, value)
+
+
+def _value(text: str, at: int, depth: int, along: Along | None) -> Node:
     if depth > _DEEPEST:
         raise BadJson("nested too deeply")
     head = text[at : at + 1]
     if head == "{":
-        return _object(text, at, depth)
+        return _object(text, at, depth, along)
     if head == "[":
-        return _list(text, at, depth)
+        return _list(text, at, depth, along)
     found = (_STRING if head == '"' else _PLAIN).match(text, at)
     if found is None:
         raise _bad(text, at)
@@ -83,7 +104,7 @@ def _value(text: str, at: int, depth: int) -> Node:
         raise _bad(text, at) from error
 
 
-def _object(text: str, at: int, depth: int) -> Node:
+def _object(text: str, at: int, depth: int, along: Along | None) -> Node:
     node = Node(at, value={})
     at = _skip(text, at + 1)
     while text[at : at + 1] != "}":
@@ -94,19 +115,21 @@ def _object(text: str, at: int, depth: int) -> Node:
         after = _skip(text, found.end())
         if text[after : after + 1] != ":":
             raise _bad(text, after)
-        child = _value(text, _skip(text, after + 1), depth + 1)
-        node.keys[name], node.members[name], node.value[name] = at, child, child.value
+        child = _child(text, _skip(text, after + 1), depth + 1, along, name)
+        node.names.append(name)
+        node.inner.append((at, child))
+        node.members[name], node.value[name] = child, child.value
         at = _comma(text, child.end, "}")
     node.end = at + 1
     return node
 
 
-def _list(text: str, at: int, depth: int) -> Node:
+def _list(text: str, at: int, depth: int, along: Along | None) -> Node:
     node = Node(at, value=[])
     at = _skip(text, at + 1)
     while text[at : at + 1] != "]":
-        child = _value(text, at, depth + 1)
-        node.items.append(child)
+        child = _child(text, at, depth + 1, along, len(node.inner))
+        node.inner.append((child.start, child))
         node.value.append(child.value)
         at = _comma(text, child.end, "]")
     node.end = at + 1
@@ -125,9 +148,9 @@ def _comma(text: str, at: int, close: str) -> int:
 # -- changes ----------------------------------------------------------------------------------------------------------
 
 
-def with_member(text: str, path: tuple[str, ...], value: Any) -> str:
-    """`text` with the member at `path` set; objects on the way are made where they are not. Raises BadJson."""
-    root = parse(text)
+def with_member(text: str, path: Path_, value: Any) -> str:
+    """`text` with the member at `path` set; objects on the way are made where there is none, or null. Raises BadJson."""
+    root = parse(text, along(path))
     if not root.end:
         made: Any = value
         for name in reversed(path):
@@ -136,9 +159,13 @@ def with_member(text: str, path: tuple[str, ...], value: Any) -> str:
         return head + _dumped("", made, "") + "\n"
     node = root
     for depth, name in enumerate(path):
-        if not isinstance(node.value, dict):
-            raise BadJson(f"{'.'.join(path[:depth]) or 'the whole'} is not an object")
-        inside = node.members.get(name)
+        if node.value is None:
+            for rest in reversed(path[depth:]):
+                value = {rest: value}
+            break
+        if not isinstance(node.value, list if isinstance(name, int) else dict):
+            raise BadJson(f"{'.'.join(map(str, path[:depth])) or 'the whole'} is not an object")
+        inside = _inside(node, name)
         if inside is None:
             for rest in reversed(path[depth + 1 :]):
                 value = {rest: value}
@@ -147,35 +174,45 @@ def with_member(text: str, path: tuple[str, ...], value: Any) -> str:
     return text[: node.start] + _dumped(text, value, _indent_at(text, node.start)) + text[node.end :]
 
 
-def with_item(text: str, path: tuple[str, ...], value: Any) -> str:
+def with_item(text: str, path: Path_, value: Any) -> str:
     """`text` with a value added to the list at `path`. Raises BadJson."""
-    node: Node | None = parse(text)
+    node: Node | None = parse(text, along(path))
     for name in path:
-        node = node.members.get(name) if node is not None else None
-    if node is None:
+        node = _inside(node, name) if node is not None else None
+    if node is None or node.value is None:
         return with_member(text, path, [value])
     if not isinstance(node.value, list):
-        raise BadJson(f"{'.'.join(path)} is not a list")
+        raise BadJson(f"{'.'.join(map(str, path))} is not a list")
     return _inserted(text, node, "", value)
 
 
-def without_member(text: str, path: tuple[str, ...]) -> str:
+def without_member(text: str, path: Path_) -> str:
     """`text` without the member at `path`, if it is there. Raises BadJson."""
-    node = parse(text)
+    node = parse(text, along(path[:-1]))
     for name in path[:-1]:
-        if name not in node.members:
+        inside = _inside(node, name)
+        if inside is None:
             return text
-        node = node.members[name]
-    names = list(node.members)
-    return _cut(text, node, names.index(path[-1])) if path[-1] in names else text
+        node = inside
+    if path[-1] not in node.names:
+        return text
+    return without_member(_cut(text, node, node.names.index(str(path[-1]))), path)  # again, if it stands there twice
 
 
-def without_item(text: str, path: tuple[str, ...], number: int) -> str:
+def without_item(text: str, path: Path_, number: int) -> str:
     """`text` without an item of the list at `path`."""
-    node = parse(text)
+    node = parse(text, along(path))
     for name in path:
-        node = node.members[name]
+        inside = _inside(node, name)
+        assert inside is not None
+        node = inside
     return _cut(text, node, number)
+
+
+def _inside(node: Node, name: str | int) -> Node | None:
+    if isinstance(name, str):
+        return node.members.get(name)
+    return node.inner[name][1] if isinstance(node.value, list) and name < len(node.inner) else None
 
 
 def _inserted(text: str, node: Node, head: str, value: Any) -> str:

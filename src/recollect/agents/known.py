@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,17 +22,36 @@ Entry = Callable[[list[str], Mapping[str, str]], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a user's files lie; functions of it, so that tests have homes of their own."""
+    """Where a user's files lie; functions of it, so that tests have homes of their own.
+
+    `environment`: the agents' own variables, which move their folders.
+    """
 
     home: Path
     config: Path  # XDG_CONFIG_HOME, or ~/.config
     applications: Path  # what macOS calls Application Support; on Linux the same as `config`
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Places:
         home = Path(environment.get("HOME") or Path.home())
-        config = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
-        return cls(home, config, home / "Library" / "Application Support" if platform == "darwin" else config)
+        given = Path(environment.get("XDG_CONFIG_HOME", "").strip())
+        config = given if given.is_absolute() else home / ".config"  # a relative one counts for nothing there
+        applications = home / "Library" / "Application Support" if platform == "darwin" else config
+        return cls(home, config, applications, dict(environment))
+
+    def named(self, variable: str) -> Path | None:
+        """The absolute path that a variable names, if it is set: `~` is the home, a relative one lies in this folder."""
+        value = self.environment.get(variable, "").strip()
+        if not value:
+            return None
+        if value == "~" or value.startswith("~/"):
+            return self.home / value[2:]
+        return Path(os.path.abspath(value))
+
+    def set_of(self, *variables: str) -> tuple[tuple[str, str], ...]:
+        """(name, value) of those variables that are set."""
+        return tuple((name, value) for name in variables if (value := self.environment.get(name, "").strip()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +71,13 @@ class Hooks:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """`marks`: any of these is there where the agent is; so is `program`, if it is on the PATH."""
+    """`marks`: any of these is there where the agent is; so is `program`, if it is on the PATH.
+
+    `moved`: (name, value) of the variables that are set and say where its files lie. `listing`: the command that says
+    which servers it knows. `clients`: how the names begin, in small letters without spaces, by which it introduces
+    itself to a server. `subagents`: it has some that cannot call an MCP tool but can run a command, so that its
+    instructions say which.
+    """
 
     name: str
     title: str
@@ -65,10 +91,20 @@ class Agent:
     hooks: Hooks | None = None
     note: str = ""
     aliases: tuple[str, ...] = ()
+    moved: tuple[tuple[str, str], ...] = ()
+    listing: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
+    subagents: bool = False
 
     def is_here(self) -> bool:
         """Whether it seems to be installed."""
-        return any(mark.exists() for mark in self.marks) or bool(self.program and shutil.which(self.program))
+        return any(map(os.path.exists, self.marks)) or bool(self.program and program_on_path(self.program))
+
+
+def program_on_path(name: str) -> str | None:
+    """The program of that name on the PATH; never one of the folder that somebody happens to be in."""
+    folders = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(folder)]
+    return shutil.which(name, path=os.pathsep.join(folders))
 
 
 def _plain(command: list[str], environment: Mapping[str, str]) -> dict[str, Any]:
@@ -119,19 +155,41 @@ _CLAUDE_EVENTS: Final = {
 def agents(places: Places) -> list[Agent]:
     """All that are known, whether they are here or not."""
     home, config, applications = places.home, places.config, places.applications
-    code = applications / "Code" / "User"
+    portable, moved = places.named("VSCODE_PORTABLE"), places.named("VSCODE_APPDATA")
+    code = (portable / "user-data" if portable else (moved or applications) / "Code") / "User"
+    claude = places.named("CLAUDE_CONFIG_DIR")
+    claude_folder = claude or home / ".claude"
+    claude_file = (claude or home) / ".claude.json"
+    codex = places.named("CODEX_HOME") or home / ".codex"
+    opencode = places.named("OPENCODE_CONFIG_DIR") or config / "opencode"
+    opencode_files = (opencode / "opencode.jsonc", opencode / "opencode.json")
+    copilot = places.named("COPILOT_HOME") or home / ".copilot"
+    gemini = (places.named("GEMINI_CLI_HOME") or home) / ".gemini"
+    qwen = places.named("QWEN_HOME") or home / ".qwen"
+    cline = places.named("CLINE_DATA_DIR") or (places.named("CLINE_DIR") or home / ".cline") / "data"
+    goose_root = places.named("GOOSE_PATH_ROOT")
+    goose = goose_root / "config" if goose_root else config / "goose"
+    continue_ = places.named("CONTINUE_GLOBAL_DIR") or home / ".continue"
+    kiro = places.named("KIRO_HOME") or home / ".kiro"
+    amp = places.named("AMP_SETTINGS_FILE")
+    amp_files = (config / "amp" / "settings.jsonc", config / "amp" / "settings.json")
+    crush = places.named("CRUSH_GLOBAL_CONFIG") or config / "crush"
     servers = ("mcpServers", SERVER)
     return [
         Agent(
             "claude-code",
             "Claude Code",
-            (home / ".claude.json", home / ".claude"),
-            home / ".claude.json",
+            (claude_file, claude_folder),
+            _first(claude_folder / ".config.json", claude_file),
             servers,
             _typed,
             program="claude",
-            instructions=home / ".claude" / "CLAUDE.md",
-            hooks=Hooks(home / ".claude" / "settings.json", _CLAUDE_EVENTS),
+            instructions=claude_folder / "CLAUDE.md",
+            hooks=Hooks(claude_folder / "settings.json", _CLAUDE_EVENTS),
+            moved=places.set_of("CLAUDE_CONFIG_DIR"),
+            listing=("claude", "mcp", "list"),
+            clients=("claude-code",),
+            subagents=True,
             aliases=("claude",),
         ),
         Agent(
@@ -141,6 +199,7 @@ def agents(places: Places) -> list[Agent]:
             applications / "Claude" / "claude_desktop_config.json",
             servers,
             _plain,
+            clients=("claude-ai", "claude-desktop"),
         ),
         Agent(
             "cursor",
@@ -155,32 +214,38 @@ def agents(places: Places) -> list[Agent]:
                 shape="flat",
                 constants={"version": 1},
             ),
+            clients=("cursor",),
             note="Cursor keeps instructions for all projects in its settings; recollect install --project writes AGENTS.md.",
         ),
         Agent(
             "codex",
             "Codex",
-            (home / ".codex",),
-            home / ".codex" / "config.toml",
+            (codex,),
+            codex / "config.toml",
             ("mcp_servers", SERVER),
             _plain,
             documents.TOML,
             program="codex",
-            instructions=home / ".codex" / "AGENTS.md",
-            hooks=Hooks(
-                home / ".codex" / "hooks.json", {"SessionStart": "session-start", "PreCompact": "before-compaction"}
-            ),
+            instructions=codex / "AGENTS.md",
+            hooks=Hooks(codex / "hooks.json", {"SessionStart": "session-start", "PreCompact": "before-compaction"}),
+            moved=places.set_of("CODEX_HOME"),
+            listing=("codex", "mcp", "list"),
+            clients=("codex",),
             note="Codex asks once whether the hooks may run: /hooks.",
         ),
         Agent(
             "opencode",
             "OpenCode",
-            (config / "opencode",),
-            _first(config / "opencode" / "opencode.jsonc", config / "opencode" / "opencode.json"),
+            (opencode, config / "opencode"),
+            places.named("OPENCODE_CONFIG") or _first(*opencode_files),
             ("mcp", SERVER),
             _opencode,
             program="opencode",
             instructions=config / "opencode" / "AGENTS.md",
+            moved=places.set_of("OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR"),
+            listing=("opencode", "mcp", "list"),
+            clients=("opencode",),
+            subagents=True,
         ),
         Agent(
             "vscode",
@@ -191,16 +256,22 @@ def agents(places: Places) -> list[Agent]:
             _typed,
             program="code",
             aliases=("VS Code", "visual studio code"),
+            moved=places.set_of("VSCODE_PORTABLE", "VSCODE_APPDATA"),
+            clients=("visualstudiocode",),
         ),
         Agent(
             "copilot-cli",
             "Copilot CLI",
-            (home / ".copilot",),
-            home / ".copilot" / "mcp-config.json",
+            (copilot,),
+            copilot / "mcp-config.json",
             servers,
             _copilot,
             program="copilot",
-            instructions=home / ".copilot" / "copilot-instructions.md",
+            instructions=copilot / "copilot-instructions.md",
+            moved=places.set_of("COPILOT_HOME"),
+            listing=("copilot", "mcp", "list"),
+            clients=("github-copilot", "copilot"),
+            subagents=True,
         ),
         Agent(
             "windsurf",
@@ -210,22 +281,26 @@ def agents(places: Places) -> list[Agent]:
             servers,
             _plain,
             instructions=home / ".codeium" / "windsurf" / "memories" / "global_rules.md",
+            clients=("windsurf",),
         ),
         Agent(
             "gemini-cli",
             "Gemini CLI",
-            (home / ".gemini" / "settings.json",),
-            home / ".gemini" / "settings.json",
+            (gemini / "settings.json",),
+            gemini / "settings.json",
             servers,
             _plain,
             program="gemini",
-            instructions=home / ".gemini" / "GEMINI.md",
+            instructions=gemini / "GEMINI.md",
             hooks=Hooks(
-                home / ".gemini" / "settings.json",
+                gemini / "settings.json",
                 {"SessionStart": "session-start", "PreCompress": "before-compaction", "SessionEnd": "session-end"},
                 timeout=10_000,
             ),
             aliases=("gemini",),
+            moved=places.set_of("GEMINI_CLI_HOME"),
+            listing=("gemini", "mcp", "list"),
+            clients=("gemini",),
         ),
         Agent(
             "antigravity",
@@ -234,18 +309,23 @@ def agents(places: Places) -> list[Agent]:
             home / ".gemini" / "antigravity" / "mcp_config.json",
             servers,
             _plain,
+            clients=("antigravity",),
         ),
         Agent(
             "qwen-code",
             "Qwen Code",
-            (home / ".qwen",),
-            home / ".qwen" / "settings.json",
+            (qwen,),
+            qwen / "settings.json",
             servers,
             _plain,
             program="qwen",
-            instructions=home / ".qwen" / "QWEN.md",
-            hooks=Hooks(home / ".qwen" / "settings.json", _CLAUDE_EVENTS, timeout=10_000),
+            instructions=qwen / "QWEN.md",
+            hooks=Hooks(qwen / "settings.json", _CLAUDE_EVENTS, timeout=10_000),
             aliases=("qwen",),
+            moved=places.set_of("QWEN_HOME"),
+            listing=("qwen", "mcp", "list"),
+            clients=("qwen",),
+            subagents=True,
         ),
         Agent(
             "zed",
@@ -255,6 +335,7 @@ def agents(places: Places) -> list[Agent]:
             ("context_servers", SERVER),
             _plain,
             program="zed",
+            clients=("zed",),
         ),
         Agent(
             "cline",
@@ -264,6 +345,22 @@ def agents(places: Places) -> list[Agent]:
             servers,
             _plain,
             instructions=home / "Documents" / "Cline" / "Rules" / "recollect.md",
+            moved=places.set_of("VSCODE_PORTABLE", "VSCODE_APPDATA"),
+            clients=("cline",),
+            subagents=True,
+        ),
+        Agent(
+            "cline-cli",
+            "Cline CLI",
+            (cline,),
+            places.named("CLINE_MCP_SETTINGS_PATH") or cline / "settings" / "cline_mcp_settings.json",
+            servers,
+            _plain,
+            program="cline",
+            instructions=home / "Documents" / "Cline" / "Rules" / "recollect.md",
+            moved=places.set_of("CLINE_MCP_SETTINGS_PATH", "CLINE_DATA_DIR", "CLINE_DIR"),
+            clients=("@cline", "cline"),
+            subagents=True,
         ),
         Agent(
             "roo",
@@ -274,6 +371,8 @@ def agents(places: Places) -> list[Agent]:
             _plain,
             instructions=home / ".roo" / "rules" / "recollect.md",
             aliases=("roo cline",),
+            moved=places.set_of("VSCODE_PORTABLE", "VSCODE_APPDATA"),
+            clients=("roo",),
         ),
         Agent(
             "kilo",
@@ -283,37 +382,45 @@ def agents(places: Places) -> list[Agent]:
             servers,
             _plain,
             aliases=("kilocode",),
+            moved=places.set_of("VSCODE_PORTABLE", "VSCODE_APPDATA"),
+            clients=("kilo",),
         ),
         Agent(
             "goose",
             "Goose",
-            (config / "goose",),
-            config / "goose" / "config.yaml",
+            (goose,),
+            goose / "config.yaml",
             ("extensions", SERVER),
             _goose,
             documents.YAML,
             program="goose",
-            instructions=config / "goose" / ".goosehints",
+            instructions=goose / ".goosehints",
+            moved=places.set_of("GOOSE_PATH_ROOT"),
+            clients=("goose",),
         ),
         Agent(
             "continue",
             "Continue",
-            (home / ".continue",),
-            home / ".continue" / "config.yaml",
+            (continue_,),
+            continue_ / "config.yaml",
             ("mcpServers", SERVER),
             _continue,
             documents.YAML_LIST,
             program="cn",
+            moved=places.set_of("CONTINUE_GLOBAL_DIR"),
+            clients=("continue",),
         ),
         Agent(
             "kiro",
             "Kiro",
-            (home / ".kiro",),
-            home / ".kiro" / "settings" / "mcp.json",
+            (kiro,),
+            kiro / "settings" / "mcp.json",
             servers,
             _plain,
             program="kiro",
-            instructions=home / ".kiro" / "steering" / "recollect.md",
+            instructions=kiro / "steering" / "recollect.md",
+            moved=places.set_of("KIRO_HOME"),
+            clients=("kiro",),
         ),
         Agent(
             "amazon-q",
@@ -324,25 +431,31 @@ def agents(places: Places) -> list[Agent]:
             _amazon,
             program="q",
             aliases=("q developer",),
+            clients=("q-dev", "amazon-q", "amazonq"),
         ),
         Agent(
             "amp",
             "Amp",
             (config / "amp",),
-            config / "amp" / "settings.json",
+            amp or _first(*amp_files),
             ("amp.mcpServers", SERVER),
             _plain,
             program="amp",
             instructions=config / "amp" / "AGENTS.md",
+            moved=places.set_of("AMP_SETTINGS_FILE"),
+            listing=("amp", "mcp", "list"),
+            clients=("amp",),
         ),
         Agent(
             "crush",
             "Crush",
-            (config / "crush",),
-            config / "crush" / "crush.json",
+            (crush,),
+            crush / "crush.json",
             ("mcp", SERVER),
             _typed,
             program="crush",
+            moved=places.set_of("CRUSH_GLOBAL_CONFIG"),
+            clients=("crush",),
         ),
         Agent(
             "factory",
@@ -354,6 +467,7 @@ def agents(places: Places) -> list[Agent]:
             program="droid",
             instructions=home / ".factory" / "AGENTS.md",
             aliases=("droid",),
+            clients=("factory", "droid"),
         ),
     ]
 

@@ -37,7 +37,7 @@ def doctor(
     ] = False,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
-    """What is wrong, and how to mend it. Exit code 1 where something is.
+    """What is wrong, and how to mend it; which agents are connected, and when each was last here. Exit code 1 for a problem.
 
     Examples: recollect doctor, recollect doctor --check api, recollect doctor --concurrency
     """
@@ -60,6 +60,7 @@ def doctor(
                 if not all_:
                     raise
                 found.append({"level": "problem", "subject": name, "message": error.message, "mend": error.hint})
+    found.extend(_agents())
     if json_:
         as_json(found)
     else:
@@ -70,6 +71,17 @@ def doctor(
                 line(f"         {item['mend']}")
     if any(item["level"] == "problem" for item in found):
         raise typer.Exit(1)
+
+
+def _agents() -> list[dict[str, Any]]:
+    """One finding for each agent that is here or set up, with the facts as `agent`."""
+    from recollect.agents import status
+    from recollect.agents.known import Places, agents
+
+    return [
+        {**status.finding(one).to_dict(), "agent": status.facts(one)}
+        for one in status.statuses(agents(Places.of()), home_directory())
+    ]
 
 
 def _latencies() -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +17,8 @@ from recollect.home import home_directory
 
 if TYPE_CHECKING:  # every command's start would pay for them
     from recollect.agents import install as setting_up
-    from recollect.agents.known import Agent
+    from recollect.agents import listing
+    from recollect.agents.known import Agent, Places
 
 _All = Annotated[
     list[str] | None,
@@ -42,12 +45,16 @@ def install(
     ] = False,
     dry_run: _DryRun = False,
     yes: _Yes = False,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Ask the agents afterwards what their own lists of servers say.")
+    ] = True,
     json_: Annotated[bool, JSON] = False,
 ) -> None:
     """Set coding agents up: the MCP server, instructions, and hooks where an agent has them.
 
     Configurations are merged, never overwritten: comments and formatting stay, and each file is copied first to
-    `backups/agents` in the data directory. Without --agent, those found here are shown and asked about.
+    `backups/agents` in the data directory. Without --agent, those found here are shown and asked about. The agents'
+    own variables (CLAUDE_CONFIG_DIR, CODEX_HOME, …) say where their files lie.
 
     Examples:
 
@@ -60,9 +67,11 @@ def install(
       recollect install --project
     """
     from recollect.agents import install as setting_up
+    from recollect.agents import listing
     from recollect.agents.known import Places, agents
 
-    known = agents(Places.of())
+    places = Places.of()
+    known = agents(places)
     if list_:
         _list(known, json_)
         return
@@ -76,16 +85,29 @@ def install(
         made = setting_up.plan(wanted, command, environment, home, force=force)
         if project:
             also = setting_up.plan_project(Path.cwd())
-            made = setting_up.Plan((*made.changes, *also.changes), made.problems, made.unchanged)
-    done = _carry_out(made, dry_run, yes or bool(agent) or project, json_, lambda: setting_up.apply(made, home), _NONE)
-    if not json_ and not (project and not agent):
-        _others(wanted)
-    if done and not json_ and made.changes:
-        line("Start the agents anew; then ask one: where is … in this repository?")
-        for found in known:
-            if found.note and any(found.name in change.agent.split(", ") for change in made.changes):
-                note(found.note)
-    if made.problems:
+            problems = (*made.problems, *also.problems)
+            made = setting_up.Plan((*made.changes, *also.changes), problems, made.unchanged)
+    outcome = _carry_out(
+        made, dry_run, yes or bool(agent) or project, json_, lambda: setting_up.apply(made, home), _NONE
+    )
+    failed = {name for names, _ in outcome.problems for name in names.split(", ")}
+    asked = [one for one in wanted if one.name not in failed] if check and not dry_run and outcome.agreed else []
+    sights = listing.ask(asked, places.home)
+    if json_:
+        outcome.print(sights)
+    else:
+        if not (project and not agent):
+            _others(wanted)
+        for one in wanted:
+            _moved(one, places)
+        for sight in sights:
+            (line if sight.state in ("connected", "listed") else note)(sight.sentence())
+        if outcome.done and made.changes:
+            line("Start the agents anew; then ask one: where is … in this repository?")
+            for found in known:
+                if found.note and any(found.name in change.agent.split(", ") for change in made.changes):
+                    note(found.note)
+    if outcome.problems:
         raise typer.Exit(1)
 
 
@@ -112,28 +134,31 @@ def uninstall(
     known, home = agents(Places.of()), home_directory()
     wanted = _chosen(known, agent, here=False) if agent or not project else []
     made = setting_up.plan_removal(wanted, home, project=Path.cwd() if project else None)
-    _carry_out(made, dry_run, yes or bool(agent) or project, json_, lambda: setting_up.apply_removal(made, home))
-    if made.problems:
+    agreed = yes or bool(agent) or project
+    outcome = _carry_out(made, dry_run, agreed, json_, lambda: setting_up.apply_removal(made, home))
+    if json_:
+        outcome.print()
+    if outcome.problems:
         raise typer.Exit(1)
 
 
 def _chosen(known: list[Agent], names: list[str] | None, *, here: bool = True) -> list[Agent]:
     if not names or "all" in names:
         return [agent for agent in known if agent.is_here() or not here]
-    by_name: dict[str, Agent] = {}
+    by_name: dict[str, list[Agent]] = {}
     for agent in known:  # by its name, its program's, or its title, however written
-        for name in (agent.name, agent.program, agent.title, *agent.aliases):
-            if name is not None:
-                by_name.setdefault(_plain(name), agent)
+        for name in {_plain(name) for name in (agent.name, agent.program, agent.title, *agent.aliases) if name}:
+            by_name.setdefault(name, []).append(agent)
     chosen: dict[str, Agent] = {}
     for said in (part for name in names for part in name.split(",") if part.strip()):
-        found = by_name.get(_plain(said))
-        if found is None:
+        found = by_name.get(_plain(said), [])
+        if not found:
             close = get_close_matches(_plain(said), by_name, 1, 0.5)
             listed = ", ".join(agent.name for agent in known)
-            hint = f"Did you mean {by_name[close[0]].name}?" if close else f"Known: {listed}"
+            hint = f"Did you mean {by_name[close[0]][0].name}?" if close else f"Known: {listed}"
             raise UserError(f"no agent is called {said!r}", hint=hint, code="unknown_agent")
-        chosen[found.name] = found
+        # one name may be that of an editor's extension and of a program: those that are here, else the first
+        chosen.update({one.name: one for one in [one for one in found if one.is_here()] or found[:1]})
     return list(chosen.values())
 
 
@@ -165,12 +190,49 @@ def _others(wanted: list[Agent]) -> None:
         note(f"memories of mcp-memory-service were found; to bring them along: recollect memory import {path}")
 
 
+def _moved(agent: Agent, places: Places) -> None:
+    """Say where a variable's value depends on who reads it."""
+    for name, value in agent.moved:
+        if not value.startswith("/"):
+            note(
+                f"{name} is {value}; here that is {places.named(name)}. {agent.title} may read it otherwise where it is "
+                "started: write the whole path."
+            )
+
+
+@dataclass
+class _Outcome:
+    """What came of a plan. `agreed`: nobody refused it."""
+
+    plan: setting_up.Plan
+    problems: list[tuple[str, str]]
+    agreed: bool = False
+    done: bool = False
+
+    def print(self, sights: Sequence[listing.Sight] = ()) -> None:
+        changes = [
+            {"agent": one.agent, "part": one.part, "path": str(one.path), "diff": one.diff()}
+            for one in self.plan.changes
+        ]
+        as_json(
+            {
+                "changes": changes,
+                "done": self.done,
+                "problems": [{"agent": name, "message": said} for name, said in self.problems],
+                "unchanged": list(self.plan.unchanged),
+                "checks": [
+                    {"agent": one.agent, "command": one.command, "state": one.state, "said": one.said} for one in sights
+                ],
+            }
+        )
+
+
 def _carry_out(
     made: setting_up.Plan, dry_run: bool, agreed: bool, json_: bool, apply: Any, empty: str = "nothing to take back"
-) -> bool:
-    """Show a plan, ask if need be, do it; whether it was done."""
-    for name, said in made.problems:
-        note(f"{name}: {said}")
+) -> _Outcome:
+    """Show a plan, ask if need be, do it."""
+    outcome = _Outcome(made, list(made.problems), agreed=agreed or not made.changes)
+    _show_problems(made.problems)
     if not json_:
         for change in made.changes:
             if dry_run:
@@ -181,24 +243,27 @@ def _carry_out(
         if not made.changes and not made.problems:
             what = f"set up already: {', '.join(made.unchanged)}" if made.unchanged else empty
             line(f"{what} (recollect install --list shows which agents are known)")
-    done = False
     if made.changes and not dry_run:
         if not agreed:
             if json_ or not sys.stdin.isatty():
                 raise UserError(
                     "nobody can be asked here", hint="Add --yes, or name them: --agent NAME", code="no_terminal"
                 )
-            agreed = typer.confirm("Go on?", err=True)
-        if agreed:
-            apply()
-            done = True
-    if json_:
-        changes = [
-            {"agent": one.agent, "part": one.part, "path": str(one.path), "diff": one.diff()} for one in made.changes
-        ]
-        problems = [{"agent": name, "message": said} for name, said in made.problems]
-        as_json({"changes": changes, "done": done, "problems": problems, "unchanged": list(made.unchanged)})
-    return done
+            outcome.agreed = typer.confirm("Go on?", err=True)
+        if outcome.agreed:
+            failed = apply()
+            _show_problems(failed)
+            outcome.problems += failed
+            outcome.done = len(failed) < len(made.changes)
+    return outcome
+
+
+def _show_problems(problems: Sequence[tuple[str, str]]) -> None:
+    for name, said in problems:
+        first, *rest = said.split("\n")
+        note(f"{name}: {first}")
+        for one in rest:
+            note(f"    {one}")
 
 
 def _show_diff(diff: str) -> None:

@@ -27,6 +27,7 @@ from recollect.server.progress import EVERY_S, Reporter
 from recollect.server.tooling import Answer, Call, Tool
 from recollect.sync import git
 from recollect.workspace import Caller, Workspace
+from recollect.workspace.last_seen import LastSeen
 
 log = logging.getLogger("recollect.mcp")
 INSTRUCTIONS = (
@@ -83,6 +84,7 @@ class Mcp:
         self._progress_every_s = progress_every_s
         self._quick = quick
         self._waiting = waiting
+        self._last_seen = LastSeen(workspace.home)
         self._server: Server[Any] = Server(
             "recollect",
             version=__version__,
@@ -118,13 +120,21 @@ class Mcp:
 
     async def _list_tools(self, context: Any, params: Any) -> types.ListToolsResult:
         client = client_of_request.get()
+        self._note(context)
         key = client.toolsets, client.structured
         if key not in self._listings:
             shown = [_described(tool, client.structured) for tool in tools.listed(client.toolsets)]
             self._listings[key] = types.ListToolsResult(tools=shown)
         return self._listings[key]
 
+    def _note(self, context: Any) -> None:
+        """Keep that this client was here, for `recollect doctor`."""
+        introduced = context.session.client_params
+        if introduced is not None and self._last_seen.is_news(introduced.client_info.name):
+            self._quick.submit(self._last_seen.note, introduced.client_info.name)
+
     async def _call_tool(self, context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+        self._note(context)
         try:
             tool = tools.BY_NAME.get(params.name)
             if tool is None:
