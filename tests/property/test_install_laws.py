@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recollect.agents import documents, hooks, ours
@@ -146,28 +146,33 @@ def _same_document(agent: Agent, name: str, now: bytes, before: bytes) -> None:
     assert value(now) == value(before)
 
 
+@settings(deadline=None)
 @given(_EVENTS, st.dictionaries(_NAMES, _VALUES, max_size=3), _SPELLED, st.booleans())
 def test_others_hooks_are_as_they_were(events: Any, more: Any, spelled: Any, null: bool) -> None:
     whole = {**more, "hooks": None if null else events}
     _check("claude-code", {".claude/settings.json": _json_text(whole, *spelled)})
 
 
+@settings(deadline=None)
 @given(st.dictionaries(_NAMES, _VALUES, max_size=3), st.none() | st.dictionaries(_NAMES, _VALUES, max_size=3), _SPELLED)
 def test_others_servers_in_json_are_as_they_were(more: Any, servers: Any, spelled: Any) -> None:
     _check("cursor", {".cursor/mcp.json": _json_text({**more, "mcpServers": servers}, *spelled)})
     _check("opencode", {".config/opencode/opencode.json": _json_text({**more, "mcp": servers}, *spelled)})
 
 
+@settings(deadline=None)
 @given(toml_texts(), st.sampled_from(["\n", "\r\n"]), st.sampled_from(["", "\ufeff"]))
 def test_toml_is_as_it_was(text: str, ends: str, mark: str) -> None:
     _check("codex", {".codex/config.toml": (mark + text.replace("\n", ends)).encode()})
 
 
+@settings(deadline=None)
 @given(yaml_texts(), st.sampled_from(["\n", "\r\n"]))
 def test_yaml_is_as_it_was(text: str, ends: str) -> None:
     _check("goose", {".config/goose/config.yaml": text.replace("\n", ends).encode()})
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab#\n <>!-", max_size=30))
 def test_instructions_are_as_they_were(text: str) -> None:
     there = documents.with_block(text, "ours")
@@ -176,6 +181,7 @@ def test_instructions_are_as_they_were(text: str) -> None:
     assert documents.without_block(there + "theirs\n").endswith("theirs\n")
 
 
+@settings(deadline=None)
 @given(_EVENTS, st.integers(1, 99), st.sampled_from(["Bash", "resume"]))
 def test_what_somebody_added_to_our_group_stays(events: Any, timeout: int, matcher: str) -> None:
     agent = chosen(Path("/h"), ["claude-code"])[0]
