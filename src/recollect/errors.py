@@ -10,12 +10,18 @@ TYPE_CHECKING = False  # as in `recollect`
 if TYPE_CHECKING:
     from typing import Any, ClassVar
 
+_LONGEST = 1_500  # characters of a message or a hint, which may repeat what a caller sent
+_END = 300  # of these, which say what is wrong with it
 _URL_CREDENTIALS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@]+@")
 
 
 def without_credentials(text: str) -> str:
     """Cut user names, passwords and tokens out of every URL in `text` (git's output, messages, logs)."""
     return _URL_CREDENTIALS.sub(r"\1", text)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - _END]} … {text[-_END:]}"
 
 
 class RecollectError(Exception):
@@ -35,8 +41,9 @@ class RecollectError(Exception):
     ) -> None:
         """`hint`: what to do now; `call`: the call that does it (`recollect.calls`), which each surface spells."""
         said = message if message is not None else (type(self).__doc__ or "").strip()
-        self.message = escape.line(without_credentials(said))  # it names files, URLs, branches: others chose them
-        self.hint = escape.line(hint)
+        # It names files, URLs, branches: others chose them.
+        self.message = escape.line(_short(without_credentials(said)))
+        self.hint = escape.line(_short(hint))
         self.call = call
         if code is not None:
             self.code = code

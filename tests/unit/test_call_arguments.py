@@ -82,6 +82,56 @@ def test_a_list_may_be_written_in_any_way(given: Any, meant: Any) -> None:
     assert understand(schema.SearchCode, {"query": "x", "path_glob": given}).parameters.path_glob == meant
 
 
+@pytest.mark.parametrize("word", ["null", "None", "undefined", '"null"', [None], "[null]", [""], '[""]', ",", [[]]])
+def test_a_word_or_a_list_that_names_nothing_is_not_given(word: Any) -> None:
+    given = {"query": "x", "limit": word, "path_glob": word, "repository": word, "content": word, "max_tokens": word}
+    emptied = [name for name in given if word in (",", [[]]) and name != "path_glob"]
+    given = {name: value for name, value in given.items() if name not in emptied} | {"query": "x"}
+    assert understand(schema.SearchCode, given).parameters == understand(schema.SearchCode, {"query": "x"}).parameters
+
+
+@pytest.mark.parametrize("nothing", ["null", "none", [None], [""], '[""]', "[null]", ",", " , "])
+def test_what_names_no_tag_erases_none(nothing: Any) -> None:
+    assert understand(schema.UpdateMemory, {"id": "a", "tags": nothing}).parameters.tags is None
+
+
+def test_a_word_is_no_missing_filter_where_something_is_deleted() -> None:
+    understood = understand(schema.DeleteMemory, {"tags": "null", "before": "none"}, reads=False, deletes=True)
+    assert (understood.parameters.tags, understood.parameters.before) == ("null", "none")
+
+
+def test_a_question_may_be_one_of_the_words_for_nothing() -> None:
+    assert understand(schema.ListRepositories, {"query": "null"}).parameters.query == "null"
+    assert understand(schema.FindSymbol, {"name": "None"}).parameters.name == "None"
+    assert understand(schema.UpdateMemory, {"id": "a", "content": "none"}).parameters.content == "none"
+
+
+@pytest.mark.parametrize("given", ['"shop"', ["shop"], '["shop"]', "['shop']", [["shop"]], ['["shop"]']])
+def test_one_text_may_come_in_quotes_or_in_a_list(given: Any) -> None:
+    assert understand(schema.OneRepository, {"repository": given}).parameters.repository == "shop"
+    assert understand(schema.StoreMemory, {"content": "x", "tags": given}).parameters.tags in ("shop", ["shop"])
+    assert understand(schema.SearchCode, {"query": "x", "repository": given}).parameters.repository in (
+        "shop",
+        ["shop"],
+    )
+
+
+@pytest.mark.parametrize("given", ['"7"', "[7]", '["7"]', ["7"]])
+def test_one_number_may_come_in_quotes_or_in_a_list(given: Any) -> None:
+    assert understand(schema.SearchCode, {"query": "x", "limit": given}).parameters.limit == 7
+
+
+def test_a_list_of_numbers_as_text_is_a_list_except_for_globs() -> None:
+    assert understand(schema.StoreMemory, {"content": "x", "tags": "[2024, 7]"}).parameters.tags == ["2024", "7"]
+    assert understand(schema.StoreMemory, {"content": "x", "tags": '[2024, "a"]'}).parameters.tags == ["2024", "a"]
+
+
+@pytest.mark.parametrize("broken", ['["*.py"', '["*.py", "*.js"', "['*.py', '*.js'"])
+def test_a_broken_list_is_refused_rather_than_taken_for_a_name(broken: str) -> None:
+    with pytest.raises(UserError, match="path_glob must be text or a list of texts"):
+        understand(schema.SearchCode, {"query": "x", "path_glob": broken})
+
+
 def test_an_object_may_be_json_text() -> None:
     stored = understand(schema.StoreMemory, {"content": "x", "metadata": '{"ticket": 7}', "files": "a.py", "tags": 3})
     assert stored.parameters.metadata == {"ticket": 7}

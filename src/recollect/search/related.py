@@ -31,7 +31,7 @@ def related(
     Raises:
         UserError: nothing is indexed at that line.
     """
-    snapshot = source.snapshot
+    snapshot, line = source.snapshot, min(line, 2**31)  # SQLite holds no larger numbers than 64 bits
     holding = "file_id = ? AND start_line <= ? AND end_line >= ?"
     sql = f"SELECT start_line, end_line, symbol FROM named_chunks WHERE {holding} ORDER BY start_line DESC LIMIT 1"
     rows = snapshot.rows(sql, (info.id, line, line))

@@ -2,6 +2,7 @@
 
 `null` and blank text mean "not given" for optional parameters, numbers and booleans may be text, lists and objects may be
 JSON text, a list may also be one value or text with commas. What cannot be understood is an error that names it.
+Models also write `null` as a word, one value as a list of one, and quotes around a name.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import AliasChoices, BaseModel, ValidationError
@@ -25,6 +27,11 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _NOT_GIVEN: Final = object()
 _MAY_HOLD_COMMAS: Final = frozenset({"repository"})  # a path may; the registry separates several
+_FREE_TEXT: Final = frozenset({"query", "content"})  # means itself, whatever it looks like
+_GLOBS: Final = frozenset({"path_glob", "exclude_patterns", "ignore_patterns"})  # "[0]" is one
+_NOTHING: Final = frozenset({"null", "none", "undefined", "nil"})  # as models write that there is no value
+_BROKEN_LIST: Final = re.compile(r"\[\s*(\"|'[^']*'\s*,)")  # begins like a list of texts
+_DEEPEST: Final = 5  # lists of one list
 _LONGEST_LIST_TEXT: Final = 100_000  # characters of a list written as text
 _MOST_NOTES: Final = 5
 _LONGEST_SHOWN: Final = 60  # characters of a wrong value that an error repeats
@@ -52,6 +59,10 @@ class _Field:
     choices: tuple[Any, ...]
     is_required: bool
 
+    @property
+    def is_free_text(self) -> bool:
+        return self.name in _FREE_TEXT and not self.choices
+
 
 def understand(
     model: type[BaseModel], arguments: Mapping[str, Any] | None, *, reads: bool = True, deletes: bool = False
@@ -70,7 +81,7 @@ def understand(
         if field_name is None:
             extra[name] = value
             continue
-        read = _read(fields[field_name], value)
+        read = _read(fields[field_name], value, deletes)
         if read is _NOT_GIVEN:
             if deletes and value is not None and not (isinstance(value, str) and not value.strip()):
                 raise UserError(f"{_shown(name)} names nothing; nothing was deleted", code="invalid_argument")
@@ -166,14 +177,18 @@ def _parts(annotation: Any) -> Iterator[Any]:
 # -- values -----------------------------------------------------------------------------------------------------------
 
 
-def _read(field: _Field, value: Any) -> Any:
+def _read(field: _Field, value: Any, deletes: bool) -> Any:
     """The value as its parameter takes it; what cannot be read so stays as it is, for the validation to name."""
-    if value is None or (isinstance(value, str) and not value.strip() and not field.is_required):
+    if not field.is_free_text:
+        value = _without_quotes(value)
+        value = value if list in field.kinds or dict in field.kinds else _decoded(value, list)
+    value = _alone(value)
+    if isinstance(value, list) and len(value) == 1 and list not in field.kinds and dict not in field.kinds:
+        value = value[0]
+    if value is None or (isinstance(value, str) and not field.is_required and _is_nothing(field, value, deletes)):
         return _NOT_GIVEN
     if list in field.kinds:
         return _read_list(field, value)
-    if isinstance(value, list) and len(value) == 1 and dict not in field.kinds:
-        value = value[0]
     if dict in field.kinds:
         return _decoded(value, dict)
     if field.choices:
@@ -188,22 +203,53 @@ def _read(field: _Field, value: Any) -> Any:
     return value
 
 
+def _is_nothing(field: _Field, text: str, deletes: bool) -> bool:
+    """Whether text says that there is no value. Where something is deleted, a word is never taken for that."""
+    word = text.strip().lower()
+    return not word or (word in _NOTHING and not deletes and not field.is_free_text)
+
+
+def _without_quotes(value: Any) -> Any:
+    """Text that came as JSON text of itself: `"shop"` with its quotes."""
+    if isinstance(value, str) and len(value) <= _LONGEST_LIST_TEXT and value.strip()[:1] == '"' == value.strip()[-1:]:
+        with suppress(ValueError):
+            inner = json.loads(value)
+            return inner if isinstance(inner, str) else value
+    return value
+
+
+def _alone(value: Any) -> Any:
+    """What a list holds that has one item, where that is a list again, null, or text of a list."""
+    for _ in range(_DEEPEST):
+        if not isinstance(value, list) or len(value) != 1:
+            break
+        inner = value[0]
+        decoded = _decoded(inner, list) if isinstance(inner, str) and _BROKEN_LIST.match(inner.lstrip()) else inner
+        if decoded is not None and not isinstance(decoded, list):
+            break
+        value = decoded or None  # a list of an empty one says nothing
+    return value
+
+
 def _read_list(field: _Field, value: Any) -> Any:
-    decoded: Any = _decoded(value, list)
-    is_empty = decoded == []
+    decoded: Any = _decoded(value, list, numbers=field.name not in _GLOBS)
     if isinstance(decoded, str):
+        if _BROKEN_LIST.match(decoded.lstrip()):
+            return {"not a list": decoded}  # refused with its beginning: taken as it stands, it would match nothing
         if field.name in _MAY_HOLD_COMMAS:
             return decoded if str in field.kinds else [decoded]
         decoded = _separated(decoded)
         if len(decoded) == 1 and str in field.kinds:
             return decoded[0]
+        if not decoded:
+            return _NOT_GIVEN
     if isinstance(decoded, bool | int | float):
         decoded = [decoded]
     if not isinstance(decoded, list):
         return decoded
     items = [_text(item) if isinstance(item, bool | int | float) else item for item in decoded]
     named = [item for item in items if item is not None and not (isinstance(item, str) and not item.strip())]
-    return named if named or is_empty else _NOT_GIVEN  # [""] and "," name nothing
+    return named if named or not items else _NOT_GIVEN  # [null] and [""] name nothing; [] is an empty list
 
 
 def _read_number(value: Any, whole: bool) -> Any:
@@ -220,8 +266,11 @@ def _read_number(value: Any, whole: bool) -> Any:
     return value
 
 
-def _decoded(value: Any, kind: type) -> Any:
-    """A list or an object that was written as text, in JSON or as Python does; anything else as it is."""
+def _decoded(value: Any, kind: type, numbers: bool = True) -> Any:
+    """A list or an object that was written as text, in JSON or as Python does; anything else as it is.
+
+    `numbers`: whether a list may hold nothing but numbers. A glob may look like that: "[0]" holds no text.
+    """
     opening = "[" if kind is list else "{"
     if not isinstance(value, str) or not value.lstrip().startswith(opening) or len(value) > _LONGEST_LIST_TEXT:
         return value
@@ -231,12 +280,18 @@ def _decoded(value: Any, kind: type) -> Any:
             decoded = decode(value.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-        # A glob may look like a list: "[0-9]" is no JSON, and "[0]" holds no text.
         if isinstance(decoded, dict) and kind is dict:
             return decoded
-        if isinstance(decoded, list) and all(item is None or isinstance(item, str) for item in decoded):
+        if isinstance(decoded, list) and kind is list and _is_plain(decoded, numbers):
             return decoded
     return value
+
+
+def _is_plain(items: list[Any], numbers: bool) -> bool:
+    """Whether these are texts, or numbers where a list may hold these alone."""
+    if not all(item is None or isinstance(item, str | int | float) for item in items):
+        return False
+    return numbers or not items or any(item is None or isinstance(item, str) for item in items)
 
 
 def _separated(value: str) -> list[str]:

@@ -15,6 +15,7 @@ Names = Text | list[Text]
 Tags = Annotated[list[Text], Field()] | Text  # annotated, or typing takes it for Names
 Moment = Text | Number
 LEAST_TOKENS: Final = 50  # of an answer
+_LAST_LINE: Final = 2**31 - 1  # no file has more
 HIDDEN: Final[dict[str, Any]] = {"hidden": True}
 """of a parameter that is accepted and not published"""
 ASKED_FOR: Final[dict[str, Any]] = {"asked_for": True}
@@ -94,7 +95,11 @@ class FindSymbol(Parameters):
 class FindRelated(Parameters):
     path: Text = Field(validation_alias=_PATH)
     line: Whole | None = Field(
-        None, ge=1, validation_alias=_also("line", "line_number", "start_line"), json_schema_extra=ASKED_FOR
+        None,
+        ge=1,
+        le=_LAST_LINE,
+        validation_alias=_also("line", "line_number", "start_line"),
+        json_schema_extra=ASKED_FOR,
     )
     repository: Text | None = Field(None, validation_alias=_REPOSITORY, description='"*": look in all')
     limit: Whole = Field(10, ge=1, le=100, validation_alias=_LIMIT)
@@ -103,10 +108,12 @@ class FindRelated(Parameters):
 
 class ReadCode(Parameters):
     path: Text = Field(validation_alias=_PATH, description="also as hits print it: repo:path:12-40")
-    start_line: Whole | None = Field(None, ge=1, validation_alias=_also("start_line", "start", "line", "from_line"))
-    end_line: Whole | None = Field(None, ge=1, validation_alias=_also("end_line", "end", "to_line"))
+    start_line: Whole | None = Field(
+        None, ge=1, le=_LAST_LINE, validation_alias=_also("start_line", "start", "line", "from_line")
+    )
+    end_line: Whole | None = Field(None, ge=1, le=_LAST_LINE, validation_alias=_also("end_line", "end", "to_line"))
     repository: Text | None = Field(None, validation_alias=_REPOSITORY)
-    max_tokens: Whole = Field(4400, ge=100, json_schema_extra=HIDDEN)
+    max_tokens: Whole = Field(4400, ge=LEAST_TOKENS, json_schema_extra=HIDDEN)
 
 
 class GetRepoMap(Parameters):

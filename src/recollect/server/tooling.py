@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from recollect import escape
+from recollect.calls import as_tool, next_call
 from recollect.model import Progress, Record
 from recollect.records import dataclass
 from recollect.server.schema import Parameters
 from recollect.workspace import Caller, Workspace
 
 _CHARACTERS_PER_TOKEN: Final = 4
+_SHARE_OF_NOTES: Final = 3  # of a budget that does not hold all: at most a third
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,28 @@ def answered(result: Record | dict[str, Any], show: Callable[[Any], str]) -> Ans
     return (result.to_dict() if isinstance(result, Record) else result), show(escape.fields(result))
 
 
-def within(text: str, max_tokens: int | None, reserved: int = 0) -> str:
-    """`text`, cut after a line where it is longer than a budget, and then how to have more. `reserved`: characters for notes."""
-    most = len(text) if max_tokens is None else max_tokens * _CHARACTERS_PER_TOKEN - reserved
-    if len(text) <= most:
-        return text
-    whole = -(-len(text) // _CHARACTERS_PER_TOKEN)
-    more = f"… cut: {max_tokens} of {whole} tokens. Narrow the question, or ask with max_tokens={whole}."
+def within(text: str, max_tokens: int | None, notes: Sequence[str] = (), again: Mapping[str, Any] | None = None) -> str:
+    """`text` and the notes, cut where they are longer than a budget: `text` after a line, with how to have more.
+
+    `again`: the call of the same question, offered with a larger budget; None where asking again would do more than that.
+    """
+    most = max_tokens * _CHARACTERS_PER_TOKEN if max_tokens is not None else len(text) + sum(map(len, notes)) * 2 + 100
+    noted = "".join(f"\n({sentence})" for sentence in notes)
+    if len(noted) > most // _SHARE_OF_NOTES and len(noted) + len(text) > most:
+        noted = f"{noted[: most // _SHARE_OF_NOTES - 2]}…)"
+    if len(text) + len(noted) <= most:
+        return text + noted
+    most -= len(noted)
+    whole = -(-(len(text) + len(noted)) // _CHARACTERS_PER_TOKEN)
+    more = f"… cut: {max_tokens} of {whole} tokens."
+    if again is not None:
+        call = as_tool(next_call(again["tool"], **{**again["arguments"], "max_tokens": whole}))
+        more += _fitting(f" Narrow the question, or ask: {call}", f" More: max_tokens={whole}", most - len(more))
     room = max(0, most - len(more) - 1)
     end = text.rfind("\n", 0, room + 1)
-    return f"{text[: end if end > room // 2 else room]}\n{more}"
+    return f"{text[: end if end > room // 2 else room]}\n{more}{noted}"
+
+
+def _fitting(long: str, short: str, most: int) -> str:
+    """The longer of two sentences where it takes a small part of the room, else the shorter one."""
+    return long if len(long) <= most // 3 else short

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import Field
 
 from recollect import escape, model
+from recollect.calls import NextCall, next_call
 from recollect.model import RepositoryStatus, SyncResult
 from recollect.server import memory_tools, render, schema
 from recollect.server.arguments import field_of, understand
@@ -15,6 +16,7 @@ from recollect.server.tooling import Answer, Call, Tool, answered, within
 
 _DEFAULT_TOKENS: Final = 4_500
 _HEAD_TOKENS: Final = 60  # of an answer, beside its lines
+_LARGER: Final = 3  # times, the budget that is offered where one did not do
 
 
 def _search(call: Call, p: schema.SearchAnyForm) -> Answer:
@@ -34,7 +36,15 @@ def _search(call: Call, p: schema.SearchAnyForm) -> Answer:
         snippet_lines=p.snippet_lines,
         max_tokens=p.max_tokens,
     )
-    return answered(result, render.search)
+    again = p.model_dump(exclude_defaults=True, exclude={"extension_filter"})
+    if p.extension_filter:
+        again |= {"path_glob": globs, "content": content}
+    return answered(result, lambda shown: render.search(shown, _with_more(again, "search_code", p.max_tokens)))
+
+
+def _with_more(arguments: Mapping[str, Any], tool: str, max_tokens: int | None) -> NextCall:
+    """The call of the same question with a larger budget."""
+    return next_call(tool, **{**arguments, "max_tokens": _LARGER * (max_tokens or _DEFAULT_TOKENS)})
 
 
 def _symbol(call: Call, p: schema.FindSymbol) -> Answer:
@@ -45,15 +55,20 @@ def _symbol(call: Call, p: schema.FindSymbol) -> Answer:
 
 
 def _read(call: Call, p: schema.ReadCode) -> Answer:
-    result = call.workspace.read(
-        p.path,
-        repository=p.repository,
-        caller=call.caller,
-        start_line=p.start_line,
-        end_line=p.end_line,
-        max_tokens=p.max_tokens - _HEAD_TOKENS,
-    )
-    return answered(result, render.code)
+    def lines(max_tokens: int) -> Answer:
+        result = call.workspace.read(
+            p.path,
+            repository=p.repository,
+            caller=call.caller,
+            start_line=p.start_line,
+            end_line=p.end_line,
+            max_tokens=max(1, max_tokens),
+        )
+        return answered(result, render.code)
+
+    answer = lines(p.max_tokens - _HEAD_TOKENS)
+    too_long = len(answer[1]) // 4 - p.max_tokens
+    return answer if too_long < 0 else lines(p.max_tokens - _HEAD_TOKENS - too_long - 1)
 
 
 def _sync(call: Call, p: schema.SyncRepository) -> Answer:
@@ -100,7 +115,8 @@ def _related(call: Call, p: schema.FindRelated) -> Answer:
     result = call.workspace.related(
         p.path, p.line, repository=p.repository, caller=call.caller, limit=p.limit, max_tokens=p.max_tokens
     )
-    return answered(result, render.search)
+    again = p.model_dump(exclude_defaults=True)
+    return answered(result, lambda shown: render.search(shown, _with_more(again, "find_related", p.max_tokens)))
 
 
 def _map(call: Call, p: schema.GetRepoMap) -> Answer:
@@ -400,7 +416,7 @@ _DEFAULT: Final = frozenset({"code", "repositories", "auto_sync", "memory"})
 class _Budget(schema.Parameters):
     """Of the tools that have no `max_tokens` of their own: accepted by all."""
 
-    max_tokens: schema.Whole = Field(_DEFAULT_TOKENS, ge=50)
+    max_tokens: schema.Whole = Field(_DEFAULT_TOKENS, ge=schema.LEAST_TOKENS)
 
 
 def listed(toolsets: Sequence[str] | None) -> list[Tool]:
@@ -414,16 +430,19 @@ def call(name: str, arguments: dict[str, Any] | None, call: Call) -> Answer:
     tool = BY_NAME[name]
     given = dict(arguments or {})
     budget = _DEFAULT_TOKENS
+    notes: tuple[str, ...] = ()
     if "max_tokens" not in tool.parameters.model_fields:  # no tool returns more than it was allowed to
         asked = {key: given.pop(key) for key in list(given) if field_of(_Budget, key) == "max_tokens"}
-        budget = understand(_Budget, asked).parameters.max_tokens
+        asked_for = understand(_Budget, asked)
+        budget, notes = asked_for.parameters.max_tokens, asked_for.notes
     understood = understand(tool.parameters, given, reads=tool.reads, deletes=tool.destroys)
     budget = getattr(understood.parameters, "max_tokens", None) or budget
     answer, text = tool.run(call, understood.parameters)
-    if understood.notes:
-        answer = {**answer, "notes": list(understood.notes)}
-    notes = "".join(f"\n({sentence})" for sentence in understood.notes)
-    return answer, within(text, budget, len(notes)) + notes
+    notes += understood.notes
+    if notes:
+        answer = {**answer, "notes": list(notes)}
+    again = next_call(name, **understood.parameters.model_dump(exclude_defaults=True)) if tool.reads else None
+    return answer, within(text, budget, notes, again)
 
 
 def counted(name: str, arguments: dict[str, Any] | None, given: Call) -> Answer:

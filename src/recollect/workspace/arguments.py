@@ -110,6 +110,8 @@ def names_of(said: str | Sequence[str] | None, name: str) -> list[str]:
             hint='For example "src/**" or ["src/**", "docs/**"].',
             code="wrong_type",
         )
+    if any("\0" in item for item in items):
+        raise UserError(f"{name} holds a NUL byte", hint="No file has one in its name.", code="out_of_range")
     if len(items) > _MOST_NAMES or sum(map(len, items)) > _LONGEST_NAMES:
         most = f"{_MOST_NAMES} entries of {_LONGEST_NAMES:,} characters together"
         raise UserError(f"{name} may have at most {most}", hint="Ask several times.", code="out_of_range")
