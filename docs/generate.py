@@ -52,7 +52,9 @@ def tools() -> str:
         f"`recollect mcp --structured`. `tools/list` costs about {tools_list_tokens()} tokens. Tools of *compat* are always understood "
         "and listed only with `recollect mcp --toolsets compat`.\n\n"
         'Arguments are read liberally: `null` and blank text mean "not given" for every optional one; numbers and booleans may be text; '
-        "lists and objects may be JSON text; a list may also be one value, or text with commas, and one value a list of one; the words `null`, `none` and `undefined` mean "not given", too, except for tools that delete, `query` and `content`; older names of parameters are "
+        "lists and objects may be JSON text; a list may also be one value, or text with commas, and one value a list of one; "
+        "the words `null`, `none` and `undefined` are nothing, too, except for tools that delete, `query` and `content`; "
+        "older names of parameters are "
         "understood. An argument that no tool knows is ignored and named in the answer, but refused by tools that delete.\n"
     ]
     for tool in TOOLS:
