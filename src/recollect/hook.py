@@ -22,7 +22,8 @@ from typing import Any, Final
 
 _LIMIT_S: Final = 1.5  # beside what the interpreter takes to start
 _CHILD_LIMIT_S: Final = 2.0  # if nobody is left to end it
-_STDIN_S: Final = 1.2  # to wait for the agent's JSON; a session's start can be told something without it
+_STDIN_S: Final = 1.0  # to wait for the agent's JSON
+_STDIN_AT_START_S: Final = 0.5  # for its first byte at a session's start, which can be told something without it
 _MOST_STDIN: Final = 2_000_000  # bytes
 _TAIL: Final = 2_000_000  # bytes of a transcript that are read, from its end
 _MOST_ANSWER: Final = 1_000_000  # bytes
@@ -95,7 +96,7 @@ def _option(arguments: list[str], name: str) -> str:
 
 
 def _run(event: str, agent: str, max_tokens: int) -> dict[str, Any]:
-    given = _input()
+    given = _input(_STDIN_AT_START_S if event == "session-start" else _STDIN_S)
     folder = _folder(given)
     if folder:
         with suppress(OSError, ValueError):
@@ -120,17 +121,19 @@ def _run(event: str, agent: str, max_tokens: int) -> dict[str, Any]:
     return {}
 
 
-def _input() -> dict[str, Any]:
-    """The agent's JSON: complete as soon as it can be read, for an agent may leave the pipe open."""
+def _input(first_byte_s: float) -> dict[str, Any]:
+    """The agent's JSON: complete as soon as it can be read, for an agent may leave the pipe open, and say nothing on it."""
     if sys.stdin is None or os.isatty(0):
         return {}
     text = b""
-    until = time.monotonic() + _STDIN_S
+    began = time.monotonic()
+    until = began + first_byte_s
     with suppress(OSError):
         while len(text) < _MOST_STDIN and select.select([0], [], [], max(0.0, until - time.monotonic()))[0]:
             part = os.read(0, 65536)
             text += part
-            if not part or text.rstrip().endswith(b"}"):
+            until = began + _STDIN_S
+            if not part or b"}\n" in part or text.rstrip().endswith(b"}"):
                 value = _first_object(text)
                 if value is not None or not part:
                     return value or {}

@@ -34,8 +34,11 @@ def hook(*arguments: str, given: Any = None, env: dict[str, str] | None = None) 
     return json.loads(done.stdout) if done.stdout.strip() else None
 
 
-def test_a_session_is_told_what_is_remembered_of_its_repository(home: Path, make_repository: MakeRepository) -> None:
+def test_a_session_is_told_what_is_remembered_of_its_repository(
+    home: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = make_repository(SHOP, "shop")
+    monkeypatch.chdir("/")  # what is remembered inside a repository belongs to it
     with Connection() as daemon:
         daemon.call("sync", {"path": str(root)})
         daemon.call("remember", {"content": "Prices are in cents.", "repository": "shop", "memory_type": "decision"})
@@ -171,6 +174,26 @@ def test_a_hook_ends_on_any_transcript(daemon: Connection, tmp_path: Path) -> No
         given = as_file(tmp_path, "given", json.dumps({"transcript_path": path}))
         with open(given, "rb") as stdin:
             assert ended("session-end", stdin=stdin.fileno()).strip() in ("{}", ""), path
+
+
+@pytest.mark.parametrize(
+    "written", ["", '{"cwd": "ROOT"}', '{"cwd": "ROOT"}\n', '{"cwd": "ROOT"}\n{"more', "no json", '{"cwd": ']
+)
+def test_a_session_is_told_although_its_agent_leaves_stdin_open(
+    daemon: Connection, make_repository: MakeRepository, written: str
+) -> None:
+    root = make_repository(SHOP, "shop")
+    daemon.call("sync", {"path": str(root)})
+    daemon.call("remember", {"content": "Prices are in cents.", "repository": "shop", "memory_type": "decision"})
+    reading, writing = os.pipe()
+    os.write(writing, written.replace("ROOT", str(root)).encode())
+    try:
+        env = {} if "ROOT" in written else {"CLAUDE_PROJECT_DIR": str(root)}
+        told = ended("session-start", stdin=reading, env=env)
+        assert "Prices are in cents." in told
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def test_a_hook_ends_although_its_stdin_stays_open(daemon: Connection) -> None:

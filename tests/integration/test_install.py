@@ -94,6 +94,19 @@ def test_a_marker_that_stands_alone_swallows_nothing(tmp_path: Path) -> None:
     assert "marker" in take_back(home, data, ["codex"]).problems[0][1]
 
 
+def test_approvals_without_a_server_are_completed(tmp_path: Path) -> None:
+    home, data = tmp_path / "home", tmp_path / "data"
+    path = put(home, ".codex/config.toml", '[mcp_servers.recollect.tools.search_code]\napproval_mode = "approve"\n')
+    assert not set_up(home, data, ["codex"]).problems
+    assert tomllib.loads(path.read_text())["mcp_servers"]["recollect"] == {
+        "command": COMMAND[0],
+        "args": ["mcp"],
+        "tools": {"search_code": {"approval_mode": "approve"}},
+    }
+    take_back(home, data, ["codex"])
+    assert "command" not in path.read_text()
+
+
 def test_an_entry_that_starts_it_through_another_program_is_its_owners(tmp_path: Path) -> None:
     home, data = tmp_path / "home", tmp_path / "data"
     text = '{"mcpServers": {"recollect": {"command": "uvx", "args": ["recollect", "mcp"]}}}'
@@ -197,6 +210,19 @@ def test_all_files_of_an_agent_move_with_its_folder(tmp_path: Path) -> None:
     install.apply(install.plan([agent], COMMAND, {}, tmp_path / "data", force=False), tmp_path / "data")
     assert sorted(tree(tmp_path / "c")) == [".claude.json", "CLAUDE.md", "settings.json"]
     assert not (tmp_path / ".claude").exists()
+
+
+def test_what_was_written_elsewhere_is_not_forgotten(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    there = moved(tmp_path, "codex", CODEX_HOME=str(tmp_path / "c"))
+    install.apply(install.plan([there], COMMAND, {}, data, force=False), data)
+    made = install.plan_removal([moved(tmp_path, "codex")], data)
+    assert str(tmp_path / "c" / "config.toml") in made.problems[-1][1] + made.problems[1][1]
+    install.apply_removal(made, data)
+    made = install.plan_removal([there], data)
+    assert not made.problems
+    install.apply_removal(made, data)
+    assert not tree(tmp_path / "c")
 
 
 def test_a_relative_folder_is_the_one_below_where_the_command_runs(

@@ -39,6 +39,7 @@ _SUBAGENTS: Final = """\
   (if there is no such command: `{0}`).
 """
 _RECORD: Final = "installed.json"
+_STARTS: Final = {"command", "cmd", "url", "uri", "httpUrl", "serverUrl"}  # without any of these an entry is no server
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,9 @@ def _with_server(agent: Agent, entry: dict[str, Any], force: bool, text: str) ->
     if ours.is_server(there):
         members = _outdated(there, entry)
         return documents.with_members(agent.kind, text, agent.path, members) if members else text
+    if isinstance(there, Mapping) and there and not _STARTS.intersection(there):  # approvals for it, say
+        members = {(name,): value for name, value in entry.items()}
+        return documents.with_members(agent.kind, text, agent.path, members)
     if there is None or force:
         return documents.with_entry(agent.kind, text, agent.path, entry)
     if ours.starts_indirectly(there):
@@ -218,9 +222,11 @@ def plan_project(folder: Path) -> Plan:
 
 def plan_removal(agents: Iterable[Agent], home: Path, *, project: Path | None = None) -> Plan:
     """What taking it back would change: of these agents, and of a project."""
-    texts = _Texts(_records(home))
+    records = _records(home)
+    texts = _Texts(records)
     problems: list[tuple[str, str]] = []
     released: list[tuple[str, str]] = []
+    handled: set[str] = set()
     wanted = list(agents)
     names = {agent.name for agent in wanted}
     for agent in wanted:
@@ -233,21 +239,28 @@ def plan_removal(agents: Iterable[Agent], home: Path, *, project: Path | None = 
             edits.append(("hooks", agent.hooks.file, partial(hooks.without_hooks, agent.hooks)))
         for part, path, change in edits:
             shared = set(texts.record(path).agents) - names
+            handled.update((os.path.realpath(path), str(path)))
             try:
-                if part == "instructions" and shared:
-                    released.append((os.path.realpath(path), agent.name))
-                else:
+                if part != "instructions" or not shared:
                     texts.remove(agent.name, part, path, change, home, exactly=not shared)
+                released.extend([(os.path.realpath(path), agent.name), (str(path), agent.name)])
             except UserError as error:
                 problem = agent.name, f"{path}: {error.message}. It is left as it is"
                 if problem not in problems and texts.may_hold_ours(path):
                     problems.append(problem)
+    for name, record in sorted(records.items()):
+        if name not in handled and names & set(record.agents) and texts.may_hold_ours(Path(name)):
+            said = (
+                "it was written while the agent's folder lay there; set its variable (CODEX_HOME or the like) as then"
+            )
+            problems.append((", ".join(sorted(names & set(record.agents))), f"{name}: {said}, and run this again"))
     if project is not None:
         for path in (project / "AGENTS.md", project / "CLAUDE.md"):
             if path.is_symlink():
                 continue
             try:
                 texts.remove("project", "instructions", path, _without_block, home)
+                released.append((os.path.realpath(path), "project"))
             except UserError as error:
                 problems.append(("project", f"{path}: {error.message}. It is left as it is"))
     return Plan(tuple(texts.merged()), tuple(problems), released=tuple(released))
@@ -421,25 +434,24 @@ def apply_removal(made: Plan, home: Path) -> list[tuple[str, str]]:
     """Write what a plan of `plan_removal` says, and forget what was recorded of these files; as `apply` otherwise."""
     records = _records(home)
     problems = []
-    released = list(made.released)
+    failed: set[str] = set()
     folders: set[str] = set()
     for change in made.changes:
         name = os.path.realpath(change.path)
-        key = name if name in records else str(change.path)
-        record = records.get(key, Record())
+        record = records.get(name) or records.get(str(change.path)) or Record()
         try:
             files.check_unchanged(change.path, change.before)
             backups.keep(home, name, change.before, pinned=record.copy)
             files.write(change.path, change.after)
         except UserError as error:
             problems.append((change.agent, f"{change.path}: {error.message}. It is left as it is"))
+            failed.update((name, str(change.path)))
             continue
         folders.update(record.folders)
         record.digest = _digest(change.after or "")
-        released.extend((key, agent) for agent in change.agent.split(", "))
     files.remove_folders(sorted(folders))
-    for key, agent in released:
-        if key in records:
+    for key, agent in made.released:
+        if key in records and key not in failed:
             records[key].agents = [name for name in records[key].agents if name != agent]
             if not records[key].agents:
                 del records[key]

@@ -241,7 +241,7 @@ def agents(places: Places) -> list[Agent]:
             ("mcp", SERVER),
             _opencode,
             program="opencode",
-            instructions=config / "opencode" / "AGENTS.md",
+            instructions=opencode / "AGENTS.md",
             moved=places.set_of("OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR"),
             listing=("opencode", "mcp", "list"),
             clients=("opencode",),
