@@ -18,6 +18,13 @@ import pytest
 from recollect.sync.git import environment
 
 _SANDBOX = tempfile.mkdtemp(prefix="rc-")
+# What whoever runs the tests has set for Recollect, or for an agent whose files `install` would then find.
+_SETTINGS = ("AUTO_SYNC_", "USE_ASYNC_", "SYNC_", "RECOLLECT_")
+_AGENTS = ("AMP_", "CLAUDE_", "CLINE_", "CODEX_", "CONTINUE_", "COPILOT_", "CRUSH_", "GEMINI_", "GOOSE_", "KIRO_", "OPENCODE_",
+           "QWEN_", "VSCODE_")  # fmt: skip
+for _name in [name for name in os.environ if name.startswith((*_SETTINGS, *_AGENTS))]:
+    if _name != "RECOLLECT_SANITIZED":  # of the tests themselves
+        del os.environ[_name]
 os.environ.update(
     HOME=_SANDBOX,
     XDG_CONFIG_HOME=f"{_SANDBOX}/.config",
@@ -29,7 +36,7 @@ os.environ.update(
     OPENBLAS_NUM_THREADS="1",
     NO_COLOR="1",
 )
-for _name in ("CLAUDE_PROJECT_DIR", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+for _name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
     os.environ.pop(_name, None)
 
 MakeRepository = Callable[..., Path]
