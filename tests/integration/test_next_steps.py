@@ -341,7 +341,7 @@ def test_lines_beyond_the_last_are_answered_with_the_last(workspace: Workspace, 
     assert message == "long.py has 500 lines; 900 is beyond"
     assert hint == 'Its last lines: read_code(path="long.py", start_line=401, repository="shop")'
     _, hint = failure_of(lambda: workspace.read("long.py", repository="shop", start_line=9, end_line=3))
-    assert hint.endswith('read_code(path="long.py", start_line=3, end_line=9)')
+    assert hint.endswith('read_code(path="long.py", start_line=3, end_line=9, repository="shop")')
     _, hint = failure_of(lambda: workspace.related("shop/session.py", 999, repository="shop"))
     assert "find_related(" in hint
 

@@ -1,19 +1,34 @@
-"""A place in a file as people, hits and tools write it: `path`, `path:12-40`, `repository:path:12`, `path#L12-L40`, `a\\b`."""
+"""A place in a file as people, hits and tools write it.
+
+`path`, `path:12-40`, `repository:path:12`, `path#L12-L40`, `path(12,5)`, `path, line 12`, `File "path", line 12`,
+`at f (path:12:5)`, a URL (`file:///…`), in quotes, with backslashes, percent signs, or in the other form of Unicode.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterator
 from typing import Final
+from urllib.parse import unquote
 
 from recollect.records import dataclass
 
+_RANGE: Final = r"(?:\s?(?:-|–|\.\.)\s?L?(?P<{0}_end>\d+))?"
 _LINES: Final = re.compile(
-    r"(?::(?P<colon>\d+)(?:-(?P<colon_end>\d+)|:\d+)?|#L(?P<hash>\d+)(?:-L?(?P<hash_end>\d+))?|\((?P<round>\d+)(?:,\s*\d+)?\))"
+    r"(?::L?(?P<colon>\d+)(?:" + _RANGE.format("colon") + r"|:\d+)"
+    r"|#L(?P<hash>\d+)(?:C\d+)?(?:-L?(?P<hash_end>\d+)(?:C\d+)?)?"
+    r"|\((?P<round>\d+)(?:[,:]\s*\d+)?\)"
+    r"|,?\s?[(:]?\s?\blines?\s(?P<word>\d+)" + _RANGE.format("word") + r"\)?)"
     r"(?:[:,\s].*)?$",
-    re.DOTALL,
+    re.DOTALL | re.IGNORECASE,
 )
 _NUMBER: Final = re.compile(r"\d+\.\s+")  # of a hit in a list
+_TRACE: Final = re.compile(r'File "([^"]+)"(.*)', re.DOTALL)  # of Python
+_FRAME: Final = re.compile(r"at\s.*\(([^()]+:\d+)\)\s*$", re.DOTALL)  # of JavaScript and Java
+_ARROW: Final = re.compile(r"(?:-->|at)\s+(?=\S)")  # of rustc, and of a frame without a name
+_URL: Final = re.compile(r"(?:file://(?:localhost)?|[a-z][a-z-]*://file)(?=/)", re.IGNORECASE)
+_ENCLOSED: Final = {'"': '"', "'": "'", "`": "`", "(": ")", "<": ">", "[": "]", "“": "”", "‘": "’", "«": "»"}
 _MOST_COLONS: Final = 3  # after which a repository's name may end
 _LONGEST: Final = 4096  # characters; a longer text is a path as it stands
 
@@ -33,13 +48,55 @@ def readings(text: str) -> Iterator[Location]:
     yield Location(text)
     if len(text) > _LONGEST:
         return
-    plain = _NUMBER.sub("", text.strip(), count=1) if _NUMBER.match(text.strip()) else text.strip()
+    known = {Location(text)}
+    for plain in _plain(text.strip()):
+        for location in _read(plain):
+            if location.path and location not in known:
+                known.add(location)
+                yield location
+
+
+def _plain(text: str) -> Iterator[str]:
+    """The text, then without what tools write around a place, then as other systems spell it."""
+    yield text
+    if match := _NUMBER.match(text):
+        text = text[match.end() :]
+        yield text
+    bare = _without_frame(text)
+    if bare != text:
+        yield bare
+    if url := _URL.match(bare):
+        bare = bare[url.end() :]
+        yield bare
+    if "%" in bare:
+        yield (bare := unquote(bare))
+    if not bare.isascii():
+        yield from (unicodedata.normalize(form, bare) for form in ("NFC", "NFD"))
+
+
+def _without_frame(text: str) -> str:
+    """Without the words of a stack trace or compiler, and the quotes or brackets around all of it."""
+    if match := _TRACE.match(text):
+        return match[1] + match[2]
+    if match := _FRAME.match(text):
+        return match[1]
+    text = _ARROW.sub("", text, count=1) if _ARROW.match(text) else text
+    while len(text) > 2 and _ENCLOSED.get(text[0]) == text[-1]:
+        text = text[1:-1].strip()
+    closing = _ENCLOSED.get(text[:1])
+    end = text.find(closing, 1) if closing else -1
+    if closing and end > 1 and _LINES.match(text, end + 1):  # quotes around the path alone
+        return text[1:end] + text[end + 1 :]
+    return text
+
+
+def _read(plain: str) -> Iterator[Location]:
     lines = _LINES.search(plain)
     first, last = _range(lines) if lines is not None else (None, None)
-    for separators in (str, _with_slashes):
-        whole, cut = separators(plain), separators(plain[: lines.start()]) if lines is not None else None
-        if whole != text:
-            yield Location(whole)
+    spellings: tuple[Callable[[str], str], ...] = (str, _with_slashes)
+    for spelled in spellings:
+        whole, cut = spelled(plain), spelled(plain[: lines.start()]) if lines is not None else None
+        yield Location(whole)
         if cut:
             yield Location(cut, None, first, last)
         for path, numbers in ((whole, (None, None)), (cut, (first, last))):
@@ -47,9 +104,10 @@ def readings(text: str) -> Iterator[Location]:
 
 
 def _range(lines: re.Match[str]) -> tuple[int | None, int | None]:
-    first = next(int(lines[name][:9]) for name in ("colon", "hash", "round") if lines[name])
-    last = next((int(lines[name][:9]) for name in ("colon_end", "hash_end") if lines[name]), None)
-    return first, last
+    kind = next(name for name in ("colon", "hash", "round", "word") if lines[name])
+    last = lines[f"{kind}_end"] if kind != "round" else None
+    first = int(lines[kind][:9])
+    return first or None, int(last[:9]) if last else None  # line 0 is how some tools name all of a file
 
 
 def _prefixed(text: str) -> Iterator[tuple[str, str]]:

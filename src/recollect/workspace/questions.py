@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
 from recollect.calls import next_call
-from recollect.errors import Corrupt, RecollectError, Unavailable, UserError
+from recollect.errors import Corrupt, RecollectError, Refused, Unavailable, UserError
 from recollect.index.snapshot import Snapshot
 from recollect.jobs.library import Library
 from recollect.model import (
@@ -462,6 +462,7 @@ class Questions:
         if not isinstance(path, str) or not path.strip():
             raise UserError("no path was given", hint="Give the path of a file, as search prints it.")
         failure: UserError | None = None
+        refusal: Refused | None = None
         best: tuple[Repository, Location] | None = None
         for location in readings(path):
             named = location.repository
@@ -472,11 +473,16 @@ class Questions:
             except UserError as error:
                 failure = failure or error
                 continue
+            except Refused as error:
+                refusal = refusal or error
+                continue
             placed = found, replace(location, path=inner)
             if self._is_there(found, inner):
                 return placed
-            if best is None or (named is not None and best[1].repository is None):
+            if best is None or _says_more(location, best[1]):
                 best = placed
+        if refusal is not None:
+            raise refusal
         if best is None:
             raise failure or self._nowhere(path, self._registry.targets(None, caller))
         return best
@@ -496,6 +502,7 @@ class Questions:
     def _place_of_file(self, path: str, repository: str | None, caller: Caller) -> tuple[Repository, str]:
         """(repository, path in it or absolute) that a caller means by a file's path."""
         if repository is not None:
+            path = os.path.expanduser(path) if path.startswith("~/") else path
             return self._registry.target(repository, caller).repository, path
         if os.path.isabs(os.path.expanduser(path)) or (
             caller.cwd is not None and os.path.lexists(os.path.join(caller.cwd, path))
@@ -521,7 +528,8 @@ class Questions:
                 close = nearest.paths(snapshot, path, 1) if snapshot is not None else []
                 if close:
                     return next_steps.no_such_file(target.repository, snapshot, path)
-        call = next_call("search_code", query=path.rpartition("/")[2], repository="*", content="all")
+        name = path.rstrip("/\\ ").replace("\\", "/").rpartition("/")[2] or path
+        call = next_call("search_code", query=name, repository="*", content="all")
         return UserError(
             f"no repository here holds {path[:200]}", hint="Name its repository", code="no_such_file", call=call
         )
@@ -554,6 +562,13 @@ class Questions:
                 return snapshot is not None and snapshot.find(path) is not None
         except RecollectError:  # another repository may hold it
             return False
+
+
+def _says_more(location: Location, other: Location) -> bool:
+    """Whether a reading finds a repository or lines in a text where another one takes them for a part of the path."""
+    if (location.repository is None) != (other.repository is None):
+        return location.repository is not None
+    return location.first_line is not None and other.first_line is None
 
 
 def _path_meant(text: str, source: Source) -> str:

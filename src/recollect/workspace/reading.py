@@ -56,14 +56,20 @@ def read(
     Raises UserError, Refused.
     """
     relative = inside(repository, path)
-    text, from_index = _text(repository, snapshot, relative)
+    text, from_index = _text(repository, snapshot, relative, start_line, end_line)
     lines = text.split("\n")
     if lines and not lines[-1]:
         lines.pop()
     first = max(1, start_line or 1)
     last = min(len(lines), end_line if end_line is not None else len(lines))
     if end_line is not None and start_line is not None and end_line < start_line:
-        call = next_call("read_code", path=printable(relative), start_line=end_line, end_line=start_line)
+        call = next_call(
+            "read_code",
+            path=printable(relative),
+            start_line=end_line,
+            end_line=start_line,
+            repository=repository.name,
+        )
         raise UserError(
             f"end_line {end_line} lies before start_line {start_line}", hint="The other way round", call=call
         )
@@ -118,7 +124,13 @@ def _refused(path: str) -> Refused:
     )
 
 
-def _text(repository: Repository, snapshot: Snapshot | None, relative: str) -> tuple[str, bool]:
+def _text(
+    repository: Repository,
+    snapshot: Snapshot | None,
+    relative: str,
+    start_line: int | None = None,
+    end_line: int | None = None,
+) -> tuple[str, bool]:
     """The text of a file, and whether it is that of the index. Raises UserError, Refused."""
     _refuse_gits_own(relative, relative)
     info = snapshot.find(relative) if snapshot is not None else None
@@ -135,7 +147,7 @@ def _text(repository: Repository, snapshot: Snapshot | None, relative: str) -> t
         return _checked(repository, snapshot.text(info.id), {relative}), True
     if skip_by_name(relative) == "secret":
         raise _refused(relative)
-    raise next_steps.no_such_file(repository, snapshot, relative)
+    raise next_steps.no_such_file(repository, snapshot, relative, start_line=start_line, end_line=end_line)
 
 
 def _checked(repository: Repository, text: str, names: set[str]) -> str:

@@ -297,14 +297,31 @@ class Registry:
         return bool(GitNames(root).ignored([self._private.relative_to(root).as_posix()]))
 
     def absolute(self, said: str, caller: Caller) -> Path:
-        """`places.absolute`, and that the file system there answers. Raises UserError, Unavailable ("unresponsive")."""
+        """`places.absolute`, and that the file system there answers.
+
+        Raises:
+            UserError, Unavailable ("unresponsive"). Refused: a link in a repository leads an agent out of it.
+        """
 
         def look() -> Path:
             path = places.absolute(said, caller)
             os.path.lexists(path / ".git")
             return path
 
-        return self._looks.one(os.path.join(caller.cwd or "", said), look)
+        path = self._looks.one(os.path.join(caller.cwd or "", said), look)
+        if caller.agent:
+            self._refuse_links_out(os.path.normpath(os.path.join(caller.cwd or "/", os.path.expanduser(said))), path)
+        return path
+
+    def _refuse_links_out(self, named: str, path: Path) -> None:
+        """Whoever wrote a repository does not choose what else an agent reads: what a link leads to is named itself."""
+        if named == os.fspath(path):
+            return
+        for item in self._catalog.repositories():
+            root = os.fspath(item.path)
+            if named.startswith(f"{root}/") and path != item.path and item.path not in path.parents:
+                hint = "Give the path that the link leads to, if that is meant."
+                raise Refused(f"{named} is a link out of {item.name}", hint=hint, code="outside")
 
     def _of_path(self, said: str, caller: Caller) -> Target:
         path = self.absolute(said, caller)
