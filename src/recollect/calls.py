@@ -10,6 +10,8 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from recollect import escape
+
 NextCall = dict[str, Any]
 """`{tool, arguments}`: the name of an MCP tool, and the arguments it is to be called with."""
 
@@ -107,9 +109,12 @@ def _many(value: Any) -> list[Any]:
 def _as_json(value: Any) -> str:
     if isinstance(value, str) and len(value) > _LONGEST:
         return _LEFT_OUT
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(letter if escape.line(letter) == letter else json.dumps(letter)[1:-1] for letter in text)
 
 
 def _as_word(value: Any) -> str:
-    word = str(value)
+    word = escape.line(str(value))
     return _LEFT_OUT if len(word) > _LONGEST else shlex.quote(word)

@@ -30,6 +30,8 @@ _INVISIBLE = frozenset(
 )
 MULTI_LINE = frozenset({"content", "map", "snippet", "text"})
 """Names of the fields of answers that hold several lines; whoever shows one prefixes every line."""
+CALL = "call"
+"""The field that holds a call to make next: `calls` spells it, so that a copy of it means the same."""
 
 
 def line(text: str) -> str:
@@ -49,6 +51,8 @@ def fields(value: Any, name: str = "") -> Any:
 
     Functions that render results are given what this returns, so that none of them can forget it.
     """
+    if name == CALL:
+        return value
     if isinstance(value, str):
         return block(value) if name in MULTI_LINE else line(value)
     if isinstance(value, dict):

@@ -144,3 +144,16 @@ def test_an_error_is_short_whatever_it_repeats(
         ask(workspace, root, tool, arguments)
     assert caught.value.code != "internal"
     assert len(caught.value.message) + len(caught.value.hint) < 3_200
+
+
+def test_a_map_whose_head_is_long_is_made_smaller_and_not_cut(workspace: Workspace, root: Path) -> None:
+    text = ask(workspace, root, "get_repo_map", {"focus": [f"nothing_like_number_{number}" for number in range(40)]})
+    assert "… cut" not in text
+    assert len(text) <= 16_000
+
+
+def test_the_rest_of_a_list_is_one_call_away(workspace: Workspace, root: Path, make_repository: MakeRepository) -> None:
+    for number in range(3):
+        workspace.add(str(make_repository(SHOP, f"shop-{number}")))
+    ((tool, arguments),) = offered(ask(workspace, root, "list_repositories", {"limit": 1, "query": "shop"}))
+    assert (tool, arguments) == ("list_repositories", {"query": "shop", "limit": 4})

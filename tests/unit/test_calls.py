@@ -7,8 +7,10 @@ import shlex
 
 import pytest
 
+from recollect import escape
 from recollect.calls import as_command, as_tool, next_call, told
 from recollect.errors import Unavailable, UserError, from_dict
+from recollect.model import NextStep
 
 
 def test_a_call_is_spelled_for_each_surface() -> None:
@@ -56,3 +58,14 @@ def test_an_error_takes_its_call_across_the_socket() -> None:
     error = UserError("no such thing", hint="Look", call=next_call("list_repositories", query="x"))
     assert from_dict(error.to_dict()).call == {"tool": "list_repositories", "arguments": {"query": "x"}}
     assert "call" not in Unavailable("not now").to_dict()
+
+
+@pytest.mark.parametrize(
+    "word", ["two\nlines", "tab\t", "\x07", "\x85", "\u202eright", "a\u200db", "\udcff.py", "\u2028", "ü ö 漢"]
+)
+def test_a_call_is_one_visible_line_and_means_the_same_when_it_is_copied(word: str) -> None:
+    call = next_call("search_code", query=word)
+    spelled = as_tool(escape.fields(NextStep("x", call)).call)
+    assert spelled == escape.line(spelled)
+    assert json.loads(spelled.partition("=")[2][:-1]) == word
+    assert as_command(call) == escape.line(as_command(call))

@@ -144,7 +144,7 @@ def sync_status(status: RepositorySyncStatus) -> str:
     return text + (f"\nlast: {sync(status.last_sync)}" if status.last_sync is not None else "")
 
 
-def repositories(result: RepositoryList) -> str:
+def repositories(result: RepositoryList, query: str | None = None) -> str:
     lines = [
         f"{item.name}  {item.path}  {item.language or '-'}  {item.files} files, {item.chunks} chunks  {item.state}"
         + (f", {item.activity}" if item.activity != "idle" else "")
@@ -152,7 +152,8 @@ def repositories(result: RepositoryList) -> str:
         for item in result.repositories
     ]
     rest = result.total - len(lines)
-    more = [f"… and {rest} more. Narrow it by query, or ask with limit={result.total}."] if rest else []
+    all_of_them = as_tool(next_call("list_repositories", query=query, limit=result.total))
+    more = [f"… and {rest} more. Narrow it by query, or ask: {all_of_them}"] if rest else []
     return "\n".join([*lines, *more, *_next_steps(result.next_steps)]) or "No repository is known."
 
 

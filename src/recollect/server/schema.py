@@ -204,7 +204,7 @@ class RetrieveMemory(Parameters):
     limit: Whole = Field(5, ge=1, le=100, validation_alias=_LIMIT)
     offset: Whole = Field(0, ge=0, le=1_000_000)
     tags: Tags | None = Field(None, validation_alias=_TAGS)
-    tag_match: Literal["any", "all"] = Field("any", description="any or all")
+    tag_match: Literal["any", "all"] = Field("any", description="any (default), all")
     type: Text | None = Field(None, validation_alias=_TYPE)
     time: Text | None = Field(None, validation_alias=_TIME)
     after: Moment | None = Field(None, validation_alias=_AFTER)
@@ -218,9 +218,9 @@ class RetrieveMemory(Parameters):
 class ListMemories(Parameters):
     page: Whole = Field(1, ge=1, le=1_000_000)
     limit: Whole = Field(20, ge=1, le=1000, validation_alias=_LIMIT)
-    offset: Whole | None = Field(None, ge=0, le=1_000_000)
+    offset: Whole | None = Field(None, ge=0, le=1_000_000, json_schema_extra=HIDDEN)
     tags: Tags | None = Field(None, validation_alias=_TAGS)
-    tag_match: Literal["any", "all"] = Field("any", description="any or all")
+    tag_match: Literal["any", "all"] = Field("any", description="any (default), all")
     type: Text | None = Field(None, validation_alias=_TYPE)
     time: Text | None = Field(None, validation_alias=_TIME)
     max_tokens: Whole | None = Field(None, ge=LEAST_TOKENS, json_schema_extra=HIDDEN)
@@ -238,7 +238,7 @@ class UpdateMemory(Parameters):
 class DeleteMemory(Parameters):
     id: Text | None = Field(None, validation_alias=_IDENTITY)
     tags: Tags | None = Field(None, validation_alias=_TAGS)
-    tag_match: Literal["any", "all"] = Field("any", description="any or all")
+    tag_match: Literal["any", "all"] = Field("any", description="any (default), all")
     before: Moment | None = None
     after: Moment | None = Field(None, validation_alias=_AFTER)
     dry_run: Flag = False

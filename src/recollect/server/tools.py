@@ -120,9 +120,13 @@ def _related(call: Call, p: schema.FindRelated) -> Answer:
 
 
 def _map(call: Call, p: schema.GetRepoMap) -> Answer:
-    outline_tokens = max(p.max_tokens - _HEAD_TOKENS, schema.LEAST_TOKENS)
-    result = call.workspace.map(p.repository, outline_tokens, p.focus, caller=call.caller)
-    return answered(result, render.repo_map)
+    def outline(max_tokens: int) -> Answer:
+        tokens = max(max_tokens, schema.LEAST_TOKENS)
+        return answered(call.workspace.map(p.repository, tokens, p.focus, caller=call.caller), render.repo_map)
+
+    answer = outline(p.max_tokens - _HEAD_TOKENS)
+    too_long = len(answer[1]) // 4 - p.max_tokens  # where the head says what was not found
+    return answer if too_long < 0 else outline(p.max_tokens - 2 * _HEAD_TOKENS - too_long)
 
 
 def _clone(call: Call, p: schema.CloneRepo) -> Answer:
@@ -179,7 +183,7 @@ def _paths(call: Call, p: schema.Nothing) -> Answer:
 
 def _list(call: Call, p: schema.ListRepositories) -> Answer:
     result = call.workspace.repositories(p.query, p.limit)
-    return answered(result, render.repositories)
+    return answered(result, lambda shown: render.repositories(shown, p.query))
 
 
 def _status(call: Call, p: schema.OneRepository) -> Answer:
@@ -204,7 +208,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "find_symbol",
         "code",
-        "Exact definitions of a class, function or other name, and its uses.",
+        "Definitions of a class, function or other name, and its uses.",
         schema.FindSymbol,
         _symbol,
         model.SymbolResult,
