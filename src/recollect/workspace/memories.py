@@ -32,6 +32,7 @@ _LISTED: Final = 200  # bad records of an import
 _MOST: Final = 100
 _MOST_PAGES: Final = 1_000_000
 _LONGEST_TIME: Final = 64
+_YEAR_OR_DAY: Final = re.compile(r"(?:19[7-9]|20\d)\d(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))?")
 _BRIEFED: Final = 50  # memories that are looked at for the start of a session
 _OFFERS: Final = 20
 _NAMES: Final = 30  # names of code that are looked for in one memory
@@ -555,12 +556,13 @@ def moment(value: Any, name: str, *, at_end: bool = False) -> float | None:
     """
     if value is None or value == "":
         return None
+    value = _as_date(value)
     readings: list[Callable[[Any], float | None]] = [lambda given: validate.moment(given, name)]
     if isinstance(value, str) and len(value) <= _LONGEST_TIME:
-        readings.insert(0 if at_end else 1, lambda phrase: _of_phrase(phrase, at_end))
+        is_date = _YEAR_OR_DAY.fullmatch(value) is not None
+        readings.insert(0 if at_end or is_date else 1, lambda phrase: _of_phrase(phrase, at_end))
         with suppress(ValueError):
-            number = float(value)
-            value = value if 1e7 <= number < 1e8 else number  # "20240131" is a day
+            value = value if _YEAR_OR_DAY.fullmatch(value) else float(value)
     for read in readings:
         with suppress(UserError):
             return read(value)
@@ -570,6 +572,13 @@ def moment(value: Any, name: str, *, at_end: bool = False) -> float | None:
         return datetime.fromisoformat(value).astimezone().timestamp()
     hint = 'As 2024-05-01, 2024-05-01T12:00+02:00, "yesterday", "last week", or seconds or milliseconds since 1970.'
     raise UserError(f"{name}: not understood as a time: {value!r:.100}", hint=hint, code="bad_time")
+
+
+def _as_date(value: Any) -> Any:
+    """A number that is a year or a day, as text: 2024 and 20240131 are seconds of 1970 to nobody who filters by them."""
+    text = str(value).strip().removesuffix(".0") if isinstance(value, str | int | float) else ""
+    is_date = _YEAR_OR_DAY.fullmatch(text) is not None
+    return text if is_date and not isinstance(value, bool) else value
 
 
 def _of_phrase(phrase: Any, at_end: bool) -> float:
