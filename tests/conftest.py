@@ -39,6 +39,7 @@ os.environ.update(
 for _name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
     os.environ.pop(_name, None)
 
+ROOT = Path(__file__).parents[1]
 MakeRepository = Callable[..., Path]
 
 
@@ -61,8 +62,14 @@ def _no_real_home() -> Iterator[None]:
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A data directory with a short path; its processes are gone afterwards, by force if need be."""
-    with tempfile.TemporaryDirectory(prefix="rh-", ignore_cleanup_errors=True) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="rh-", ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(prefix="rw-", ignore_cleanup_errors=True) as outside,
+    ):
         monkeypatch.setenv("RECOLLECT_HOME", folder)
+        # A memory that is stored in a repository registers it: the tests must not stand in that of the project.
+        monkeypatch.chdir(outside)
+        monkeypatch.setenv("PYTHONPATH", os.fspath(ROOT))
         yield Path(folder)
         for pid in processes_of(Path(folder)):
             try:

@@ -43,9 +43,10 @@ def record(folder: Path) -> tuple[Path, Path, int]:
     scenario.prepare(repository, make)
     library = recording.build_recorder(folder)
     command = [sys.executable, "-m", "tests.power_cuts.scenario", str(root / "home"), str(repository)]
-    variables = {**os.environ, **recording.environment(library, root, log)}
-    try:
-        subprocess.run([*command, str(root / "promises")], check=True, env=variables)
+    project = os.fspath(Path(__file__).parents[2])
+    variables = {**os.environ, **recording.environment(library, root, log), "PYTHONPATH": project}
+    try:  # outside the project, whose repository the memories would register
+        subprocess.run([*command, str(root / "promises")], check=True, env=variables, cwd=folder)
     finally:
         for pid in processes_of(root / "home"):  # of a run that failed
             with suppress(ProcessLookupError):
