@@ -39,8 +39,6 @@ INSTRUCTIONS = (
 _ROOTS_S = 2.0
 _MOST_CALLS = 2_000  # of all agents at once; beyond, an agent is asked to wait
 _AHEAD_S = 0.3  # after which a session has its handshake behind it, and its first question usually before it
-
-
 ANSWER_WITHIN_S = 50.0  # clients give up after 60 s
 _PATIENCE = 0.9  # of that: for which a tool waits for work that goes on by itself, so that its own answer is in time
 
