@@ -354,6 +354,7 @@ def _checked(found: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
         __validators__={
             # From the last to the first: a comment is gone before a list is made.
             "list": field_validator(*lists, mode="before")(_listed),
+            "bounds": field_validator(*lists)(_bounded),
             "comment": field_validator("*", mode="before")(_without_comment),
             "level": field_validator("recollect_log_level")(_level),
             "embedder": field_validator("recollect_embedder")(_embedder),
@@ -369,6 +370,8 @@ def _checked(found: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
 
 
 _LONGEST_SHOWN: Final = 200  # characters of a value in a message
+_MOST_ENTRIES: Final = 1_000  # of a list
+_LONGEST_ENTRY: Final = 4_096  # characters: as long as a path may be
 
 
 def _without_comment(value: Any) -> Any:
@@ -378,6 +381,12 @@ def _without_comment(value: Any) -> Any:
 def _listed(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.replace(os.pathsep, ",").split(",") if part.strip())
+    return value
+
+
+def _bounded(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(value) > _MOST_ENTRIES or any(len(entry) > _LONGEST_ENTRY for entry in value):
+        raise ValueError(f"at most {_MOST_ENTRIES:,} entries of {_LONGEST_ENTRY:,} characters each")
     return value
 
 

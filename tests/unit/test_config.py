@@ -182,3 +182,10 @@ def test_no_more_memory_is_counted_on_than_a_container_has(tmp_path: Path) -> No
         write(tmp_path / "groups", groups)
         write(tmp_path, {"own": own})
         assert memory(tmp_path / "groups", tmp_path / "own") == wanted
+
+
+@pytest.mark.parametrize("patterns", [["x" * 5_000], [f"folder{number}" for number in range(1_001)]])
+def test_a_list_that_no_person_would_write_is_refused(patterns: list[str]) -> None:
+    with pytest.raises(UserError, match=r"AUTO_SYNC_EXCLUDE.*at most 1,000 entries of 4,096 characters each") as caught:
+        check_value("auto_sync_exclude", patterns)
+    assert len(caught.value.message) < 600

@@ -50,7 +50,8 @@ def _update(call: Call, p: schema.UpdateMemory) -> Answer:
 
 def _updated(call: Call, key: str | None, changes: dict[str, Any], restore: bool) -> Answer:
     if key is None:
-        raise UserError("id (or content_hash) is required", code="invalid_argument")
+        hint = "retrieve_memory and list_memories show the id of each memory."
+        raise UserError("id (or content_hash) is required", hint=hint, code="invalid_argument")
     result = call.workspace.memory.update(key, restore=restore, **changes)
     is_changed = restore or any(value is not None for value in changes.values())
     return answered(result, render.memory if is_changed else render.unchanged)
